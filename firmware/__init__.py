@@ -1,0 +1,1 @@
+"""Host tools that put the MicroPython client on a board."""

@@ -1,0 +1,1 @@
+"""Accounts: each with a router and a subject tree of its own."""

@@ -1,0 +1,227 @@
+"""Router: finds the receivers of each message of a batch and hands it to them (hot)."""
+
+import random
+from typing import Protocol
+
+from gateway.dataplane.port import Port, Receiver
+from gateway.dataplane.subject_tree import Interest, SubjectTree
+from protocols.cache import GenerationCache
+from protocols.message import Message
+
+REMEMBERED_SUBJECTS = 4096
+
+
+class InterestObserver(Protocol):
+    """A leafnode link: it tells its hub about local interest."""
+
+    def interest_changed(self, subject: bytes, queue: bytes, count: int) -> None:
+        """`count` local receivers now want the subject, in the queue group unless that is b""."""
+
+
+class LeafPort(Port):
+    """A port to a leafnode peer: it makes the receiver for what the peer is interested in."""
+
+    __slots__ = ()
+
+    def leaf_route(self, plain: bool, queues: tuple[bytes, ...]) -> Receiver:
+        """A receiver that sends to the peer for its plain interest and for these queue groups, in one message."""
+        raise NotImplementedError
+
+
+class Group:
+    """A queue group with interest in a subject: one of `members` gets the message.
+
+    Members of this gateway come before those that live behind a leafnode link; `fallback` takes the message when none
+    of them does.
+    """
+
+    __slots__ = ("fallback", "members", "name")
+
+    def __init__(self, name: bytes, members: list[Receiver], fallback: Receiver | None) -> None:
+        self.name = name
+        self.members = members
+        self.fallback = fallback
+
+    def deliver(self, message: Message, source: Port) -> bool:
+        members = self.members
+        count = len(members)
+        start = random.randrange(count) if count > 1 else 0
+        for offset in range(count):
+            if members[(start + offset) % count].deliver(message, source):
+                return True
+        return self.fallback is not None and self.fallback.deliver(message, source)
+
+
+class Routes:
+    """Who gets messages on one subject. `plain` receivers each get one; of each group one member does."""
+
+    __slots__ = ("groups", "plain")
+
+    def __init__(self, plain: list[Receiver], groups: list[Group]) -> None:
+        self.plain = plain
+        self.groups = groups
+
+
+class Router:
+    """One account's subject space: its subscriptions, and messages between them.
+
+    Routes are remembered per subject; subscribing forgets only the subjects that the filter can match.
+    """
+
+    __slots__ = ("_cache", "_observers", "_routes", "tree")
+
+    def __init__(self) -> None:
+        self.tree = SubjectTree()
+        self._cache: GenerationCache[bytes, Routes] = GenerationCache(REMEMBERED_SUBJECTS)
+        self._routes = self._cache.young
+        self._observers: list[InterestObserver] = []
+
+    def subscribe(self, receiver: Receiver) -> None:
+        interest = self.tree.insert(receiver)
+        self._interest_changed(interest, receiver)
+
+    def unsubscribe(self, receiver: Receiver) -> None:
+        """Take a receiver out; one that is not subscribed (any more) is left alone."""
+        interest = self.tree.remove(receiver)
+        if interest is not None:
+            self._interest_changed(interest, receiver)
+
+    def forward(self, events: list[object], index: int, source: Port) -> int:
+        """Route the run of messages that begins at `events[index]`; returns the index of the first event behind it."""
+        count = len(events)
+        size = 0
+        start = index
+        while index < count:
+            message = events[index]
+            if type(message) is not Message:
+                break
+            size += message.size
+            self.route(message, source)
+            index += 1
+        source.in_messages += index - start
+        source.in_bytes += size
+        return index
+
+    def route(self, message: Message, source: Port) -> int:
+        """Hand one message to everybody who gets it; returns how many took it."""
+        routes = self._routes.get(message.subject)
+        if routes is None:
+            routes = self._resolve(message.subject)
+        delivered = 0
+        for receiver in routes.plain:
+            if receiver.deliver(message, source):
+                delivered += 1
+        if routes.groups:
+            delivered += deliver_to_groups(routes.groups, message, source)
+        if delivered == 0 and message.reply:
+            source.undelivered(message)
+        return delivered
+
+    def observe(self, observer: InterestObserver) -> None:
+        """Tell the observer of changes from now on; see `local_interest` for what is there already."""
+        self._observers.append(observer)
+
+    def unobserve(self, observer: InterestObserver) -> None:
+        if observer in self._observers:
+            self._observers.remove(observer)
+
+    def local_interest(self) -> list[tuple[bytes, bytes, int]]:
+        """(filter, queue group or b"", number of local receivers) of everything that is subscribed here."""
+        interest: list[tuple[bytes, bytes, int]] = []
+        for entry in self.tree.interests():
+            if entry.plain:
+                interest.append((entry.subject, b"", len(entry.plain)))
+            for name, members in (entry.groups or {}).items():
+                interest.append((entry.subject, name, len(members)))
+        return interest
+
+    def _interest_changed(self, interest: Interest, receiver: Receiver) -> None:
+        self._forget(receiver.subject)
+        if not receiver.port.leaf:
+            for observer in self._observers:
+                observer.interest_changed(receiver.subject, receiver.queue, interest.local_count(receiver.queue))
+
+    def _forget(self, subject: bytes) -> None:
+        """Forget the routes that a change of this filter can concern: those that share its literal beginning."""
+        beginning = literal_beginning(subject)
+        if beginning == subject:
+            self._cache.forget(subject)
+        elif not beginning:
+            self._cache.clear()
+        else:
+            for known in self._cache.keys():
+                if known.startswith(beginning):
+                    self._cache.forget(known)
+
+    def _resolve(self, subject: bytes) -> Routes:
+        routes = self._cache.recall(subject)
+        if routes is None:
+            routes = resolve(self.tree.match(subject))
+            self._cache.remember(subject, routes)
+        return routes
+
+
+def deliver_to_groups(groups: list[Group], message: Message, source: Port) -> int:
+    delivered = 0
+    for group in groups:
+        # A leafnode peer names the groups that it has not served; a group that is not named must not get the message.
+        if message.queues is not None and group.name not in message.queues:
+            continue
+        if group.deliver(message, source):
+            delivered += 1
+    return delivered
+
+
+def literal_beginning(subject: bytes) -> bytes:
+    """The part of a filter before its first wildcard token, with the dot; the whole filter when it has none."""
+    tokens = subject.split(b".")
+    for index, token in enumerate(tokens):
+        if token == b"*" or (token == b">" and index == len(tokens) - 1):
+            return b"".join([literal + b"." for literal in tokens[:index]])
+    return subject
+
+
+def resolve(interests: list[Interest]) -> Routes:
+    """Make routes out of the interests that match a subject.
+
+    A leafnode link gets one message for its plain interest and all queue groups that have members behind links only.
+    """
+    plain: list[Receiver] = []
+    groups: list[Group] = []
+    combined: dict[Port, list[Receiver]] = {}
+    links: dict[LeafPort, list[bytes]] = {}
+    behind_links: dict[bytes, list[LeafPort]] = {}
+    local_groups: dict[bytes, list[Group]] = {}
+    for interest in interests:
+        for receiver in interest.plain:
+            if receiver.combines:
+                combined.setdefault(receiver.port, []).append(receiver)
+            else:
+                plain.append(receiver)
+        for name, members in (interest.groups or {}).items():
+            group = Group(name, members, None)
+            groups.append(group)
+            local_groups.setdefault(name, []).append(group)
+        for receiver in interest.upstream or ():
+            link = receiver.port
+            assert isinstance(link, LeafPort)
+            if receiver.queue:
+                known = behind_links.setdefault(receiver.queue, [])
+                if link not in known:
+                    known.append(link)
+            else:
+                links.setdefault(link, [])
+    plain_links = set(links)
+    for name, ports in behind_links.items():
+        if name in local_groups:
+            for group in local_groups[name]:
+                group.fallback = ports[0].leaf_route(False, (name,))
+        elif len(ports) == 1:
+            links.setdefault(ports[0], []).append(name)
+        else:
+            groups.append(Group(name, [port.leaf_route(False, (name,)) for port in ports], None))
+    for port, receivers in combined.items():
+        plain.append(port.combine(receivers))
+    for link, queues in links.items():
+        plain.append(link.leaf_route(link in plain_links, tuple(queues)))
+    return Routes(plain, groups)

@@ -1,0 +1,201 @@
+"""Subject tree: which subscriptions match a subject (hot).
+
+Literal filters stand in a dict, found by one look-up. Filters with wildcards stand in a tree of tokens; a walk follows
+at most the literal child, `*` and `>` of each level.
+"""
+
+from gateway.dataplane.port import Receiver
+
+
+class Interest:
+    """Everybody who subscribed with the same filter.
+
+    `plain` and the lists in `groups` (queue group name to members) hold local receivers, `upstream` those of leafnode
+    links, with and without a queue group.
+    """
+
+    __slots__ = ("groups", "plain", "subject", "upstream")
+
+    def __init__(self, subject: bytes) -> None:
+        self.subject = subject
+        self.plain: list[Receiver] = []
+        self.groups: dict[bytes, list[Receiver]] | None = None
+        self.upstream: list[Receiver] | None = None
+
+    def is_empty(self) -> bool:
+        return not self.plain and not self.groups and not self.upstream
+
+    def local_count(self, queue: bytes) -> int:
+        """How many local receivers there are in the queue group; b"" counts the plain ones."""
+        if not queue:
+            return len(self.plain)
+        return len(self.groups[queue]) if self.groups and queue in self.groups else 0
+
+
+class Node:
+    """One level of the tree: `children` by token, `star` for `*`, and the interests that end here or with `>`."""
+
+    __slots__ = ("children", "interest", "rest", "star")
+
+    def __init__(self) -> None:
+        self.children: dict[bytes, Node] | None = None
+        self.star: Node | None = None
+        self.interest: Interest | None = None
+        self.rest: Interest | None = None
+
+    def is_empty(self) -> bool:
+        return not self.children and self.star is None and self.interest is None and self.rest is None
+
+
+class SubjectTree:
+    """Filters and their receivers. Filters must be valid (`protocols.subjects.is_valid_filter`)."""
+
+    __slots__ = ("_literals", "_root", "_wildcards", "count")
+
+    def __init__(self) -> None:
+        self._literals: dict[bytes, Interest] = {}
+        self._root = Node()
+        self._wildcards = 0
+        self.count = 0
+
+    def insert(self, receiver: Receiver) -> Interest:
+        """Add a receiver; returns the interest that it joined."""
+        interest = self._interest(receiver.subject)
+        members = _members(interest, receiver)
+        receiver.slot = len(members)
+        members.append(receiver)
+        self.count += 1
+        return interest
+
+    def remove(self, receiver: Receiver) -> Interest | None:
+        """Take a receiver out; returns the interest that it left, or None when it is not in the tree."""
+        if receiver.slot < 0:
+            return None
+        interest = self._interest(receiver.subject)
+        members = _members(interest, receiver)
+        last = members.pop()
+        if last is not receiver:
+            members[receiver.slot] = last
+            last.slot = receiver.slot
+        receiver.slot = -1
+        self.count -= 1
+        if not members and receiver.queue and interest.groups is not None and not receiver.port.leaf:
+            del interest.groups[receiver.queue]
+        if interest.is_empty():
+            self._drop(receiver.subject)
+        return interest
+
+    def match(self, subject: bytes) -> list[Interest]:
+        """The interests whose filter matches a published subject; none for a subject with an empty token."""
+        found: list[Interest] = []
+        literal = self._literals.get(subject)
+        if literal is not None:
+            found.append(literal)
+        if self._wildcards:
+            tokens = subject.split(b".")
+            if b"" not in tokens:
+                _walk(self._root, tokens, 0, len(tokens), found)
+        return found
+
+    def interests(self) -> list[Interest]:
+        """Every interest, in no order."""
+        found = list(self._literals.values())
+        nodes = [self._root]
+        while nodes:
+            node = nodes.pop()
+            if node.interest is not None:
+                found.append(node.interest)
+            if node.rest is not None:
+                found.append(node.rest)
+            if node.star is not None:
+                nodes.append(node.star)
+            if node.children:
+                nodes.extend(node.children.values())
+        return found
+
+    def _interest(self, subject: bytes) -> Interest:
+        """The interest of a filter, made if there is none."""
+        tokens = subject.split(b".")
+        if b"*" not in tokens and tokens[-1] != b">":
+            interest = self._literals.get(subject)
+            if interest is None:
+                interest = self._literals[subject] = Interest(subject)
+            return interest
+        node = self._root
+        for token in tokens:
+            if token == b">":
+                if node.rest is None:
+                    node.rest = Interest(subject)
+                    self._wildcards += 1
+                return node.rest
+            if token == b"*":
+                if node.star is None:
+                    node.star = Node()
+                node = node.star
+            else:
+                if node.children is None:
+                    node.children = {}
+                child = node.children.get(token)
+                if child is None:
+                    child = node.children[token] = Node()
+                node = child
+        if node.interest is None:
+            node.interest = Interest(subject)
+            self._wildcards += 1
+        return node.interest
+
+    def _drop(self, subject: bytes) -> None:
+        """Take out a filter that nobody holds any more, and the nodes that only it needed."""
+        if self._literals.pop(subject, None) is not None:
+            return
+        self._wildcards -= 1
+        _prune(self._root, subject.split(b"."), 0)
+
+
+def _members(interest: Interest, receiver: Receiver) -> list[Receiver]:
+    """The list of an interest in which a receiver stands."""
+    if receiver.port.leaf:
+        if interest.upstream is None:
+            interest.upstream = []
+        return interest.upstream
+    if not receiver.queue:
+        return interest.plain
+    if interest.groups is None:
+        interest.groups = {}
+    members = interest.groups.get(receiver.queue)
+    if members is None:
+        members = interest.groups[receiver.queue] = []
+    return members
+
+
+def _walk(node: Node, tokens: list[bytes], level: int, depth: int, found: list[Interest]) -> None:
+    if node.rest is not None and level < depth:
+        found.append(node.rest)
+    if level == depth:
+        if node.interest is not None:
+            found.append(node.interest)
+        return
+    if node.star is not None:
+        _walk(node.star, tokens, level + 1, depth, found)
+    if node.children is not None:
+        child = node.children.get(tokens[level])
+        if child is not None:
+            _walk(child, tokens, level + 1, depth, found)
+
+
+def _prune(node: Node, tokens: list[bytes], level: int) -> None:
+    token = tokens[level] if level < len(tokens) else b""
+    if level == len(tokens):
+        node.interest = None
+    elif token == b">":
+        node.rest = None
+    elif token == b"*":
+        if node.star is not None:
+            _prune(node.star, tokens, level + 1)
+            if node.star.is_empty():
+                node.star = None
+    elif node.children is not None:
+        child = node.children[token]
+        _prune(child, tokens, level + 1)
+        if child.is_empty():
+            del node.children[token]

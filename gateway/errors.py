@@ -1,0 +1,17 @@
+"""What the gateway says when it cannot do what it was asked to. The text of each is one line, for a person."""
+
+
+class GatewayError(Exception):
+    """Base of every expected error of `gateway`: the command line prints its text and no traceback."""
+
+
+class ConfigError(GatewayError):
+    """The configuration cannot be used. The text reads `file: path.to.key: sentence`."""
+
+
+class ListenError(GatewayError):
+    """An address cannot be listened on. The text reads `path.to.key: sentence`; the command line adds the file's name."""
+
+
+class ClientError(GatewayError):
+    """A command of the small NATS client failed: no server, refused, no answer in time."""

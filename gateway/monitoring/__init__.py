@@ -1,0 +1,1 @@
+"""HTTP endpoints that tell how the gateway is."""

@@ -1,0 +1,119 @@
+"""Addresses as people write them: `host:port` to listen on or to connect to, and URLs with credentials in them."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+NUMERIC_HOST = re.compile(r"[0-9.]+")
+
+
+def split_address(text: str) -> tuple[str, int | None]:
+    """Host and port (None when there is none) of `host:port` or `[v6]:port`.
+
+    Raises ValueError with a sentence that repeats nothing but the host and the port.
+    """
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ValueError("an IPv6 address is written as [::1]:4222")
+        return _check_host(host, v6=True), _parse_port(rest[1:]) if rest else None
+    if text.count(":") > 1:
+        raise ValueError("an IPv6 address needs brackets, as in [::1]:4222")
+    host, colon, port = text.partition(":")
+    return _check_host(host, v6=False), _parse_port(port) if colon else None
+
+
+def join_address(host: str, port: int) -> str:
+    """`host:port`, with brackets around an IPv6 address."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`. Of names only `localhost` counts: any other may change its meaning."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _check_host(host: str, *, v6: bool) -> str:
+    if not host:
+        raise ValueError("the host is missing; every interface is written as 0.0.0.0 or [::]")
+    if v6:
+        try:
+            return str(ipaddress.IPv6Address(host))
+        except ValueError:
+            raise ValueError(f"{host!r} is not an IPv6 address") from None
+    if NUMERIC_HOST.fullmatch(host):
+        try:
+            return str(ipaddress.IPv4Address(host))
+        except ValueError:
+            raise ValueError(f"{host!r} is not an IPv4 address") from None
+    if len(host) > 253 or not HOST_NAME.fullmatch(host):
+        raise ValueError(f"{host!r} is not a host name")
+    return host
+
+
+def _parse_port(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        # Not repeated: of a URL whose host was forgotten this is the password.
+        raise ValueError("the port is not a number")
+    if len(text) > 9 or int(text) > 65535:
+        raise ValueError(f"port {text} is above 65535")
+    return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUrl:
+    """Where a server is and who we are there.
+
+    Shown in logs and errors as `scheme://host:port`: user and password are never in its text.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    user: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{join_address(self.host, self.port)}"
+
+
+def parse_server_url(text: str, default_ports: Mapping[str, int]) -> ServerUrl:
+    """Read `scheme://[user[:password]@]host[:port]`; `default_ports` lists the schemes that are allowed.
+
+    User and password may be percent-encoded. Raises ValueError with a sentence that never repeats a part of the text
+    in which a password could stand.
+    """
+    scheme, separator, rest = text.partition("://")
+    schemes = " or ".join(f"{name}://" for name in default_ports)
+    if not separator:
+        raise ValueError(f"a server is written as {schemes}host:port")
+    scheme = scheme.lower()
+    if scheme in ("tls", "wss", "ws"):
+        raise ValueError(f"{scheme}:// is not supported yet; use {schemes}")
+    if scheme not in default_ports:
+        raise ValueError(f"the scheme must be {schemes}")
+    credentials, at, address = rest.rpartition("@")
+    address = address.removesuffix("/")
+    if not set("/?#").isdisjoint(credentials + address):
+        raise ValueError("a URL has no path here; in a user or password write /, ? and # percent-encoded")
+    user, password = _decode_credentials(credentials) if at else (None, None)
+    host, port = split_address(address)
+    return ServerUrl(scheme, host, default_ports[scheme] if port is None else port, user, password)
+
+
+def _decode_credentials(text: str) -> tuple[str, str | None]:
+    user, colon, password = text.partition(":")
+    try:
+        decoded_user = unquote(user, errors="strict")
+        decoded_password = unquote(password, errors="strict") if colon else None
+    except UnicodeDecodeError:
+        raise ValueError("user or password is not UTF-8 once percent-decoded") from None
+    if not decoded_user:
+        raise ValueError("the user before the @ is empty")
+    return decoded_user, decoded_password

@@ -1,0 +1,1 @@
+"""One session kind per kind of peer: what a peer's events mean."""

@@ -1,0 +1,1 @@
+"""Links to upstream NATS clusters."""

@@ -1,0 +1,1 @@
+"""Leafnode protocol, spoke role."""

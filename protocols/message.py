@@ -1,0 +1,97 @@
+"""Message: what every protocol's publish becomes, with its wire forms, each made at most once (hot)."""
+
+
+class Message:
+    """One published message.
+
+    `subject` and `reply` are NATS subjects; `reply` is b"" when there is none. `header_size` counts the bytes of the
+    header block (0: none), `size` those of header and payload. `queues` names the queue groups that a leafnode peer
+    addressed; None stands for every group with interest. `qos` is the MQTT quality of service it was published with.
+
+    `tail` holds the NATS wire bytes that follow `MSG <subject> <sid> `, that is
+    `[<reply> ][<header size> ]<size>\\r\\n<header><payload>\\r\\n`; None until `make_tail` when the message did not come
+    in that form. `mqtt3` and `mqtt5` hold its QoS 0 PUBLISH packet for the two wire versions once somebody made it.
+    """
+
+    __slots__ = (
+        "_body",
+        "_headerless_tail",
+        "header_size",
+        "mqtt3",
+        "mqtt5",
+        "qos",
+        "queues",
+        "reply",
+        "size",
+        "subject",
+        "tail",
+    )
+
+    def __init__(
+        self,
+        subject: bytes,
+        reply: bytes,
+        header_size: int,
+        size: int,
+        tail: bytes | None,
+        queues: tuple[bytes, ...] | None,
+    ) -> None:
+        self.subject = subject
+        self.reply = reply
+        self.header_size = header_size
+        self.size = size
+        self.tail = tail
+        self.queues = queues
+        self.qos = 0
+        self.mqtt3: bytes | None = None
+        self.mqtt5: bytes | None = None
+        self._body: bytes | None = None
+        self._headerless_tail: bytes | None = None
+
+    def make_tail(self) -> bytes:
+        """`tail`, made if it is not there yet."""
+        if self.tail is None:
+            body = self.body()
+            sizes = b"%d %d" % (self.header_size, self.size) if self.header_size else b"%d" % self.size
+            lead = self.reply + b" " if self.reply else b""
+            self.tail = b"%b%b\r\n%b\r\n" % (lead, sizes, body)
+        return self.tail
+
+    def body(self) -> bytes:
+        """Header block and payload."""
+        if self._body is None:
+            assert self.tail is not None
+            end = len(self.tail) - 2
+            self._body = self.tail[end - self.size : end]
+        return self._body
+
+    def set_body(self, body: bytes) -> None:
+        """Give header block and payload to a message that has no `tail` yet."""
+        self._body = body
+
+    def header(self) -> bytes:
+        """The header block from `NATS/1.0` to its empty line, or b""."""
+        return self.body()[: self.header_size]
+
+    def payload(self) -> bytes:
+        return self.body()[self.header_size :]
+
+    def headerless_tail(self) -> bytes:
+        """`tail` for a receiver that does not understand headers."""
+        if self.header_size == 0:
+            return self.make_tail()
+        if self._headerless_tail is None:
+            self._headerless_tail = make_message(self.subject, self.payload(), self.reply).make_tail()
+        return self._headerless_tail
+
+    def tail_after_reply(self) -> bytes:
+        """`tail` without the reply subject, for wire forms that put something behind it."""
+        tail = self.make_tail()
+        return tail[len(self.reply) + 1 :] if self.reply else tail
+
+
+def make_message(subject: bytes, payload: bytes, reply: bytes = b"", header: bytes = b"") -> Message:
+    """A message that did not come in over NATS."""
+    message = Message(subject, reply, len(header), len(header) + len(payload), None, None)
+    message.set_body(header + payload if header else payload)
+    return message

@@ -1,0 +1,1 @@
+"""NATS client protocol, server and client role."""

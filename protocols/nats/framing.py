@@ -1,0 +1,261 @@
+"""NATS framing, common to the client and the leafnode protocol: control lines, and payloads behind some of them (hot).
+
+A subclass says what a control line means (`parse_line`). Lines that announce a payload repeat from message to message,
+so what they parsed to is remembered by the whole line; a repeated publish costs one look-up and one slice.
+"""
+
+try:
+    import cython
+except ImportError:
+    from protocols import form as cython  # type: ignore[no-redef]
+
+from protocols.cache import GenerationCache
+from protocols.close_reason import CloseReason
+from protocols.errors import PeerViolation
+from protocols.message import Message
+
+LF = 10
+CR = 13
+# A longer line is parsed anew each time: the cache is bounded in bytes, not only in entries.
+LONGEST_REMEMBERED_LINE = 128
+REMEMBERED_LINES = 4096
+LONGEST_OPERATION = 8
+
+
+class PayloadHead:
+    """A parsed control line that announces a payload of `size` bytes, the first `header_size` of them headers.
+
+    `tail_size` counts the bytes at the end of the line (`[reply ][header size ]size\\r`) with which the message's wire
+    tail begins; 0 when the line was not written the canonical way and the tail has to be made. A head that is
+    `reserved` (and has no `tail_size`) names a subject that the peer must not use: it makes a Refused, no message.
+    """
+
+    __slots__ = ("header_size", "queues", "reply", "reserved", "size", "subject", "tail_size")
+
+    def __init__(
+        self,
+        subject: bytes,
+        reply: bytes,
+        header_size: int,
+        size: int,
+        tail_size: int,
+        queues: tuple[bytes, ...] | None = None,
+    ) -> None:
+        self.subject = subject
+        self.reply = reply
+        self.header_size = header_size
+        self.size = size
+        self.tail_size = tail_size
+        self.queues = queues
+        self.reserved = False
+
+
+class Refused:
+    """A message to or with a reply to a subject that is reserved; it was read and dropped."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+
+
+def find_line_end(data: bytes, start: int, end: int) -> int:
+    """Index of the next LF in `data[start:end]`, or -1."""
+    if cython.compiled:
+        i = start
+        while i < end:
+            if data[i] == LF:
+                return i
+            i += 1
+        return -1
+    return data.find(b"\n", start, end)
+
+
+class Framing:
+    """Cuts a byte stream into messages and events; see `receive`.
+
+    `max_payload` and `max_control_line` are in bytes; the latter counts a line without its operation. `operations`
+    lists the operation names that the peer may use.
+    """
+
+    __slots__ = (
+        "_cache",
+        "_heads",
+        "_operations",
+        "_pending",
+        "_wanted",
+        "headers",
+        "max_control_line",
+        "max_payload",
+        "stopped",
+    )
+
+    def __init__(
+        self,
+        max_payload: int,
+        max_control_line: int,
+        cache: "GenerationCache[bytes, PayloadHead]",
+        operations: frozenset[bytes],
+    ) -> None:
+        self.max_payload = max_payload
+        self.max_control_line = max_control_line
+        self.headers = True
+        self.stopped = False
+        self._cache = cache
+        self._heads = cache.young
+        self._operations = operations
+        self._pending: bytearray | None = None
+        self._wanted = 0
+
+    def parse_line(self, line: bytes) -> object:
+        """What a control line (without its LF) means: a PayloadHead, an event, or None for nothing."""
+        raise NotImplementedError
+
+    def receive(self, data: bytes) -> list[object]:
+        """Messages and events in the order in which they came; a PeerViolation is always the last of them."""
+        if self._pending is not None:
+            whole = self._gather(data)
+            if whole is None:
+                return self._check_partial_line()
+            data = whole
+        events: list[object] = []
+        if self.stopped:
+            return events
+        position = 0
+        end = len(data)
+        while True:
+            line_end = find_line_end(data, position, end)
+            if line_end < 0:
+                break
+            line = data[position:line_end]
+            head = self._heads.get(line)
+            if head is None:
+                head = self._read_line(line, events)
+                if head is None:
+                    if self.stopped:
+                        return events
+                    position = line_end + 1
+                    continue
+            if head.size > self.max_payload or (head.header_size and not self.headers):
+                events.append(self._refuse_payload(head))
+                return events
+            stop = line_end + 3 + head.size
+            if stop > end:
+                self._wanted = stop - position
+                break
+            if data[stop - 2] != CR or data[stop - 1] != LF:
+                events.append(self.violation(CloseReason.PARSE_ERROR, "payload does not end with CRLF", b""))
+                return events
+            position = stop
+            if head.tail_size:
+                tail = data[line_end - head.tail_size : stop]
+                events.append(Message(head.subject, head.reply, head.header_size, head.size, tail, head.queues))
+            else:
+                events.append(uncommon_event(head, data[line_end + 1 : stop]))
+        if position < end:
+            self._pending = bytearray(data[position:])
+            if not self._wanted:
+                events.extend(self._check_partial_line())
+        return events
+
+    def _gather(self, data: bytes) -> bytes | None:
+        """Everything held back and `data`, once that is what was waited for; else None."""
+        pending = self._pending
+        assert pending is not None
+        pending += data
+        if len(pending) < self._wanted or (not self._wanted and LF not in data):
+            return None
+        self._pending = None
+        self._wanted = 0
+        return bytes(pending)
+
+    def _read_line(self, line: bytes, events: list[object]) -> PayloadHead | None:
+        """The head of a payload, or None after appending the event that the line stands for, if any."""
+        head = self._cache.recall(line)
+        if head is not None:
+            return head
+        if len(line) > self.max_control_line:
+            # The limit counts the arguments: take the operation, the space behind it and the CR off.
+            operation_size = line.find(b" ") + 1
+            if len(line.rstrip(b"\r")) - operation_size > self.max_control_line:
+                events.append(self._refuse_line())
+                return None
+        event = self.parse_line(line)
+        if isinstance(event, PayloadHead):
+            if event.tail_size and not event.reply and len(line) <= LONGEST_REMEMBERED_LINE:
+                self._cache.remember(line, event)
+            return event
+        if event is not None:
+            events.append(event)
+        return None
+
+    def _check_partial_line(self) -> list[object]:
+        """A violation if no continuation could make a legal line out of what is held back."""
+        pending = self._pending
+        if pending is None or self._wanted or self.stopped:
+            return []
+        start = bytes(pending[: LONGEST_OPERATION + 1]).upper().replace(b"\t", b" ")
+        operation, space, _ = start.partition(b" ")
+        operation = operation.rstrip(b"\r")
+        if space:
+            known = operation in self._operations
+        else:
+            known = any(name.startswith(operation) for name in self._operations)
+        if not known:
+            return [self.unknown_operation()]
+        if len(pending) > self.max_control_line + LONGEST_OPERATION + 1:
+            return [self._refuse_line()]
+        return []
+
+    def _refuse_line(self) -> PeerViolation:
+        return self.violation(
+            CloseReason.MAXIMUM_CONTROL_LINE_EXCEEDED,
+            f"control line is longer than {self.max_control_line} bytes",
+            encode_error("maximum control line exceeded"),
+        )
+
+    def _refuse_payload(self, head: PayloadHead) -> PeerViolation:
+        if head.size > self.max_payload:
+            return self.violation(
+                CloseReason.MAXIMUM_PAYLOAD_EXCEEDED,
+                f"payload of {head.size} bytes is longer than {self.max_payload}",
+                encode_error("Maximum Payload Violation"),
+            )
+        return self.violation(CloseReason.PROTOCOL_VIOLATION, "headers were not agreed on", b"")
+
+    def unknown_operation(self) -> PeerViolation:
+        return self.violation(
+            CloseReason.PARSE_ERROR, "unknown protocol operation", encode_error("Unknown Protocol Operation")
+        )
+
+    def violation(self, reason: CloseReason, detail: str, farewell: bytes) -> PeerViolation:
+        """End the stream: later input is ignored."""
+        self.stopped = True
+        self._pending = None
+        return PeerViolation(reason, detail, farewell)
+
+
+def uncommon_event(head: PayloadHead, payload: bytes) -> object:
+    """The event for a line that was not written the canonical way or is reserved; `payload` ends with CRLF."""
+    message = Message(head.subject, head.reply, head.header_size, head.size, None, head.queues)
+    message.set_body(payload[:-2])
+    return Refused(message) if head.reserved else message
+
+
+def encode_error(text: str) -> bytes:
+    return b"-ERR '%b'\r\n" % text.encode()
+
+
+def split_arguments(text: bytes) -> list[bytes]:
+    """The arguments of a control line; separators are runs of space and tab."""
+    if b"\t" in text:
+        text = text.replace(b"\t", b" ")
+    parts = text.split(b" ")
+    return [part for part in parts if part] if b"" in parts else parts
+
+
+def parse_size(token: bytes) -> int:
+    """A size of at most nine decimal digits, or -1."""
+    if len(token) > 9 or not token.isdigit():
+        return -1
+    return int(token)

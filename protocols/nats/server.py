@@ -1,0 +1,233 @@
+"""NATS client protocol, server role: what a client may send, and what it is sent."""
+
+import msgspec
+
+from protocols.cache import GenerationCache
+from protocols.close_reason import CloseReason
+from protocols.errors import PeerViolation
+from protocols.nats.framing import REMEMBERED_LINES, Framing, PayloadHead, encode_error, parse_size, split_arguments
+
+PING = b"PING\r\n"
+PONG = b"PONG\r\n"
+OK = b"+OK\r\n"
+
+OPERATIONS = frozenset((b"PUB", b"HPUB", b"SUB", b"UNSUB", b"CONNECT", b"PING", b"PONG", b"+OK", b"-ERR", b"INFO"))
+
+# Subjects that servers use among themselves.
+RESERVED_SUBJECTS = (b"$GNR.", b"$NRG.")
+RESERVED_REPLIES = (b"_R_.", b"$JS.ACK.", b"$GNR.")
+
+_heads: GenerationCache[bytes, PayloadHead] = GenerationCache(REMEMBERED_LINES)
+
+
+class ConnectOptions(msgspec.Struct, kw_only=True):
+    """The fields of CONNECT that the gateway reads, with what holds before and without a CONNECT."""
+
+    verbose: bool = True
+    pedantic: bool = True
+    echo: bool = True
+    headers: bool = False
+    no_responders: bool = False
+    protocol: int = 0
+    name: str = ""
+    lang: str = ""
+    version: str = ""
+    user: str = ""
+    auth_token: str = ""
+    account: str = ""
+    tls_required: bool = False
+
+
+class Connect(msgspec.Struct):
+    """`fields` are the ones present in the CONNECT; the others keep the value they had."""
+
+    fields: dict[str, object]
+    password: str
+
+
+class Subscribe(msgspec.Struct):
+    subject: bytes
+    queue: bytes
+    sid: bytes
+
+
+class Unsubscribe(msgspec.Struct):
+    """`maximum` counts deliveries since SUB; 0 unsubscribes at once."""
+
+    sid: bytes
+    maximum: int
+
+
+class Ping(msgspec.Struct):
+    pass
+
+
+class Pong(msgspec.Struct):
+    pass
+
+
+class _ConnectFields(msgspec.Struct):
+    """Types of CONNECT's fields; UNSET tells a field that is absent."""
+
+    verbose: bool | msgspec.UnsetType = msgspec.UNSET
+    pedantic: bool | msgspec.UnsetType = msgspec.UNSET
+    echo: bool | msgspec.UnsetType = msgspec.UNSET
+    headers: bool | msgspec.UnsetType = msgspec.UNSET
+    no_responders: bool | msgspec.UnsetType = msgspec.UNSET
+    protocol: int | msgspec.UnsetType = msgspec.UNSET
+    name: str | None | msgspec.UnsetType = msgspec.UNSET
+    lang: str | msgspec.UnsetType = msgspec.UNSET
+    version: str | msgspec.UnsetType = msgspec.UNSET
+    user: str | None | msgspec.UnsetType = msgspec.UNSET
+    auth_token: str | None | msgspec.UnsetType = msgspec.UNSET
+    account: str | None | msgspec.UnsetType = msgspec.UNSET
+    tls_required: bool | msgspec.UnsetType = msgspec.UNSET
+    password: str | None | msgspec.UnsetType = msgspec.field(name="pass", default=msgspec.UNSET)
+
+
+_connect_decoder = msgspec.json.Decoder(_ConnectFields)
+
+
+class ServerDecoder(Framing):
+    """Decodes what a NATS client sends. Events: Message, Connect, Subscribe, Unsubscribe, Ping, Pong, PeerViolation.
+
+    `headers` says whether HPUB is agreed on; the session sets it from CONNECT.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, max_payload: int, max_control_line: int) -> None:
+        super().__init__(max_payload, max_control_line, _heads, OPERATIONS)
+        self.headers = False
+
+    def parse_line(self, line: bytes) -> object:
+        operation, _, rest = line.partition(b" ")
+        if operation == b"PUB":
+            return self._publish(line, rest)
+        operation, rest = split_operation(line)
+        if operation == b"PUB":
+            return self._publish(b"", rest)
+        if operation == b"HPUB":
+            return self._publish_with_header(line, rest)
+        if operation == b"SUB":
+            return self._subscribe(rest)
+        if operation == b"UNSUB":
+            return self._unsubscribe(rest)
+        if operation == b"PING":
+            return Ping()
+        if operation == b"PONG":
+            return Pong()
+        if operation == b"CONNECT":
+            return self._connect(rest)
+        if operation in (b"+OK", b"INFO"):
+            return None
+        if operation == b"-ERR":
+            return self.violation(CloseReason.CLIENT_CLOSED, f"client sent -ERR {rest[:200].decode('latin-1')}", b"")
+        return self.unknown_operation()
+
+    def _publish(self, line: bytes, rest: bytes) -> object:
+        arguments = split_arguments(rest.rstrip(b"\r"))
+        count = len(arguments)
+        if count == 2:
+            subject, size = arguments[0], parse_size(arguments[1])
+            reply = b""
+        elif count == 3:
+            subject, reply, size = arguments[0], arguments[1], parse_size(arguments[2])
+        else:
+            return self._malformed("PUB", "takes a subject, an optional reply subject and a size")
+        if size < 0:
+            return self._malformed("PUB", "has a bad payload size")
+        return _payload_head(line, b"PUB", arguments, subject, reply, 0, size)
+
+    def _publish_with_header(self, line: bytes, rest: bytes) -> object:
+        arguments = split_arguments(rest.rstrip(b"\r"))
+        if len(arguments) not in (3, 4):
+            return self._malformed("HPUB", "takes a subject, an optional reply subject and two sizes")
+        header_size, size = parse_size(arguments[-2]), parse_size(arguments[-1])
+        if header_size < 0 or size < header_size:
+            return self._malformed("HPUB", "has bad sizes")
+        reply = arguments[1] if len(arguments) == 4 else b""
+        return _payload_head(line, b"HPUB", arguments, arguments[0], reply, header_size, size)
+
+    def _subscribe(self, rest: bytes) -> object:
+        arguments = split_arguments(rest)
+        if len(arguments) == 2:
+            return Subscribe(arguments[0], b"", arguments[1])
+        if len(arguments) == 3:
+            return Subscribe(arguments[0], arguments[1], arguments[2])
+        return self._malformed("SUB", "takes a subject, an optional queue group and a sid")
+
+    def _unsubscribe(self, rest: bytes) -> object:
+        arguments = split_arguments(rest)
+        if len(arguments) == 1:
+            return Unsubscribe(arguments[0], 0)
+        if len(arguments) == 2:
+            # A count that is no number unsubscribes at once, as nats-server does.
+            return Unsubscribe(arguments[0], max(parse_size(arguments[1]), 0))
+        return self._malformed("UNSUB", "takes a sid and an optional count")
+
+    def _connect(self, rest: bytes) -> object:
+        try:
+            fields = _connect_decoder.decode(rest)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return self._malformed("CONNECT", f"is no valid JSON object: {error}")
+        present = {
+            name: value
+            for name in fields.__struct_fields__
+            if (value := getattr(fields, name)) is not msgspec.UNSET and value is not None
+        }
+        password = present.pop("password", "")
+        return Connect(present, str(password))
+
+    def _malformed(self, operation: str, complaint: str) -> PeerViolation:
+        """nats-server closes without a word on malformed arguments, and clients expect just that."""
+        return self.violation(CloseReason.PROTOCOL_VIOLATION, f"{operation} {complaint}", b"")
+
+
+def split_operation(line: bytes) -> tuple[bytes, bytes]:
+    """The upper-case operation and the rest of a control line, both without separators around them."""
+    text = line.rstrip(b"\r").lstrip(b" \t")
+    operation, _, rest = text.replace(b"\t", b" ", 1).partition(b" ")
+    return operation.upper(), rest.strip(b" \t")
+
+
+def _payload_head(
+    line: bytes, operation: bytes, arguments: list[bytes], subject: bytes, reply: bytes, header_size: int, size: int
+) -> PayloadHead:
+    reserved = subject.startswith(RESERVED_SUBJECTS) or (reply != b"" and reply.startswith(RESERVED_REPLIES))
+    canonical = line == b"%b %b\r" % (operation, b" ".join(arguments))
+    tail_size = 0
+    # An HPUB without a header block goes on as a plain message, whose tail has one size only.
+    if canonical and not reserved and (header_size or operation == b"PUB"):
+        tail_size = len(line) - len(operation) - len(subject) - 2
+    head = PayloadHead(subject, reply, header_size, size, tail_size)
+    head.reserved = reserved
+    return head
+
+
+def encode_info(fields: dict[str, object]) -> bytes:
+    """The space before CRLF is nats-server's; some clients look for it."""
+    return b"INFO %b \r\n" % msgspec.json.encode(fields)
+
+
+def encode_no_responders(reply: bytes, sid: bytes, subject: bytes) -> bytes:
+    """The 503 that answers a request which nobody listens to."""
+    header = b"NATS/1.0 503\r\nNats-Subject: %b\r\n\r\n" % subject
+    return b"HMSG %b %b %d %d\r\n%b\r\n" % (reply, sid, len(header), len(header), header)
+
+
+__all__ = [
+    "OK",
+    "PING",
+    "PONG",
+    "Connect",
+    "ConnectOptions",
+    "Ping",
+    "Pong",
+    "ServerDecoder",
+    "Subscribe",
+    "Unsubscribe",
+    "encode_error",
+    "encode_info",
+    "encode_no_responders",
+]

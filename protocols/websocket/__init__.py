@@ -1,0 +1,1 @@
+"""WebSocket (RFC 6455) upgrade and frames, server role."""
