@@ -10,7 +10,7 @@ class ConfigError(GatewayError):
 
 
 class ListenError(GatewayError):
-    """An address cannot be listened on. The text reads `path.to.key: sentence`; the command line adds the file's name."""
+    """An address cannot be listened on. The text: `path.to.key: sentence`; the command line adds the file's name."""
 
 
 class ClientError(GatewayError):

@@ -3,7 +3,6 @@
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
@@ -32,7 +31,7 @@ def join_address(host: str, port: int) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`. Of names only `localhost` counts: any other may change its meaning."""
+    """Whether only this machine can reach `host`. Of names only `localhost` counts: others may change."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -66,21 +65,35 @@ def _parse_port(text: str) -> int:
     return int(text)
 
 
-@dataclass(frozen=True, slots=True)
 class ServerUrl:
-    """Where a server is and who we are there.
+    """Where a server is and who we are there; a value, not to be changed.
 
     Shown in logs and errors as `scheme://host:port`: user and password are never in its text.
     """
 
-    scheme: str
-    host: str
-    port: int
-    user: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
+    __slots__ = ("host", "password", "port", "scheme", "user")
+
+    def __init__(self, scheme: str, host: str, port: int, user: str | None = None, password: str | None = None) -> None:
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        self.user = user
+        self.password = password
 
     def __str__(self) -> str:
         return f"{self.scheme}://{join_address(self.host, self.port)}"
+
+    def __repr__(self) -> str:
+        return f"ServerUrl({str(self)!r})"
+
+    def _key(self) -> tuple[object, ...]:
+        return self.scheme, self.host, self.port, self.user, self.password
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ServerUrl) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
 
 
 def parse_server_url(text: str, default_ports: Mapping[str, int]) -> ServerUrl:

@@ -88,3 +88,50 @@ class NatsSubscription(Receiver):
         if self.delivered == self.maximum:
             port.exhausted(self)
         return True
+
+
+class LeafRoute(Receiver):
+    """Sends messages on one literal subject over a leafnode link, for plain interest and for the named queue groups.
+
+    `permitted` is False when the hub does not take the subject; `max_payload` is the hub's limit in bytes.
+    """
+
+    __slots__ = ("_head", "_queue_names", "max_payload", "permitted", "refused")
+
+    def __init__(self, port: Port, subject: bytes, queues: tuple[bytes, ...], max_payload: int, permitted: bool) -> None:
+        super().__init__(port, subject, b"")
+        self.max_payload = max_payload
+        self.permitted = permitted
+        self.refused = 0
+        self._queue_names = b" ".join(queues)
+        self._head = b"LMSG %b " % subject
+
+    def deliver(self, message: Message, source: Port) -> bool:
+        outbox = self.port.outbox
+        # Never from link to link: a spoke is no transit.
+        if outbox is None or outbox.closed or source.leaf:
+            return False
+        if not self.permitted or message.size > self.max_payload:
+            self.refused += 1
+            return False
+        head = self._head if message.header_size == 0 else b"HMSG %b " % self.subject
+        tail = message.tail
+        if tail is None:
+            tail = message.make_tail()
+        if self._queue_names:
+            if message.reply:
+                head = b"%b+ %b %b " % (head, message.reply, self._queue_names)
+                tail = message.tail_after_reply()
+            else:
+                head = b"%b| %b " % (head, self._queue_names)
+        outbox.append(head, tail, message.size)
+        return True
+
+
+class LeafInterest(Receiver):
+    """What the peer of a leafnode link subscribed to; routing makes a LeafRoute out of it."""
+
+    __slots__ = ()
+
+    def deliver(self, message: Message, source: Port) -> bool:
+        return False

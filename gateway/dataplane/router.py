@@ -23,8 +23,8 @@ class LeafPort(Port):
 
     __slots__ = ()
 
-    def leaf_route(self, plain: bool, queues: tuple[bytes, ...]) -> Receiver:
-        """A receiver that sends to the peer for its plain interest and for these queue groups, in one message."""
+    def leaf_route(self, subject: bytes, queues: tuple[bytes, ...]) -> Receiver:
+        """A receiver that sends messages on a literal subject to the peer, naming the queue groups that it serves."""
         raise NotImplementedError
 
 
@@ -96,26 +96,20 @@ class Router:
             if type(message) is not Message:
                 break
             size += message.size
-            self.route(message, source)
+            routes = self._routes.get(message.subject)
+            if routes is None:
+                routes = self._resolve(message.subject)
+            deliver(message, routes, source)
             index += 1
         source.in_messages += index - start
         source.in_bytes += size
         return index
 
-    def route(self, message: Message, source: Port) -> int:
-        """Hand one message to everybody who gets it; returns how many took it."""
-        routes = self._routes.get(message.subject)
-        if routes is None:
-            routes = self._resolve(message.subject)
-        delivered = 0
-        for receiver in routes.plain:
-            if receiver.deliver(message, source):
-                delivered += 1
-        if routes.groups:
-            delivered += deliver_to_groups(routes.groups, message, source)
-        if delivered == 0 and message.reply:
-            source.undelivered(message)
-        return delivered
+    def route(self, message: Message, subject: bytes, source: Port) -> int:
+        """Hand one message to everybody who is interested in `subject`; returns how many took it."""
+        source.in_messages += 1
+        source.in_bytes += message.size
+        return deliver(message, self._resolve(subject), source)
 
     def observe(self, observer: InterestObserver) -> None:
         """Tell the observer of changes from now on; see `local_interest` for what is there already."""
@@ -136,12 +130,12 @@ class Router:
         return interest
 
     def _interest_changed(self, interest: Interest, receiver: Receiver) -> None:
-        self._forget(receiver.subject)
+        self.forget(receiver.subject)
         if not receiver.port.leaf:
             for observer in self._observers:
                 observer.interest_changed(receiver.subject, receiver.queue, interest.local_count(receiver.queue))
 
-    def _forget(self, subject: bytes) -> None:
+    def forget(self, subject: bytes) -> None:
         """Forget the routes that a change of this filter can concern: those that share its literal beginning."""
         beginning = literal_beginning(subject)
         if beginning == subject:
@@ -156,9 +150,22 @@ class Router:
     def _resolve(self, subject: bytes) -> Routes:
         routes = self._cache.recall(subject)
         if routes is None:
-            routes = resolve(self.tree.match(subject))
+            routes = resolve(subject, self.tree.match(subject))
             self._cache.remember(subject, routes)
         return routes
+
+
+def deliver(message: Message, routes: Routes, source: Port) -> int:
+    """Hand a message to its receivers; returns how many took it."""
+    delivered = 0
+    for receiver in routes.plain:
+        if receiver.deliver(message, source):
+            delivered += 1
+    if routes.groups:
+        delivered += deliver_to_groups(routes.groups, message, source)
+    if delivered == 0 and message.reply:
+        source.undelivered(message)
+    return delivered
 
 
 def deliver_to_groups(groups: list[Group], message: Message, source: Port) -> int:
@@ -181,17 +188,12 @@ def literal_beginning(subject: bytes) -> bytes:
     return subject
 
 
-def resolve(interests: list[Interest]) -> Routes:
-    """Make routes out of the interests that match a subject.
-
-    A leafnode link gets one message for its plain interest and all queue groups that have members behind links only.
-    """
+def resolve(subject: bytes, interests: list[Interest]) -> Routes:
+    """Make routes out of the interests that match a subject."""
     plain: list[Receiver] = []
     groups: list[Group] = []
     combined: dict[Port, list[Receiver]] = {}
-    links: dict[LeafPort, list[bytes]] = {}
-    behind_links: dict[bytes, list[LeafPort]] = {}
-    local_groups: dict[bytes, list[Group]] = {}
+    upstream: list[Receiver] = []
     for interest in interests:
         for receiver in interest.plain:
             if receiver.combines:
@@ -199,29 +201,37 @@ def resolve(interests: list[Interest]) -> Routes:
             else:
                 plain.append(receiver)
         for name, members in (interest.groups or {}).items():
-            group = Group(name, members, None)
-            groups.append(group)
-            local_groups.setdefault(name, []).append(group)
-        for receiver in interest.upstream or ():
-            link = receiver.port
-            assert isinstance(link, LeafPort)
-            if receiver.queue:
-                known = behind_links.setdefault(receiver.queue, [])
-                if link not in known:
-                    known.append(link)
-            else:
-                links.setdefault(link, [])
-    plain_links = set(links)
-    for name, ports in behind_links.items():
-        if name in local_groups:
-            for group in local_groups[name]:
-                group.fallback = ports[0].leaf_route(False, (name,))
+            groups.append(Group(name, members, None))
+        upstream.extend(interest.upstream or ())
+    for port, receivers in combined.items():
+        plain.append(port.combine(receivers))
+    if upstream:
+        add_links(subject, upstream, plain, groups)
+    return Routes(plain, groups)
+
+
+def add_links(subject: bytes, upstream: list[Receiver], plain: list[Receiver], groups: list[Group]) -> None:
+    """Add what leafnode links are interested in.
+
+    A link gets one message for its plain interest and every queue group whose members all live behind that link. Of
+    a group that has local members too the link is only the fallback; of one behind several links, a member.
+    """
+    links: dict[LeafPort, list[bytes]] = {}
+    behind: dict[bytes, list[LeafPort]] = {}
+    for receiver in upstream:
+        link = receiver.port
+        assert isinstance(link, LeafPort)
+        if not receiver.queue:
+            links.setdefault(link, [])
+        elif link not in behind.setdefault(receiver.queue, []):
+            behind[receiver.queue].append(link)
+    for name, ports in behind.items():
+        local = [group for group in groups if group.name == name]
+        if local:
+            local[0].fallback = ports[0].leaf_route(subject, (name,))
         elif len(ports) == 1:
             links.setdefault(ports[0], []).append(name)
         else:
-            groups.append(Group(name, [port.leaf_route(False, (name,)) for port in ports], None))
-    for port, receivers in combined.items():
-        plain.append(port.combine(receivers))
+            groups.append(Group(name, [port.leaf_route(subject, (name,)) for port in ports], None))
     for link, queues in links.items():
-        plain.append(link.leaf_route(link in plain_links, tuple(queues)))
-    return Routes(plain, groups)
+        plain.append(link.leaf_route(subject, tuple(queues)))

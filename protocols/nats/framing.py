@@ -27,7 +27,7 @@ class PayloadHead:
 
     `tail_size` counts the bytes at the end of the line (`[reply ][header size ]size\\r`) with which the message's wire
     tail begins; 0 when the line was not written the canonical way and the tail has to be made. A head that is
-    `reserved` (and has no `tail_size`) names a subject that the peer must not use: it makes a Refused, no message.
+    `reserved` (and has no `tail_size`) names a subject with a meaning of its own: see `Framing.reserved_event`.
     """
 
     __slots__ = ("header_size", "queues", "reply", "reserved", "size", "subject", "tail_size")
@@ -151,12 +151,22 @@ class Framing:
                 tail = data[line_end - head.tail_size : stop]
                 events.append(Message(head.subject, head.reply, head.header_size, head.size, tail, head.queues))
             else:
-                events.append(uncommon_event(head, data[line_end + 1 : stop]))
+                events.append(self._uncommon_event(head, data[line_end + 1 : stop]))
         if position < end:
             self._pending = bytearray(data[position:])
             if not self._wanted:
                 events.extend(self._check_partial_line())
         return events
+
+    def reserved_event(self, message: Message) -> object:
+        """The event for a message whose head is `reserved`."""
+        return Refused(message)
+
+    def _uncommon_event(self, head: PayloadHead, payload: bytes) -> object:
+        """The event for a line that was not written the canonical way or is reserved; `payload` ends with CRLF."""
+        message = Message(head.subject, head.reply, head.header_size, head.size, None, head.queues)
+        message.set_body(payload[:-2])
+        return self.reserved_event(message) if head.reserved else message
 
     def _gather(self, data: bytes) -> bytes | None:
         """Everything held back and `data`, once that is what was waited for; else None."""
@@ -235,13 +245,6 @@ class Framing:
         return PeerViolation(reason, detail, farewell)
 
 
-def uncommon_event(head: PayloadHead, payload: bytes) -> object:
-    """The event for a line that was not written the canonical way or is reserved; `payload` ends with CRLF."""
-    message = Message(head.subject, head.reply, head.header_size, head.size, None, head.queues)
-    message.set_body(payload[:-2])
-    return Refused(message) if head.reserved else message
-
-
 def encode_error(text: str) -> bytes:
     return b"-ERR '%b'\r\n" % text.encode()
 
@@ -252,6 +255,13 @@ def split_arguments(text: bytes) -> list[bytes]:
         text = text.replace(b"\t", b" ")
     parts = text.split(b" ")
     return [part for part in parts if part] if b"" in parts else parts
+
+
+def split_operation(line: bytes) -> tuple[bytes, bytes]:
+    """The upper-case operation and the rest of a control line, both without separators around them."""
+    text = line.rstrip(b"\r").lstrip(b" \t")
+    operation, _, rest = text.replace(b"\t", b" ", 1).partition(b" ")
+    return operation.upper(), rest.strip(b" \t")
 
 
 def parse_size(token: bytes) -> int:

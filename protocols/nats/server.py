@@ -5,7 +5,14 @@ import msgspec
 from protocols.cache import GenerationCache
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
-from protocols.nats.framing import REMEMBERED_LINES, Framing, PayloadHead, encode_error, parse_size, split_arguments
+from protocols.nats.framing import (
+    REMEMBERED_LINES,
+    Framing,
+    PayloadHead,
+    parse_size,
+    split_arguments,
+    split_operation,
+)
 
 PING = b"PING\r\n"
 PONG = b"PONG\r\n"
@@ -20,7 +27,7 @@ RESERVED_REPLIES = (b"_R_.", b"$JS.ACK.", b"$GNR.")
 _heads: GenerationCache[bytes, PayloadHead] = GenerationCache(REMEMBERED_LINES)
 
 
-class ConnectOptions(msgspec.Struct, kw_only=True):
+class ConnectOptions(msgspec.Struct, kw_only=True, frozen=True):
     """The fields of CONNECT that the gateway reads, with what holds before and without a CONNECT."""
 
     verbose: bool = True
@@ -43,6 +50,9 @@ class Connect(msgspec.Struct):
 
     fields: dict[str, object]
     password: str
+
+
+DEFAULT_OPTIONS = ConnectOptions()
 
 
 class Subscribe(msgspec.Struct):
@@ -184,13 +194,6 @@ class ServerDecoder(Framing):
         return self.violation(CloseReason.PROTOCOL_VIOLATION, f"{operation} {complaint}", b"")
 
 
-def split_operation(line: bytes) -> tuple[bytes, bytes]:
-    """The upper-case operation and the rest of a control line, both without separators around them."""
-    text = line.rstrip(b"\r").lstrip(b" \t")
-    operation, _, rest = text.replace(b"\t", b" ", 1).partition(b" ")
-    return operation.upper(), rest.strip(b" \t")
-
-
 def _payload_head(
     line: bytes, operation: bytes, arguments: list[bytes], subject: bytes, reply: bytes, header_size: int, size: int
 ) -> PayloadHead:
@@ -205,29 +208,16 @@ def _payload_head(
     return head
 
 
+def merge_options(options: ConnectOptions, connect: Connect) -> ConnectOptions:
+    """The options after another CONNECT: fields that it leaves out keep their value."""
+    return msgspec.structs.replace(options, **connect.fields)
+
+
 def encode_info(fields: dict[str, object]) -> bytes:
     """The space before CRLF is nats-server's; some clients look for it."""
     return b"INFO %b \r\n" % msgspec.json.encode(fields)
 
 
-def encode_no_responders(reply: bytes, sid: bytes, subject: bytes) -> bytes:
-    """The 503 that answers a request which nobody listens to."""
-    header = b"NATS/1.0 503\r\nNats-Subject: %b\r\n\r\n" % subject
-    return b"HMSG %b %b %d %d\r\n%b\r\n" % (reply, sid, len(header), len(header), header)
-
-
-__all__ = [
-    "OK",
-    "PING",
-    "PONG",
-    "Connect",
-    "ConnectOptions",
-    "Ping",
-    "Pong",
-    "ServerDecoder",
-    "Subscribe",
-    "Unsubscribe",
-    "encode_error",
-    "encode_info",
-    "encode_no_responders",
-]
+def no_responders_header(subject: bytes) -> bytes:
+    """The header block of the 503 that answers a request which nobody listens to."""
+    return b"NATS/1.0 503\r\nNats-Subject: %b\r\n\r\n" % subject

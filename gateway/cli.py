@@ -1,0 +1,188 @@
+"""The command `leafgate`: what it understands, and what it says when something is wrong. One line each, no tracebacks.
+
+Every command imports what it needs when it runs, so that `pub` does not wait for the daemon's modules.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gateway.errors import ConfigError, GatewayError, ListenError
+from gateway.server_url import ServerUrl, parse_server_url
+from gateway.version import VERSION, form_name
+from protocols.errors import MisuseError
+
+EXIT_OK = 0
+EXIT_FAILURE = 1
+EXIT_CONFIGURATION = 2
+# What a shell reports for a program that SIGINT ended.
+EXIT_INTERRUPTED = 130
+
+DEFAULT_SERVER = "nats://127.0.0.1:4222"
+SERVER_PORTS = {"nats": 4222}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status: 0, 1 for a failure, 2 for a fault in configuration or usage."""
+    options = build_parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except ConfigError as error:
+        return _complain(error, EXIT_CONFIGURATION)
+    except ListenError as error:
+        return _complain(f"{options.config or 'built-in configuration'}: {error}", EXIT_CONFIGURATION)
+    except (GatewayError, MisuseError) as error:
+        return _complain(error, EXIT_FAILURE)
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more while it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILURE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _complain(message: object, status: int) -> int:
+    print(f"leafgate: {message}", file=sys.stderr)
+    return status
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="leafgate", description="A gateway that joins NATS, MQTT and WebSocket clients in one subject space."
+    )
+    parser.add_argument("--version", action="version", version=f"leafgate {VERSION} ({form_name()})")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_gateway_commands(commands)
+    _add_client_commands(commands)
+    return parser
+
+
+def _add_gateway_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    run = commands.add_parser("run", help="start the gateway")
+    run.add_argument("-c", "--config", metavar="FILE", type=Path, help="without it: loopback, the usual ports")
+    run.set_defaults(command=_run)
+
+    check = commands.add_parser("check", help="tell whether a configuration file is right")
+    check.add_argument("-c", "--config", metavar="FILE", type=Path, required=True)
+    check.set_defaults(command=_check)
+
+
+def _add_client_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    server = argparse.ArgumentParser(add_help=False)
+    server.add_argument(
+        "--server",
+        metavar="URL",
+        default=DEFAULT_SERVER,
+        help=f"nats://[user:password@|token@]host[:port], default {DEFAULT_SERVER}",
+    )
+    payload_help = "- reads standard input; default: empty"
+
+    pub = commands.add_parser("pub", parents=[server], help="publish one message")
+    pub.add_argument("subject", metavar="SUBJECT", type=os.fsencode)
+    pub.add_argument("payload", metavar="PAYLOAD", nargs="?", default="", help=payload_help)
+    pub.add_argument("--header", metavar="KEY:VALUE", type=_header_field, action="append", default=[])
+    pub.add_argument("--reply", metavar="SUBJECT", type=os.fsencode, default=b"", help="where an answer should go")
+    pub.set_defaults(command=_pub)
+
+    sub = commands.add_parser("sub", parents=[server], help="print messages as they come")
+    sub.add_argument("subject", metavar="FILTER", type=os.fsencode, help="a subject; * and > are wildcards")
+    sub.add_argument("--queue", metavar="GROUP", type=os.fsencode, default=b"", help="share the messages with a group")
+    sub.add_argument("--count", metavar="N", type=_count, default=0, help="end after so many messages")
+    sub.add_argument("--raw", action="store_true", help="print payloads only, as they are")
+    sub.set_defaults(command=_sub)
+
+    request = commands.add_parser("request", parents=[server], help="publish one message and print the answer")
+    request.add_argument("subject", metavar="SUBJECT", type=os.fsencode)
+    request.add_argument("payload", metavar="PAYLOAD", nargs="?", default="", help=payload_help)
+    request.add_argument("--timeout", metavar="SECONDS", type=_seconds, default=2.0, help="default: 2")
+    request.set_defaults(command=_request)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from gateway import daemon
+    from gateway.config import load_config
+
+    return daemon.run(load_config(options.config))
+
+
+def _check(options: argparse.Namespace) -> int:
+    from gateway.config import load_config
+
+    load_config(options.config)
+    print(f"{options.config}: is right")
+    return EXIT_OK
+
+
+def _pub(options: argparse.Namespace) -> int:
+    import trio
+
+    from gateway import nats_command
+    from protocols.nats.client import encode_header
+
+    header = encode_header(options.header)
+    url, payload = _server_url(options.server), _payload(options.payload)
+    trio.run(nats_command.publish, url, options.subject, payload, options.reply, header)
+    return EXIT_OK
+
+
+def _sub(options: argparse.Namespace) -> int:
+    from functools import partial
+
+    import trio
+
+    from gateway import nats_command
+
+    subscription = partial(nats_command.subscribe, raw=options.raw)
+    try:
+        trio.run(subscription, _server_url(options.server), options.subject, options.queue, options.count)
+    except KeyboardInterrupt:
+        # The way to end a subscription without a count: no failure.
+        return EXIT_OK
+    return EXIT_OK
+
+
+def _request(options: argparse.Namespace) -> int:
+    import trio
+
+    from gateway import nats_command
+
+    url, payload = _server_url(options.server), _payload(options.payload)
+    trio.run(nats_command.request, url, options.subject, payload, options.timeout)
+    return EXIT_OK
+
+
+def _server_url(text: str) -> ServerUrl:
+    try:
+        return parse_server_url(text, SERVER_PORTS)
+    except ValueError as error:
+        raise ConfigError(f"--server: {error}") from None
+
+
+def _payload(text: str) -> bytes:
+    return sys.stdin.buffer.read() if text == "-" else os.fsencode(text)
+
+
+def _header_field(text: str) -> tuple[str, str]:
+    key, colon, value = text.partition(":")
+    if not colon:
+        raise argparse.ArgumentTypeError(f"{text!r} has no colon")
+    return key, value.strip()
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of messages")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds between 0 and 86400")
+    return seconds

@@ -1,0 +1,152 @@
+"""The daemon: opens what is configured, runs it, and ends it in order.
+
+Nurseries nest by who must outlive whom: services (time, monitoring, uplinks) around connections around accepting.
+"""
+
+import json
+import logging
+import math
+import os
+import random
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import trio
+
+from gateway.config import Config
+from gateway.gateway import Gateway
+from gateway.listeners import OpenListener, accept_connections, open_listeners
+from gateway.logs import start_logging
+from gateway.monitoring.service import MonitoringService
+from gateway.sessions.nats_client import NatsClientSession
+from gateway.uplink.leafnode_uplink import LeafnodeUplink
+from gateway.version import VERSION, form_name
+from protocols.close_reason import CloseReason
+
+log = logging.getLogger("leafgate")
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
+# In lame-duck mode clients are told to leave one by one, at most this far apart.
+LAME_DUCK_PACE_SECONDS = 1.0
+
+
+def run(config: Config) -> int:
+    """Run a gateway until a signal ends it; returns the exit status. Raises ListenError before anything runs."""
+    start_logging(config.logging)
+    return trio.run(Daemon(config).run)
+
+
+class Daemon:
+    """One run of a gateway."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    async def run(self) -> int:
+        gateway = Gateway(self.config)
+        with trio.open_signal_receiver(*SIGNALS) as signals:
+            listeners = open_listeners(self.config)
+            monitoring = MonitoringService(gateway, listeners)
+            monitoring.open()
+            uplinks = [LeafnodeUplink(gateway, uplink, number) for number, uplink in enumerate(self.config.uplinks)]
+            if self.config.ports_file:
+                write_ports_file(Path(self.config.ports_file), listeners, monitoring.address)
+            announce(listeners, monitoring.address)
+            async with trio.open_nursery() as services:
+                services.start_soon(gateway.deadlines.run, gateway.switch.flush)
+                services.start_soon(monitoring.run)
+                async with trio.open_nursery() as connections:
+                    gateway.connections = connections
+                    for uplink in uplinks:
+                        services.start_soon(uplink.run)
+                    await self._serve(gateway, listeners, signals)
+                    services.start_soon(self._end_on_second_signal, signals, services.cancel_scope)
+                    connections.cancel_scope.deadline = trio.current_time() + self.config.timeouts.drain_seconds
+                    drain(gateway)
+                services.cancel_scope.cancel()
+        log.info("event=stopped")
+        return 0
+
+    async def _serve(
+        self, gateway: Gateway, listeners: list[OpenListener], signals: AsyncIterator[int]
+    ) -> None:
+        """Accept peers until a signal says to stop; then, in lame-duck mode, wait for them to move away."""
+        async with trio.open_nursery() as accepting:
+            for listener in listeners:
+                accepting.start_soon(accept_connections, gateway, listener)
+            received = signal.Signals(await anext(signals))
+            accepting.cancel_scope.cancel()
+        for listener in listeners:
+            listener.socket.close()
+        log.info("event=stopping signal=%s connections=%d", received.name, len(gateway.registry.open))
+        if received == signal.SIGUSR2:
+            with trio.CancelScope() as patience:
+                async with trio.open_nursery() as leaving:
+                    leaving.start_soon(self._cancel_on_signal, signals, patience)
+                    await self._send_away(gateway)
+                    leaving.cancel_scope.cancel()
+
+    async def _cancel_on_signal(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+        await anext(signals)
+        scope.cancel()
+
+    async def _end_on_second_signal(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+        received = signal.Signals(await anext(signals))
+        log.warning("event=stopping-at-once signal=%s", received.name)
+        scope.cancel()
+
+    async def _send_away(self, gateway: Gateway) -> None:
+        """Lame-duck mode: ask clients to go, then close them one by one over the configured time."""
+        timeouts = self.config.timeouts
+        for connection in list(gateway.registry.open.values()):
+            if isinstance(connection.session, NatsClientSession):
+                connection.session.announce_lame_duck()
+        gateway.switch.flush()
+        if not gateway.registry.open:
+            return
+        await trio.sleep(timeouts.lame_duck_grace_seconds)
+        remaining = list(gateway.registry.open.values())
+        span = timeouts.lame_duck_seconds - timeouts.lame_duck_grace_seconds
+        pace = min(LAME_DUCK_PACE_SECONDS, span / max(len(remaining), 1))
+        for connection in remaining:
+            connection.close(CloseReason.SERVER_SHUTDOWN)
+            await trio.sleep(pace * random.uniform(0.5, 1.0))
+
+
+def drain(gateway: Gateway) -> None:
+    """Route what peers have sent already, then say goodbye to each; what is queued is delivered within the deadline."""
+    connections = list(gateway.registry.open.values())
+    for connection in connections:
+        connection.read_once()
+    gateway.switch.flush()
+    for connection in connections:
+        connection.close(CloseReason.SERVER_SHUTDOWN, linger=math.inf)
+
+
+def write_ports_file(path: Path, listeners: list[OpenListener], monitoring: str | None) -> None:
+    """Tell which ports were taken; the file appears whole or not at all."""
+    content = {
+        "listeners": [{"protocol": one.config.protocol, "address": one.address} for one in listeners],
+        "monitoring": monitoring,
+    }
+    draft = path.with_name(path.name + ".new")
+    draft.write_text(json.dumps(content) + "\n")
+    os.replace(draft, path)
+
+
+def announce(listeners: list[OpenListener], monitoring: str | None) -> None:
+    """Say on standard output where the gateway listens, and what to try first."""
+    print(f"leafgate {VERSION} ({form_name()}) listens on")
+    for listener in listeners:
+        print(f"  {listener.config.protocol:<10} {listener.address}")
+    if monitoring:
+        print(f"  {'monitoring':<10} http://{monitoring}/")
+    nats = next((one.address for one in listeners if one.config.protocol == "nats"), None)
+    if nats:
+        server = "" if nats == "127.0.0.1:4222" else f" --server nats://{nats}"
+        print("Try, in two other terminals:")
+        print(f"  leafgate sub{server} 'sensors.>'")
+        print(f"  leafgate pub{server} sensors.kitchen.temp 21.5", flush=True)
+
+

@@ -1,0 +1,66 @@
+"""Deadlines: one task keeps the time for everybody who has something to do later."""
+
+import heapq
+import math
+from collections.abc import Callable
+
+import trio
+
+# Cancelled entries stay in the heap until their time; it is built anew when most of it is such entries.
+REBUILD_AT = 1024
+
+
+class Deadline:
+    """A call to make at a time; it can be moved and cancelled."""
+
+    __slots__ = ("action", "when")
+
+    def __init__(self, when: float, action: Callable[[float], None] | None) -> None:
+        self.when = when
+        self.action = action
+
+    def __lt__(self, other: "Deadline") -> bool:
+        return self.when < other.when
+
+
+class Deadlines:
+    """Deadlines in trio's clock. `run` is the task that keeps them."""
+
+    def __init__(self) -> None:
+        self._heap: list[Deadline] = []
+        self._cancelled = 0
+        self._sleep = trio.CancelScope(deadline=math.inf)
+
+    def call_at(self, when: float, action: Callable[[float], None]) -> Deadline:
+        """Call `action(now)` once it is `when`."""
+        deadline = Deadline(when, action)
+        heapq.heappush(self._heap, deadline)
+        if when < self._sleep.deadline:
+            self._sleep.deadline = when
+        return deadline
+
+    def cancel(self, deadline: Deadline | None) -> None:
+        if deadline is None or deadline.action is None:
+            return
+        deadline.action = None
+        self._cancelled += 1
+        if self._cancelled > REBUILD_AT and self._cancelled * 2 > len(self._heap):
+            self._heap = [kept for kept in self._heap if kept.action is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
+
+    async def run(self, after: Callable[[], None]) -> None:
+        """Make the calls as they fall due, and `after` behind each round of them."""
+        while True:
+            with trio.CancelScope(deadline=self._heap[0].when if self._heap else math.inf) as self._sleep:
+                await trio.sleep_forever()
+            now = trio.current_time()
+            while self._heap and self._heap[0].when <= now:
+                deadline = heapq.heappop(self._heap)
+                action, deadline.action = deadline.action, None
+                if action is None:
+                    self._cancelled -= 1
+                else:
+                    action(now)
+            after()
+            await trio.lowlevel.checkpoint()

@@ -1,0 +1,21 @@
+"""Names by which a gateway and its parts are told apart: server ids and unique tokens."""
+
+import base64
+import binascii
+import secrets
+import string
+
+SERVER_KEY_PREFIX = 13 << 3
+ALPHABET = string.digits + string.ascii_letters
+
+
+def new_server_id() -> str:
+    """A server id in the form of a public server key (`N…`): base32 of a prefix, 32 bytes and their CRC-16."""
+    body = bytes([SERVER_KEY_PREFIX]) + secrets.token_bytes(32)
+    checksum = binascii.crc_hqx(body, 0).to_bytes(2, "little")
+    return base64.b32encode(body + checksum).decode().rstrip("=")
+
+
+def new_token() -> str:
+    """22 characters that nobody else has."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(22))

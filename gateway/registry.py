@@ -1,0 +1,70 @@
+"""Registry: who is connected, who was, and the totals of both."""
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+from gateway.dataplane.port import Port
+
+if TYPE_CHECKING:
+    from gateway.connection import Connection
+
+log = logging.getLogger("leafgate.connection")
+
+REMEMBERED_CLOSED = 1024
+
+
+class Registry:
+    """Counts messages and bytes over the gateway's life; remembers the last closed connections for monitoring."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, Connection] = {}
+        self.closed: deque[object] = deque(maxlen=REMEMBERED_CLOSED)
+        self.total = 0
+        self.slow_consumers = 0
+        self.stale_connections = 0
+        self._last_cid = 0
+        self._gone = [0, 0, 0, 0]
+
+    def next_cid(self) -> int:
+        self._last_cid += 1
+        return self._last_cid
+
+    def add(self, connection: "Connection") -> None:
+        self.open[connection.cid] = connection
+        self.total += 1
+        log.info(
+            "cid=%d event=open kind=%s peer=%s:%d",
+            connection.cid,
+            connection.session.kind,
+            *connection.address,
+        )
+
+    def remove(self, connection: "Connection") -> None:
+        if self.open.pop(connection.cid, None) is None:
+            return
+        for index, value in enumerate(counters(connection)):
+            self._gone[index] += value
+        reason = connection.close_reason
+        log.info(
+            "cid=%d event=closed kind=%s reason=%r%s",
+            connection.cid,
+            connection.session.kind,
+            reason.value if reason else "",
+            f" detail={connection.close_detail!r}" if connection.close_detail else "",
+        )
+
+    def totals(self) -> tuple[int, int, int, int]:
+        """Messages in, messages out, bytes in, bytes out, of open and closed connections."""
+        sums = list(self._gone)
+        for connection in self.open.values():
+            for index, value in enumerate(counters(connection)):
+                sums[index] += value
+        return (sums[0], sums[1], sums[2], sums[3])
+
+
+def counters(connection: "Connection") -> tuple[int, int, int, int]:
+    """Messages in, messages out, bytes in, bytes out."""
+    session, outbox = connection.session, connection.outbox
+    in_messages, in_bytes = (session.in_messages, session.in_bytes) if isinstance(session, Port) else (0, 0)
+    return (in_messages, outbox.out_messages, in_bytes, outbox.out_bytes)

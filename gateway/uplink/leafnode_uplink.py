@@ -1,0 +1,159 @@
+"""Leafnode uplink: keeps one link to a hub up, over several URLs, with growing pauses between attempts."""
+
+import hashlib
+import logging
+import random
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from gateway.config import Uplink
+from gateway.connection import Connection
+from gateway.identity import new_token
+from gateway.server_url import ServerUrl, split_address
+from gateway.sessions.leafnode_peer import LeafnodeSession
+from protocols.close_reason import CloseReason
+from protocols.leafnode import spoke
+
+if TYPE_CHECKING:
+    from gateway.gateway import Gateway
+
+log = logging.getLogger("leafgate.uplink")
+
+DEFAULT_PORT = 7422
+# A hub that turned us away for a reason that time does not heal is asked again after this long.
+REFUSED_PAUSE_SECONDS = 30.0
+REFUSALS = ("Loop detected", "Permissions Violation", "same cluster name")
+# A link that held this long was good: the next attempt comes soon again.
+GOOD_LINK_SECONDS = 5.0
+MACHINE_ID = Path("/etc/machine-id")
+MAX_GOSSIPED_URLS = 64
+
+
+class LeafnodeUplink:
+    """One configured uplink. `loop_subject` is the subject by which we notice that links form a loop."""
+
+    def __init__(self, gateway: "Gateway", config: Uplink, number: int) -> None:
+        self.gateway = gateway
+        self.config = config
+        self.name = leaf_name(gateway.config.name, gateway.server_name, number)
+        self.loop_subject = spoke.LOOP_PREFIX + new_token().encode()
+        self.session: LeafnodeSession | None = None
+        self.attempts = 0
+        self.last_error = ""
+        self._gossiped: list[ServerUrl] = []
+        self._url = config.urls[0]
+        self._next_url = 0
+        self._up_since: float | None = None
+
+    async def run(self) -> None:
+        """Connect, serve, reconnect; ends only when cancelled."""
+        pause = self.config.reconnect_min_seconds
+        while True:
+            self._url = self._take_url()
+            self.attempts += 1
+            self.last_error = ""
+            self._up_since = None
+            sock = await self._dial()
+            if sock is not None:
+                await self._serve(sock)
+            if self._up_since is not None and trio.current_time() - self._up_since > GOOD_LINK_SECONDS:
+                pause = self.config.reconnect_min_seconds
+            wait = pause * random.uniform(0.5, 1.0)
+            if any(refusal in self.last_error for refusal in REFUSALS):
+                wait = max(wait, min(REFUSED_PAUSE_SECONDS, self.config.reconnect_max_seconds))
+            await trio.sleep(wait)
+            pause = min(pause * 2, self.config.reconnect_max_seconds)
+
+    def connect_fields(self) -> dict[str, object]:
+        """What CONNECT tells the hub. No `lang`: that is how a hub knows a client that came to the wrong port."""
+        fields: dict[str, object] = {
+            "version": spoke.SPOKEN_VERSION,
+            "server_id": self.gateway.server_id,
+            "name": self.name,
+            "cluster": self.name,
+            "headers": True,
+            "jetstream": False,
+            "compress_mode": "off",
+            "remote_account": self.gateway.account.name,
+            "protocol": 1,
+        }
+        if self._url.user is not None:
+            fields["user"] = self._url.user
+            if self._url.password is None:
+                fields["auth_token"] = self._url.user
+            else:
+                fields["pass"] = self._url.password
+        return fields
+
+    def link_up(self, session: LeafnodeSession) -> None:
+        self.session = session
+        self._up_since = trio.current_time()
+        log.info("uplink=%s event=up hub=%s account=%s", self._url, session.info.server_name, session.info.remote_account)
+
+    def hub_error(self, text: str) -> None:
+        self.last_error = text
+        log.error("uplink=%s event=hub-error text=%r", self._url, text)
+
+    def learn_urls(self, addresses: tuple[str, ...]) -> None:
+        """Other servers of the hub's cluster, reached with the credentials of the configured URL."""
+        known = list(self.config.urls)
+        gossiped: list[ServerUrl] = []
+        for address in addresses[:MAX_GOSSIPED_URLS]:
+            try:
+                host, port = split_address(address.partition("://")[2] or address)
+            except ValueError:
+                continue
+            url = ServerUrl(self._url.scheme, host, port or DEFAULT_PORT, self._url.user, self._url.password)
+            if not any((url.host, url.port) == (other.host, other.port) for other in known + gossiped):
+                gossiped.append(url)
+        if addresses:
+            self._gossiped = gossiped
+
+    def _take_url(self) -> ServerUrl:
+        urls = [*self.config.urls, *self._gossiped]
+        url = urls[self._next_url % len(urls)]
+        self._next_url = (self._next_url + 1) % len(urls)
+        return url
+
+    async def _dial(self) -> socket.socket | None:
+        try:
+            with trio.fail_after(self.config.dial_timeout_seconds):
+                stream = await trio.open_tcp_stream(self._url.host, self._url.port)
+        except (OSError, trio.TooSlowError) as error:
+            reason = "no answer in time" if isinstance(error, trio.TooSlowError) else str(error)
+            log.warning("uplink=%s event=dial-failed attempt=%d reason=%r", self._url, self.attempts, reason)
+            return None
+        descriptor = stream.socket.detach()
+        sock = socket.socket(fileno=descriptor)
+        sock.setblocking(False)
+        return sock
+
+    async def _serve(self, sock: socket.socket) -> None:
+        connection = Connection(self.gateway, sock)
+        connection.session = LeafnodeSession(connection, self)
+        try:
+            await connection.run()
+        finally:
+            self.session = None
+        reason = connection.close_reason or CloseReason.CLIENT_CLOSED
+        if reason is CloseReason.LEAFNODE_LOOP:
+            self.last_error = "Loop detected"
+        log.warning("uplink=%s event=down reason=%r detail=%r", self._url, reason.value, connection.close_detail)
+
+
+def leaf_name(configured: str, server_name: str, number: int) -> str:
+    """A name that no other gateway has: two of the same name throw each other off the hub.
+
+    Without a configured name the machine's id makes it unique, for cards are cloned with their host name.
+    """
+    name = configured
+    if not name:
+        try:
+            machine = MACHINE_ID.read_bytes()
+        except OSError:
+            machine = new_token().encode()
+        name = f"{server_name}-{hashlib.sha256(machine).hexdigest()[:8]}"
+    return name.replace(" ", "-") if number == 0 else f"{name.replace(' ', '-')}-{number + 1}"
