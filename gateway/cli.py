@@ -102,10 +102,13 @@ def _add_client_commands(commands: "argparse._SubParsersAction[argparse.Argument
 
 
 def _run(options: argparse.Namespace) -> int:
-    from gateway import daemon
     from gateway.config import load_config
 
-    return daemon.run(load_config(options.config))
+    config = load_config(options.config)
+    # Only now: a fault in the file is told at once.
+    from gateway.daemon import run
+
+    return run(config)
 
 
 def _check(options: argparse.Namespace) -> int:

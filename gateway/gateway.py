@@ -16,7 +16,7 @@ from gateway.sessions.mqtt_clients import MqttClients
 from gateway.storage.retained_messages import RetainedMessages
 from gateway.version import VERSION
 
-# Clients switch features on by the server version that they know; this is the nats-server whose client protocol we speak.
+# Clients switch features on by the server version: this is the nats-server whose client protocol we speak.
 SPOKEN_VERSION = "2.15.1"
 API_LEVEL = 1
 

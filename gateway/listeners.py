@@ -105,5 +105,5 @@ def socket_address(sock: socket.socket) -> str:
 SESSIONS: dict[str, Callable[[Connection, Listener], NatsClientSession | MqttClientSession | WebSocketSession]] = {
     "nats": lambda connection, _: NatsClientSession(connection),
     "mqtt": lambda connection, _: MqttClientSession(connection),
-    "websocket": lambda connection, listener: WebSocketSession(connection, listener),
+    "websocket": WebSocketSession,
 }

@@ -1,5 +1,6 @@
 """The commands `pub`, `sub` and `request`: a small NATS client for trying out any server. No reconnecting, no TLS."""
 
+import os
 import secrets
 import sys
 from collections import deque
@@ -154,7 +155,9 @@ def _cause(error: OSError) -> str:
         error = error.__cause__
     if isinstance(error.__cause__, BaseExceptionGroup):
         error = next((part for part in error.__cause__.exceptions if isinstance(part, OSError)), error)
-    return (error.strerror or str(error)).lower()
+    # Not `strerror` where there is a number: trio puts the address in front of it.
+    text = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+    return (text or str(error)).lower()
 
 
 async def publish(url: ServerUrl, subject: bytes, payload: bytes, reply: bytes, header: bytes) -> None:

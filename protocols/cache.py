@@ -1,12 +1,9 @@
-"""A bounded cache for parse results that repeat: two generations, so that it never scans and never grows past twice its limit."""
+"""A bounded cache in two generations: it never scans, and never grows past twice its limit."""
 
-from typing import Generic, TypeVar
-
-K = TypeVar("K")
-V = TypeVar("V")
+from typing import Any
 
 
-class GenerationCache(Generic[K, V]):
+class GenerationCache:
     """Maps keys to values; holds at most `2 * limit` of them.
 
     `young` is a plain dict that hot code may look into directly and keep a reference to; after a miss there, `recall`
@@ -17,22 +14,22 @@ class GenerationCache(Generic[K, V]):
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.young: dict[K, V] = {}
-        self._old: dict[K, V] = {}
+        self.young: dict[Any, Any] = {}
+        self._old: dict[Any, Any] = {}
 
-    def recall(self, key: K) -> V | None:
+    def recall(self, key: Any) -> Any:
         value = self._old.get(key)
         if value is not None:
             self.remember(key, value)
         return value
 
-    def remember(self, key: K, value: V) -> None:
+    def remember(self, key: Any, value: Any) -> None:
         if len(self.young) >= self.limit:
             self._old = self.young.copy()
             self.young.clear()
         self.young[key] = value
 
-    def forget(self, key: K) -> None:
+    def forget(self, key: Any) -> None:
         self.young.pop(key, None)
         self._old.pop(key, None)
 
@@ -40,7 +37,7 @@ class GenerationCache(Generic[K, V]):
         self.young.clear()
         self._old = {}
 
-    def keys(self) -> list[K]:
+    def keys(self) -> list[Any]:
         return [*self.young, *self._old]
 
     def __len__(self) -> int:

@@ -1,3 +1,3 @@
-"""Stand-in for the `cython` module in the pure form, so that it is no run-time dependency. `compiled` is all we ask of it."""
+"""Stand-in for the `cython` module in the pure form, so that Cython is no run-time dependency."""
 
 compiled = False

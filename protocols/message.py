@@ -8,15 +8,16 @@ class Message:
     header block (0: none), `size` those of header and payload. `queues` names the queue groups that a leafnode peer
     addressed; None stands for every group with interest. `qos` is the MQTT quality of service it was published with.
 
-    `tail` holds the NATS wire bytes that follow `MSG <subject> <sid> `, that is
-    `[<reply> ][<header size> ]<size>\\r\\n<header><payload>\\r\\n`; None until `make_tail` when the message did not come
-    in that form. `mqtt3` and `mqtt5` hold its QoS 0 PUBLISH packet for the two wire versions once somebody made it.
+    `tail` holds the NATS wire bytes behind `MSG <subject> <sid> `, that is
+    `[<reply> ][<header size> ]<size>\\r\\n<header><payload>\\r\\n`; None until `make_tail` when the message did not
+    come in that form. The others are None until needed: `content` is header and payload, `headerless` a tail
+    without headers, `mqtt3` and `mqtt5` the QoS 0 PUBLISH packet of the two wire versions.
     """
 
     __slots__ = (
-        "_body",
-        "_headerless_tail",
+        "content",
         "header_size",
+        "headerless",
         "mqtt3",
         "mqtt5",
         "qos",
@@ -45,8 +46,8 @@ class Message:
         self.qos = 0
         self.mqtt3: bytes | None = None
         self.mqtt5: bytes | None = None
-        self._body: bytes | None = None
-        self._headerless_tail: bytes | None = None
+        self.content: bytes | None = None
+        self.headerless: bytes | None = None
 
     def make_tail(self) -> bytes:
         """`tail`, made if it is not there yet."""
@@ -59,15 +60,15 @@ class Message:
 
     def body(self) -> bytes:
         """Header block and payload."""
-        if self._body is None:
+        if self.content is None:
             assert self.tail is not None
             end = len(self.tail) - 2
-            self._body = self.tail[end - self.size : end]
-        return self._body
+            self.content = self.tail[end - self.size : end]
+        return self.content
 
     def set_body(self, body: bytes) -> None:
         """Give header block and payload to a message that has no `tail` yet."""
-        self._body = body
+        self.content = body
 
     def header(self) -> bytes:
         """The header block from `NATS/1.0` to its empty line, or b""."""
@@ -80,9 +81,9 @@ class Message:
         """`tail` for a receiver that does not understand headers."""
         if self.header_size == 0:
             return self.make_tail()
-        if self._headerless_tail is None:
-            self._headerless_tail = make_message(self.subject, self.payload(), self.reply).make_tail()
-        return self._headerless_tail
+        if self.headerless is None:
+            self.headerless = make_message(self.subject, self.payload(), self.reply).make_tail()
+        return self.headerless
 
     def tail_after_reply(self) -> bytes:
         """`tail` without the reply subject, for wire forms that put something behind it."""

@@ -98,7 +98,9 @@ class LeafRoute(Receiver):
 
     __slots__ = ("_head", "_queue_names", "max_payload", "permitted", "refused")
 
-    def __init__(self, port: Port, subject: bytes, queues: tuple[bytes, ...], max_payload: int, permitted: bool) -> None:
+    def __init__(
+        self, port: Port, subject: bytes, queues: tuple[bytes, ...], max_payload: int, permitted: bool
+    ) -> None:
         super().__init__(port, subject, b"")
         self.max_payload = max_payload
         self.permitted = permitted

@@ -72,7 +72,7 @@ class Router:
 
     def __init__(self) -> None:
         self.tree = SubjectTree()
-        self._cache: GenerationCache[bytes, Routes] = GenerationCache(REMEMBERED_SUBJECTS)
+        self._cache: GenerationCache = GenerationCache(REMEMBERED_SUBJECTS)
         self._routes = self._cache.young
         self._observers: list[InterestObserver] = []
 
@@ -92,9 +92,10 @@ class Router:
         size = 0
         start = index
         while index < count:
-            message = events[index]
-            if type(message) is not Message:
+            event = events[index]
+            if type(event) is not Message:
                 break
+            message = event
             size += message.size
             routes = self._routes.get(message.subject)
             if routes is None:
@@ -148,7 +149,7 @@ class Router:
                     self._cache.forget(known)
 
     def _resolve(self, subject: bytes) -> Routes:
-        routes = self._cache.recall(subject)
+        routes: Routes | None = self._cache.recall(subject)
         if routes is None:
             routes = resolve(subject, self.tree.match(subject))
             self._cache.remember(subject, routes)

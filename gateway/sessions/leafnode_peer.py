@@ -1,7 +1,8 @@
 """Leafnode session: the spoke's side of a link to a hub.
 
-The hub speaks first (INFO), we answer with CONNECT, it confirms with a second INFO that holds the permissions. From then
-on interest travels both ways, each distinct subject and queue group literally, in one ordered stream with the messages.
+The hub speaks first (INFO), we answer with CONNECT, it confirms with a second INFO that holds the permissions. From
+then on interest travels both ways, each distinct subject and queue group literally, in one ordered stream with the
+messages.
 """
 
 import logging
@@ -247,5 +248,3 @@ class LeafnodeSession(LeafPort):
 
     def _fail(self, detail: str) -> None:
         self.connection.close(CloseReason.INCORRECT_PORT, detail)
-
-

@@ -91,7 +91,9 @@ class LeafnodeUplink:
     def link_up(self, session: LeafnodeSession) -> None:
         self.session = session
         self._up_since = trio.current_time()
-        log.info("uplink=%s event=up hub=%s account=%s", self._url, session.info.server_name, session.info.remote_account)
+        log.info(
+            "uplink=%s event=up hub=%s account=%s", self._url, session.info.server_name, session.info.remote_account
+        )
 
     def hub_error(self, text: str) -> None:
         self.last_error = text

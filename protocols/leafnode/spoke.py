@@ -32,7 +32,7 @@ SPOKEN_VERSION = "2.15.1"
 
 Matcher = Callable[[bytes, bytes], bool]
 
-_heads: GenerationCache[bytes, PayloadHead] = GenerationCache(REMEMBERED_LINES)
+_heads: GenerationCache = GenerationCache(REMEMBERED_LINES)
 
 
 class Permissions(msgspec.Struct, frozen=True):
@@ -133,7 +133,8 @@ class SpokeDecoder(Framing):
         size, header_size = numbers[-1], numbers[0] if sizes == 2 else 0
         if not names or min(numbers) < 0 or size < header_size:
             return self._malformed(operation, "takes a subject and sizes")
-        subject, reply, queues = names[0], b"", ()
+        subject, reply = names[0], b""
+        queues: tuple[bytes, ...] = ()
         if len(names) == 2:
             reply = names[1]
         elif len(names) > 2 and names[1] == b"+":
@@ -176,7 +177,7 @@ class SpokeDecoder(Framing):
     def _info(self, rest: bytes) -> object:
         try:
             return _info_decoder.decode(rest)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return self._malformed(b"INFO", f"is no valid JSON object: {error}")
 
     def _malformed(self, operation: bytes, complaint: str) -> PeerViolation:

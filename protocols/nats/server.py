@@ -24,7 +24,7 @@ OPERATIONS = frozenset((b"PUB", b"HPUB", b"SUB", b"UNSUB", b"CONNECT", b"PING", 
 RESERVED_SUBJECTS = (b"$GNR.", b"$NRG.")
 RESERVED_REPLIES = (b"_R_.", b"$JS.ACK.", b"$GNR.")
 
-_heads: GenerationCache[bytes, PayloadHead] = GenerationCache(REMEMBERED_LINES)
+_heads: GenerationCache = GenerationCache(REMEMBERED_LINES)
 
 
 class ConnectOptions(msgspec.Struct, kw_only=True, frozen=True):
@@ -179,7 +179,7 @@ class ServerDecoder(Framing):
     def _connect(self, rest: bytes) -> object:
         try:
             fields = _connect_decoder.decode(rest)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return self._malformed("CONNECT", f"is no valid JSON object: {error}")
         present = {
             name: value

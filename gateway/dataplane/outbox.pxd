@@ -1,0 +1,22 @@
+cimport cython
+
+@cython.final
+cdef class Switch:
+    cdef public list touched, congested
+
+@cython.final
+cdef class Outbox:
+    cdef public object sink, encode
+    cdef public Switch switch
+    cdef public Py_ssize_t limit, out_messages, out_bytes
+    cdef public bint closed, touched
+    cdef list _chunks, _blocks
+    cdef Py_ssize_t _queued, _unsent
+    cpdef append(self, bytes head, bytes tail, Py_ssize_t size)
+    cpdef write(self, bytes data)
+    cpdef flush(self)
+    cdef bytes _take(self)
+    cdef _append_block(self)
+    cdef _hold(self)
+    cdef _check(self)
+    cdef _flush_early(self)

@@ -1,0 +1,36 @@
+cimport cython
+from gateway.dataplane.port cimport Port, Receiver
+from gateway.dataplane.subject_tree cimport Interest, SubjectTree
+from protocols.cache cimport GenerationCache
+from protocols.message cimport Message
+
+cdef class LeafPort(Port):
+    pass
+
+cdef class Group:
+    cdef readonly bytes name
+    cdef readonly list members
+    cdef public Receiver fallback
+    @cython.locals(members=list, count=Py_ssize_t, start=Py_ssize_t, offset=Py_ssize_t, receiver=Receiver)
+    cpdef bint deliver(self, Message message, Port source) except -1
+
+cdef class Routes:
+    cdef readonly list plain, groups
+
+cdef class Router:
+    cdef readonly SubjectTree tree
+    cdef GenerationCache _cache
+    cdef dict _routes
+    cdef list _observers
+    @cython.locals(count=Py_ssize_t, size=Py_ssize_t, start=Py_ssize_t, message=Message, routes=Routes)
+    cpdef Py_ssize_t forward(self, list events, Py_ssize_t index, Port source) except -1
+    cdef Routes _resolve(self, bytes subject)
+
+@cython.locals(delivered=Py_ssize_t, receiver=Receiver)
+cdef Py_ssize_t deliver(Message message, Routes routes, Port source) except -1
+
+@cython.locals(delivered=Py_ssize_t, group=Group)
+cdef Py_ssize_t deliver_to_groups(list groups, Message message, Port source) except -1
+
+@cython.locals(plain=list, groups=list, combined=dict, upstream=list, interest=Interest, receiver=Receiver)
+cdef Routes resolve(bytes subject, list interests)

@@ -1,0 +1,17 @@
+cimport cython
+
+# Messages hold bytes only and are in no cycle; a free list saves the allocator most of its work.
+@cython.final
+@cython.no_gc
+@cython.freelist(1024)
+cdef class Message:
+    cdef public bytes subject, reply
+    cdef public Py_ssize_t header_size, size
+    cdef public bytes tail, content, headerless, mqtt3, mqtt5
+    cdef public tuple queues
+    cdef public int qos
+    cpdef bytes make_tail(self)
+    cpdef bytes body(self)
+    cpdef set_body(self, bytes body)
+    cpdef bytes headerless_tail(self)
+    cpdef bytes tail_after_reply(self)

@@ -1,0 +1,158 @@
+"""The data types that MQTT packets are made of (MQTT 5.0, 1.5): reading them from a packet, and writing them."""
+
+from collections.abc import Mapping
+
+from protocols.errors import MisuseError
+from protocols.mqtt.faults import PacketFault
+from protocols.mqtt.reason_codes import ReasonCode
+
+MQTT_3_1 = 3
+MQTT_3_1_1 = 4
+MQTT_5_0 = 5
+
+LONGEST_STRING = 0xFFFF
+LARGEST_VARINT = 0x0FFFFFFF
+LONGEST_VARINT = 4
+
+
+def is_string(data: bytes) -> bool:
+    """Whether it may stand in an UTF-8 encoded string: well-formed [MQTT-1.5.4-1] and without U+0000 [MQTT-1.5.4-2]."""
+    return is_utf8(data) and b"\0" not in data
+
+
+def is_utf8(data: bytes) -> bool:
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+class PacketReader:
+    """Reads the fields of one packet in turn; raises PacketFault at the first that is bad.
+
+    `packet` is its name, `position` and `end` bound what is left of its body in `data`. `field` names what is read.
+    """
+
+    __slots__ = ("data", "end", "from_client", "packet", "position", "version")
+
+    def __init__(self, packet: str, version: int, from_client: bool, data: bytes, position: int, end: int) -> None:
+        self.packet = packet
+        self.version = version
+        self.from_client = from_client
+        self.data = data
+        self.position = position
+        self.end = end
+
+    def remaining(self) -> int:
+        return self.end - self.position
+
+    def byte(self, field: str) -> int:
+        return self.data[self._take(1, field)]
+
+    def uint16(self, field: str) -> int:
+        start = self._take(2, field)
+        return self.data[start] << 8 | self.data[start + 1]
+
+    def uint32(self, field: str) -> int:
+        start = self._take(4, field)
+        return int.from_bytes(self.data[start : start + 4])
+
+    def varint(self, field: str) -> int:
+        """A variable byte integer: at most four bytes, and no more than it needs [MQTT-1.5.5-1]."""
+        value = 0
+        for shift in range(0, 7 * LONGEST_VARINT, 7):
+            digit = self.byte(field)
+            value |= (digit & 0x7F) << shift
+            if digit < 0x80:
+                if digit == 0 and shift:
+                    raise self.malformed(f"{field} is encoded in more bytes than it needs")
+                return value
+        raise self.malformed(f"{field} is longer than {LONGEST_VARINT} bytes")
+
+    def binary(self, field: str) -> bytes:
+        size = self.uint16(field)
+        start = self._take(size, field)
+        return self.data[start : start + size]
+
+    def string(self, field: str) -> bytes:
+        text = self.binary(field)
+        if not is_string(text):
+            raise self.malformed(f"{field} is no UTF-8 string")
+        return text
+
+    def packet_id(self) -> int:
+        packet_id = self.uint16("the packet identifier")
+        if packet_id == 0:  # [MQTT-2.2.1-3]
+            raise self.protocol_error("the packet identifier is 0")
+        return packet_id
+
+    def reason_code(self, codes: Mapping[int, ReasonCode]) -> ReasonCode:
+        """One of the reason codes that the packet may carry."""
+        value = self.byte("the reason code")
+        code = codes.get(value)
+        if code is None:
+            raise self.protocol_error(f"reason code 0x{value:02X} has no meaning here")
+        return code
+
+    def finish(self) -> None:
+        """Nothing may follow the last field."""
+        if self.position != self.end:
+            raise self.malformed("there are bytes behind its last field")
+
+    def malformed(self, complaint: str) -> PacketFault:
+        return self.fault(ReasonCode.MALFORMED_PACKET, complaint)
+
+    def protocol_error(self, complaint: str) -> PacketFault:
+        return self.fault(ReasonCode.PROTOCOL_ERROR, complaint)
+
+    def fault(self, code: ReasonCode, complaint: str) -> PacketFault:
+        return PacketFault(code, f"{self.packet}: {complaint}")
+
+    def _take(self, size: int, field: str) -> int:
+        """Step over a field; returns where it begins."""
+        start = self.position
+        if size > self.end - start:
+            raise self.malformed(f"{field} is cut short")
+        self.position = start + size
+        return start
+
+
+def encode_varint(value: int) -> bytes:
+    if 0 <= value < 0x80:
+        return bytes((value,))
+    if not 0 <= value <= LARGEST_VARINT:
+        raise MisuseError(f"{value} does not fit into a variable byte integer")
+    digits = bytearray()
+    while value >= 0x80:
+        digits.append(value & 0x7F | 0x80)
+        value >>= 7
+    digits.append(value)
+    return bytes(digits)
+
+
+def encode_uint16(value: int) -> bytes:
+    if not 0 <= value <= 0xFFFF:
+        raise MisuseError(f"{value} does not fit into two bytes")
+    return value.to_bytes(2)
+
+
+def encode_packet_id(packet_id: int) -> bytes:
+    if packet_id == 0:
+        raise MisuseError("a packet identifier is never 0")
+    return encode_uint16(packet_id)
+
+
+def encode_binary(data: bytes) -> bytes:
+    """Binary data or a string (whose characters are the caller's to check): its size and itself."""
+    size = len(data)
+    if size > LONGEST_STRING:
+        raise MisuseError(f"a string of {size} bytes is longer than {LONGEST_STRING}")
+    return size.to_bytes(2) + data
+
+
+def encode_packet(first: int, body: bytes) -> bytes:
+    """A whole packet from its first byte and all that follows its fixed header."""
+    return bytes((first,)) + encode_varint(len(body)) + body

@@ -1,0 +1,252 @@
+"""Properties of MQTT 5.0 (2.2.2): one table says what each is and which packets may carry it; parsing and encoding follow it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, IntFlag
+
+from protocols.errors import MisuseError
+from protocols.mqtt.primitives import PacketReader, encode_binary, encode_uint16, encode_varint
+from protocols.mqtt.reason_codes import ReasonCode
+
+Pair = tuple[bytes, bytes]
+
+
+class Carrier(IntFlag):
+    """Where properties stand: in a packet, or in the will of a CONNECT."""
+
+    CONNECT = 1
+    CONNACK = 2
+    PUBLISH = 4
+    PUBACK = 8
+    PUBREC = 16
+    PUBREL = 32
+    PUBCOMP = 64
+    SUBSCRIBE = 128
+    SUBACK = 256
+    UNSUBSCRIBE = 512
+    UNSUBACK = 1024
+    DISCONNECT = 2048
+    AUTH = 4096
+    WILL = 8192
+
+
+@dataclass(repr=False)
+class Properties:
+    """The properties of one packet. What is absent reads as None, or as () where a property may be repeated.
+
+    Strings are well-formed UTF-8, kept as bytes; intervals are in seconds.
+    """
+
+    payload_format_indicator: int | None = None
+    message_expiry_interval: int | None = None
+    content_type: bytes | None = None
+    response_topic: bytes | None = None
+    correlation_data: bytes | None = None
+    subscription_identifiers: tuple[int, ...] = ()
+    session_expiry_interval: int | None = None
+    assigned_client_identifier: bytes | None = None
+    server_keep_alive: int | None = None
+    authentication_method: bytes | None = None
+    authentication_data: bytes | None = None
+    request_problem_information: int | None = None
+    will_delay_interval: int | None = None
+    request_response_information: int | None = None
+    response_information: bytes | None = None
+    server_reference: bytes | None = None
+    reason_string: bytes | None = None
+    receive_maximum: int | None = None
+    topic_alias_maximum: int | None = None
+    topic_alias: int | None = None
+    maximum_qos: int | None = None
+    retain_available: int | None = None
+    user_properties: tuple[Pair, ...] = ()
+    maximum_packet_size: int | None = None
+    wildcard_subscription_available: int | None = None
+    subscription_identifiers_available: int | None = None
+    shared_subscription_available: int | None = None
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if value not in (None, ()))
+        return f"Properties({fields})"
+
+
+class Kind(Enum):
+    FLAG = "0 or 1 in one byte"
+    UINT16 = "two byte integer"
+    UINT32 = "four byte integer"
+    VARINT = "variable byte integer"
+    STRING = "UTF-8 encoded string"
+    BINARY = "binary data"
+    PAIR = "UTF-8 string pair"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of table 2-4. `name` is the field of Properties; `repeats` where it may stand more than once."""
+
+    identifier: int
+    name: str
+    kind: Kind
+    carriers: Carrier
+    repeats: Carrier = Carrier(0)
+    zero_fault: ReasonCode | None = None
+    """What it is when the value is 0; None where 0 is legal."""
+
+    @property
+    def text(self) -> str:
+        return f"property {self.name.replace('_', ' ')}"
+
+    @property
+    def is_collected(self) -> bool:
+        return bool(self.repeats)
+
+
+_MESSAGE = Carrier.PUBLISH | Carrier.WILL
+_SETUP = Carrier.CONNECT | Carrier.CONNACK
+_AUTHENTICATION = _SETUP | Carrier.AUTH
+_ACKNOWLEDGEMENT = Carrier.PUBACK | Carrier.PUBREC | Carrier.PUBREL | Carrier.PUBCOMP | Carrier.SUBACK | Carrier.UNSUBACK
+_ANSWER = _ACKNOWLEDGEMENT | Carrier.CONNACK | Carrier.DISCONNECT | Carrier.AUTH
+_EVERYWHERE = _MESSAGE | _ANSWER | Carrier.CONNECT | Carrier.SUBSCRIBE | Carrier.UNSUBSCRIBE
+_PROTOCOL_ERROR = ReasonCode.PROTOCOL_ERROR
+
+RULES = (
+    Rule(0x01, "payload_format_indicator", Kind.FLAG, _MESSAGE),
+    Rule(0x02, "message_expiry_interval", Kind.UINT32, _MESSAGE),
+    Rule(0x03, "content_type", Kind.STRING, _MESSAGE),
+    Rule(0x08, "response_topic", Kind.STRING, _MESSAGE),
+    Rule(0x09, "correlation_data", Kind.BINARY, _MESSAGE),
+    Rule(
+        0x0B,
+        "subscription_identifiers",
+        Kind.VARINT,
+        Carrier.PUBLISH | Carrier.SUBSCRIBE,
+        repeats=Carrier.PUBLISH,
+        zero_fault=_PROTOCOL_ERROR,
+    ),
+    Rule(0x11, "session_expiry_interval", Kind.UINT32, _SETUP | Carrier.DISCONNECT),
+    Rule(0x12, "assigned_client_identifier", Kind.STRING, Carrier.CONNACK),
+    Rule(0x13, "server_keep_alive", Kind.UINT16, Carrier.CONNACK),
+    Rule(0x15, "authentication_method", Kind.STRING, _AUTHENTICATION),
+    Rule(0x16, "authentication_data", Kind.BINARY, _AUTHENTICATION),
+    Rule(0x17, "request_problem_information", Kind.FLAG, Carrier.CONNECT),
+    Rule(0x18, "will_delay_interval", Kind.UINT32, Carrier.WILL),
+    Rule(0x19, "request_response_information", Kind.FLAG, Carrier.CONNECT),
+    Rule(0x1A, "response_information", Kind.STRING, Carrier.CONNACK),
+    Rule(0x1C, "server_reference", Kind.STRING, Carrier.CONNACK | Carrier.DISCONNECT),
+    Rule(0x1F, "reason_string", Kind.STRING, _ANSWER),
+    Rule(0x21, "receive_maximum", Kind.UINT16, _SETUP, zero_fault=_PROTOCOL_ERROR),
+    Rule(0x22, "topic_alias_maximum", Kind.UINT16, _SETUP),
+    Rule(0x23, "topic_alias", Kind.UINT16, Carrier.PUBLISH, zero_fault=ReasonCode.TOPIC_ALIAS_INVALID),
+    Rule(0x24, "maximum_qos", Kind.FLAG, Carrier.CONNACK),
+    Rule(0x25, "retain_available", Kind.FLAG, Carrier.CONNACK),
+    Rule(0x26, "user_properties", Kind.PAIR, _EVERYWHERE, repeats=_EVERYWHERE),
+    Rule(0x27, "maximum_packet_size", Kind.UINT32, _SETUP, zero_fault=_PROTOCOL_ERROR),
+    Rule(0x28, "wildcard_subscription_available", Kind.FLAG, Carrier.CONNACK),
+    Rule(0x29, "subscription_identifiers_available", Kind.FLAG, Carrier.CONNACK),
+    Rule(0x2A, "shared_subscription_available", Kind.FLAG, Carrier.CONNACK),
+)
+_BY_IDENTIFIER = {rule.identifier: rule for rule in RULES}
+_BY_NAME = {rule.name: rule for rule in RULES}
+
+
+def read_properties(reader: PacketReader, carrier: Carrier) -> Properties | None:
+    """The properties that stand next in a packet, with their length before them; None when there are none."""
+    size = reader.varint("the property length")
+    if size == 0:
+        return None
+    if size > reader.remaining():
+        raise reader.malformed("the properties are cut short")
+    packet_end = reader.end
+    reader.end = reader.position + size
+    found: dict[str, object] = {}
+    # Lists until all are read: a tuple that grows would cost the square of their number.
+    collected: dict[str, list[object]] = {}
+    while reader.position < reader.end:
+        rule = _read_rule(reader, carrier)
+        value = _read_value(reader, rule)
+        if rule.name in found or (rule.name in collected and not carrier & rule.repeats):
+            raise reader.protocol_error(f"{rule.text} stands there twice")
+        if rule.is_collected:
+            collected.setdefault(rule.name, []).append(value)
+        else:
+            found[rule.name] = value
+    reader.end = packet_end
+    # Without __init__: absent properties are read from the class, which keeps the object small.
+    properties = Properties.__new__(Properties)
+    vars(properties).update(found)
+    for name, values in collected.items():
+        vars(properties)[name] = tuple(values)
+    return properties
+
+
+def _read_rule(reader: PacketReader, carrier: Carrier) -> Rule:
+    identifier = reader.varint("a property identifier")
+    rule = _BY_IDENTIFIER.get(identifier)
+    if rule is None:  # 2.2.2.2, as the next one.
+        raise reader.malformed(f"there is no property with identifier 0x{identifier:02X}")
+    if not carrier & rule.carriers:
+        raise reader.malformed(f"{rule.text} may not stand there")
+    return rule
+
+
+def _read_value(reader: PacketReader, rule: Rule) -> int | bytes | Pair:
+    match rule.kind:
+        case Kind.STRING:
+            return reader.string(rule.text)
+        case Kind.BINARY:
+            return reader.binary(rule.text)
+        case Kind.PAIR:
+            return reader.string(rule.text), reader.string(rule.text)
+        case _:
+            return _read_number(reader, rule)
+
+
+def _read_number(reader: PacketReader, rule: Rule) -> int:
+    match rule.kind:
+        case Kind.FLAG:
+            number = reader.byte(rule.text)
+            if number > 1:
+                raise reader.protocol_error(f"{rule.text} is neither 0 nor 1")
+        case Kind.UINT16:
+            number = reader.uint16(rule.text)
+        case Kind.UINT32:
+            number = reader.uint32(rule.text)
+        case _:
+            number = reader.varint(rule.text)
+    if number == 0 and rule.zero_fault is not None:
+        raise reader.fault(rule.zero_fault, f"{rule.text} is 0")
+    return number
+
+
+def encode_properties(properties: Properties | None, carrier: Carrier) -> bytes:
+    """The properties with their length before them. MisuseError for one that may not stand in the packet."""
+    if properties is None:
+        return b"\0"
+    parts = []
+    for name, value in vars(properties).items():
+        if value is None or value == ():
+            continue
+        rule = _BY_NAME[name]
+        if not carrier & rule.carriers:
+            raise MisuseError(f"{rule.text} may not stand in a {carrier.name}")
+        identifier = bytes((rule.identifier,))
+        values: Iterable[int | bytes | Pair] = value if rule.is_collected else (value,)
+        parts.extend(identifier + _encode_value(rule.kind, one) for one in values)
+    block = b"".join(parts)
+    return encode_varint(len(block)) + block
+
+
+def _encode_value(kind: Kind, value: int | bytes | Pair) -> bytes:
+    if isinstance(value, bytes):
+        return encode_binary(value)
+    if isinstance(value, tuple):
+        return encode_binary(value[0]) + encode_binary(value[1])
+    match kind:
+        case Kind.FLAG:
+            return b"\1" if value else b"\0"
+        case Kind.UINT16:
+            return encode_uint16(value)
+        case Kind.UINT32:
+            return encode_uint16(value >> 16) + encode_uint16(value & 0xFFFF)
+        case _:
+            return encode_varint(value)

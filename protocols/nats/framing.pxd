@@ -1,0 +1,33 @@
+cimport cython
+from protocols.message cimport Message
+from protocols.cache cimport GenerationCache
+
+@cython.final
+cdef class PayloadHead:
+    cdef readonly bytes subject, reply
+    cdef readonly Py_ssize_t header_size, size
+    cdef public Py_ssize_t tail_size
+    cdef readonly tuple queues
+    cdef public bint reserved
+    cdef public bytes line
+    @cython.locals(message=Message)
+    cdef Message message(self, bytes tail)
+
+@cython.locals(i=Py_ssize_t)
+cdef Py_ssize_t find_line_end(bytes data, Py_ssize_t start, Py_ssize_t end)
+
+@cython.locals(i=Py_ssize_t, size=Py_ssize_t)
+cdef bint begins_at(bytes data, Py_ssize_t position, Py_ssize_t end, bytes line)
+
+cdef class Framing:
+    cdef GenerationCache _cache
+    cdef dict _heads
+    cdef object _operations
+    cdef bytearray _pending
+    cdef Py_ssize_t _wanted
+    cdef public bint headers, stopped
+    cdef public Py_ssize_t max_control_line, max_payload
+
+    @cython.locals(position=Py_ssize_t, end=Py_ssize_t, line_end=Py_ssize_t, stop=Py_ssize_t, events=list,
+                   line=bytes, tail=bytes, head=PayloadHead, known=PayloadHead, last=PayloadHead, whole=bytes)
+    cpdef list receive(self, bytes data)

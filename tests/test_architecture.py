@@ -1,0 +1,104 @@
+"""Which room may import which, read from the source with `ast`."""
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+ROOMS = ("firmware", "gateway", "protocols")
+OURS = frozenset((*ROOMS, "micropython", "tests"))
+# The outside world: a codec gets bytes, time, random bytes and limits as arguments.
+OUTSIDE_WORLD = frozenset(
+    (
+        "asyncio",
+        "io",
+        "logging",
+        "multiprocessing",
+        "os",
+        "pathlib",
+        "random",
+        "secrets",
+        "select",
+        "selectors",
+        "socket",
+        "sqlite3",
+        "ssl",
+        "subprocess",
+        "tempfile",
+        "threading",
+        "time",
+    )
+)
+# Sans I/O all of them. `cython` is there for the compiled form only (protocols/form.py).
+CODEC_LIBRARIES = frozenset(("cython", "h11", "msgspec", "wsproto"))
+EMPTY_NAMES = frozenset(("base", "common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"))
+
+
+def sources(room: str) -> list[Path]:
+    return sorted(path for path in (REPOSITORY / room).rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def imports(source: str) -> Iterator[str]:
+    """Dotted names of everything that a module imports. A relative import stays in its own room."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_imports_are_found_wherever_they_stand():
+    found = set(imports("import a.b\ndef f():\n    from c import d\nif TYPE_CHECKING:\n    import e as f\n"))
+    assert found == {"a.b", "c", "c.d", "e"}
+
+
+def offenders(room: str, allowed) -> list[str]:
+    return [
+        f"{path.relative_to(REPOSITORY)} imports {name}"
+        for path in sources(room)
+        for name in imports(path.read_text())
+        if not allowed(name, name.partition(".")[0])
+    ]
+
+
+def test_protocols_import_only_themselves_and_what_does_no_input_or_output():
+    allowed_roots = (sys.stdlib_module_names - OUTSIDE_WORLD) | CODEC_LIBRARIES | {"protocols"}
+    assert offenders("protocols", lambda _, root: root in allowed_roots) == []
+
+
+def test_gateway_imports_of_ours_only_protocols_and_itself():
+    assert offenders("gateway", lambda _, root: root not in OURS - {"gateway", "protocols"}) == []
+
+
+def test_firmware_imports_of_ours_only_the_serial_link_and_itself():
+    def allowed(name: str, root: str) -> bool:
+        return root not in OURS - {"firmware"} or f"{name}.".startswith("protocols.serial_link.")
+
+    assert offenders("firmware", allowed) == []
+
+
+def test_micropython_imports_nothing_of_ours():
+    assert offenders("micropython", lambda _, root: root not in OURS - {"micropython"}) == []
+
+
+@pytest.mark.parametrize("room", [*ROOMS, "micropython"])
+def test_every_module_has_a_name_that_tells_its_content(room):
+    names = {part for path in sources(room) for part in path.relative_to(REPOSITORY).with_suffix("").parts}
+    assert names & EMPTY_NAMES == set()
+
+
+def test_every_package_is_named_to_the_build_back_end():
+    with (REPOSITORY / "pyproject.toml").open("rb") as file:
+        named = tomllib.load(file)["tool"]["setuptools"]["packages"]
+    folders = {path.parent.relative_to(REPOSITORY) for room in ROOMS for path in sources(room)}
+    assert named == sorted(".".join(folder.parts) for folder in folders)
+
+
+def test_every_package_has_an_init_file():
+    folders = {path.parent for room in ROOMS for path in sources(room)}
+    assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
