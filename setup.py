@@ -13,6 +13,8 @@ HOT_MODULES = [
     "protocols.nats.framing",
     "gateway.dataplane.outbox",
     "gateway.dataplane.port",
+    "gateway.dataplane.nats_receivers",
+    "gateway.dataplane.mqtt_receivers",
     "gateway.dataplane.subject_tree",
     "gateway.dataplane.router",
 ]

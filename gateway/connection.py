@@ -263,6 +263,7 @@ class Connection:
         self.socket.close()
         self._relieve()
         self.gateway.registry.remove(self)
+        self.gateway.switch.flush()
 
 
 def peer_address(sock: socket.socket) -> tuple[str, int]:

@@ -15,3 +15,14 @@ cdef class Message:
     cpdef set_body(self, bytes body)
     cpdef bytes headerless_tail(self)
     cpdef bytes tail_after_reply(self)
+
+@cython.final
+cdef class Burst:
+    cdef readonly bytes subject
+    cdef readonly Py_ssize_t header_size, message_size
+    cdef readonly list tails
+    cdef readonly tuple queues
+    cdef bytes _head, _wire
+    cdef list _messages
+    cpdef bytes wire(self, bytes head)
+    cpdef list messages(self)

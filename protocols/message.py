@@ -1,4 +1,7 @@
-"""Message: what every protocol's publish becomes, with its wire forms, each made at most once (hot)."""
+"""Message: what every protocol's publish becomes, with its wire forms, each made at most once (hot).
+
+A Burst is several of them in a row that share a subject.
+"""
 
 
 class Message:
@@ -89,6 +92,48 @@ class Message:
         """`tail` without the reply subject, for wire forms that put something behind it."""
         tail = self.make_tail()
         return tail[len(self.reply) + 1 :] if self.reply else tail
+
+
+class Burst:
+    """Messages that came in a row and differ in nothing but their payload: routed once and delivered together.
+
+    `tails` are their NATS wire tails (see `Message`), all of the same length; there is no reply subject. `message_size`
+    is the size of each. Receivers that cannot use that take `messages()` one by one.
+    """
+
+    __slots__ = ("_head", "_messages", "_wire", "header_size", "message_size", "queues", "subject", "tails")
+
+    def __init__(
+        self,
+        subject: bytes,
+        header_size: int,
+        message_size: int,
+        tails: list[bytes],
+        queues: tuple[bytes, ...] | None,
+    ) -> None:
+        self.subject = subject
+        self.header_size = header_size
+        self.message_size = message_size
+        self.tails = tails
+        self.queues = queues
+        self._head: bytes | None = None
+        self._wire = b""
+        self._messages: list[Message] | None = None
+
+    def wire(self, head: bytes) -> bytes:
+        """All tails, each behind `head`. Receivers with the same head share the bytes."""
+        if head != self._head:
+            self._head = head
+            self._wire = head + head.join(self.tails)
+        return self._wire
+
+    def messages(self) -> list[Message]:
+        """The messages one by one, made once for all who need them."""
+        if self._messages is None:
+            self._messages = [
+                Message(self.subject, b"", self.header_size, self.message_size, tail, self.queues) for tail in self.tails
+            ]
+        return self._messages
 
 
 def make_message(subject: bytes, payload: bytes, reply: bytes = b"", header: bytes = b"") -> Message:

@@ -7,9 +7,8 @@ A subject is a row of tokens with `.` between them. In a filter the token `*` st
 _SEPARATOR = b"."
 _ONE = b"*"
 _REST = b">"
-_WILDCARDS = (_ONE, _REST)
 
-# What no subject can hold because a NATS control line is split there; 0x7f with them because nats-server refuses it too.
+# What no subject can hold because a NATS control line is split there, and 0x7f, which nats-server refuses too.
 _UNMAPPABLE = b" \t\n\r\f\x7f"
 # nats-server's own bookkeeping. Its MQTT listener lets nobody subscribe there.
 _RESERVED_PREFIX = b"$MQTT."
@@ -38,7 +37,7 @@ def is_valid_literal(subject: bytes) -> bool:
 
 
 def matches(subject_filter: bytes, subject: bytes) -> bool:
-    """Whether a filter matches a subject. Wildcards in the subject are ordinary tokens; an empty token matches nothing."""
+    """Whether a filter matches a subject, in which wildcards are ordinary tokens and an empty token never matches."""
     tokens = subject.split(_SEPARATOR)
     if b"" in tokens:
         return False
@@ -50,10 +49,10 @@ def matches(subject_filter: bytes, subject: bytes) -> bool:
             return False
     elif len(tokens) != count:
         return False
-    for i in range(count):
-        if pattern[i] not in (tokens[i], _ONE):
-            return False
-    return True
+    i = 0
+    while i < count and pattern[i] in (tokens[i], _ONE):
+        i += 1
+    return i == count
 
 
 def is_subset(subject: bytes, pattern: bytes) -> bool:
@@ -67,18 +66,18 @@ def is_subset(subject: bytes, pattern: bytes) -> bool:
             return False
     elif len(narrow) != count:
         return False
-    for i in range(count):
-        # A `>` in `subject` that meets anything but the `>` of `pattern` stands for subjects that are too long for it.
-        if narrow[i] == _REST or wide[i] not in (narrow[i], _ONE):
-            return False
-    return True
+    i = 0
+    # A `>` in `subject` that meets anything but the `>` of `pattern` stands for subjects that are too long for it.
+    while i < count and narrow[i] != _REST and wide[i] in (narrow[i], _ONE):
+        i += 1
+    return i == count
 
 
 def topic_to_subject(topic: bytes) -> bytes | None:
     """The subject of an MQTT topic name; None when it is empty or holds white space, DEL or an MQTT wildcard.
 
-    The mapping is nats-server's: levels become tokens, `.` becomes `//`, and a `/` that would leave an empty token stands
-    for itself in that token (`/a` is `/.a`, `a/` is `a./`, `a//b` is `a./.b`). `*` and `>` pass unchanged.
+    The mapping is nats-server's: levels become tokens, `.` becomes `//`, and a `/` that would leave an empty token
+    stands for itself in that token (`/a` is `/.a`, `a/` is `a./`, `a//b` is `a./.b`). `*` and `>` pass unchanged.
     """
     if b"+" in topic or b"#" in topic:
         return None
@@ -88,8 +87,8 @@ def topic_to_subject(topic: bytes) -> bytes | None:
 def filter_to_subjects(topic_filter: bytes) -> tuple[bytes, ...] | None:
     """The subject filters that together match what an MQTT topic filter matches; None when it is refused.
 
-    `a/#` takes two, because it matches `a` too: `a.>` and `a`. Wildcards are replaced character by character: what is no
-    legal topic filter (`a#`) may become an odd subject, so check it first.
+    `a/#` takes two, because it matches `a` too: `a.>` and `a`. Wildcards are replaced character by character: what is
+    no legal topic filter (`a#`) may become an odd subject, so check it first.
     """
     subject = _map(topic_filter.replace(b"+", _ONE).replace(b"#", _REST))
     if subject is None or subject.startswith(_RESERVED_PREFIX) or not is_valid_filter(subject):

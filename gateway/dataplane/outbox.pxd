@@ -13,6 +13,7 @@ cdef class Outbox:
     cdef list _chunks, _blocks
     cdef Py_ssize_t _queued, _unsent
     cpdef append(self, bytes head, bytes tail, Py_ssize_t size)
+    cpdef append_burst(self, bytes wire, Py_ssize_t count, Py_ssize_t size)
     cpdef write(self, bytes data)
     cpdef flush(self)
     cdef bytes _take(self)

@@ -91,6 +91,18 @@ class Outbox:
         if self._queued > FLUSH_AT:
             self._flush_early()
 
+    def append_burst(self, wire: bytes, count: int, size: int) -> None:
+        """Queue `count` messages, together `size` bytes of header and payload, as wire bytes."""
+        self._chunks.append(wire)
+        self.out_messages += count
+        self.out_bytes += size
+        self._queued += len(wire)
+        if not self.touched:
+            self.touched = True
+            self.switch.touched.append(self)
+        if self._queued > FLUSH_AT:
+            self._flush_early()
+
     def write(self, data: bytes) -> None:
         """Queue bytes that are no message: protocol control."""
         if self.closed:

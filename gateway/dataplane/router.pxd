@@ -2,7 +2,7 @@ cimport cython
 from gateway.dataplane.port cimport Port, Receiver
 from gateway.dataplane.subject_tree cimport Interest, SubjectTree
 from protocols.cache cimport GenerationCache
-from protocols.message cimport Message
+from protocols.message cimport Burst, Message
 
 cdef class LeafPort(Port):
     pass
@@ -22,15 +22,18 @@ cdef class Router:
     cdef GenerationCache _cache
     cdef dict _routes
     cdef list _observers
-    @cython.locals(count=Py_ssize_t, size=Py_ssize_t, start=Py_ssize_t, message=Message, routes=Routes)
+    @cython.locals(count=Py_ssize_t, size=Py_ssize_t, received=Py_ssize_t, message=Message, burst=Burst, routes=Routes)
     cpdef Py_ssize_t forward(self, list events, Py_ssize_t index, Port source) except -1
     cdef Routes _resolve(self, bytes subject)
 
 @cython.locals(delivered=Py_ssize_t, receiver=Receiver)
 cdef Py_ssize_t deliver(Message message, Routes routes, Port source) except -1
 
+@cython.locals(receiver=Receiver)
+cdef deliver_burst(Burst burst, Routes routes, Port source)
+
 @cython.locals(delivered=Py_ssize_t, group=Group)
 cdef Py_ssize_t deliver_to_groups(list groups, Message message, Port source) except -1
 
-@cython.locals(plain=list, groups=list, combined=dict, upstream=list, interest=Interest, receiver=Receiver)
+@cython.locals(plain=list, groups=list, members=dict, combined=dict, upstream=list, interest=Interest, receiver=Receiver)
 cdef Routes resolve(bytes subject, list interests)

@@ -6,7 +6,7 @@ from typing import Protocol
 from gateway.dataplane.port import Port, Receiver
 from gateway.dataplane.subject_tree import Interest, SubjectTree
 from protocols.cache import GenerationCache
-from protocols.message import Message
+from protocols.message import Burst, Message
 
 REMEMBERED_SUBJECTS = 4096
 
@@ -87,22 +87,31 @@ class Router:
             self._interest_changed(interest, receiver)
 
     def forward(self, events: list[object], index: int, source: Port) -> int:
-        """Route the run of messages that begins at `events[index]`; returns the index of the first event behind it."""
+        """Route the messages and bursts from `events[index]` on; returns the index of the first other event."""
         count = len(events)
-        size = 0
-        start = index
+        received = size = 0
         while index < count:
             event = events[index]
-            if type(event) is not Message:
+            if type(event) is Burst:
+                burst = event
+                routes = self._routes.get(burst.subject)
+                if routes is None:
+                    routes = self._resolve(burst.subject)
+                deliver_burst(burst, routes, source)
+                received += len(burst.tails)
+                size += len(burst.tails) * burst.message_size
+            elif type(event) is Message:
+                message = event
+                routes = self._routes.get(message.subject)
+                if routes is None:
+                    routes = self._resolve(message.subject)
+                deliver(message, routes, source)
+                received += 1
+                size += message.size
+            else:
                 break
-            message = event
-            size += message.size
-            routes = self._routes.get(message.subject)
-            if routes is None:
-                routes = self._resolve(message.subject)
-            deliver(message, routes, source)
             index += 1
-        source.in_messages += index - start
+        source.in_messages += received
         source.in_bytes += size
         return index
 
@@ -169,6 +178,15 @@ def deliver(message: Message, routes: Routes, source: Port) -> int:
     return delivered
 
 
+def deliver_burst(burst: Burst, routes: Routes, source: Port) -> None:
+    """Hand messages that came in a row to their receivers; of a group each message goes to one member anew."""
+    for receiver in routes.plain:
+        receiver.deliver_burst(burst, source)
+    if routes.groups:
+        for message in burst.messages():
+            deliver_to_groups(routes.groups, message, source)
+
+
 def deliver_to_groups(groups: list[Group], message: Message, source: Port) -> int:
     delivered = 0
     for group in groups:
@@ -192,7 +210,7 @@ def literal_beginning(subject: bytes) -> bytes:
 def resolve(subject: bytes, interests: list[Interest]) -> Routes:
     """Make routes out of the interests that match a subject."""
     plain: list[Receiver] = []
-    groups: list[Group] = []
+    members: dict[bytes, list[Receiver]] = {}
     combined: dict[Port, list[Receiver]] = {}
     upstream: list[Receiver] = []
     for interest in interests:
@@ -201,11 +219,15 @@ def resolve(subject: bytes, interests: list[Interest]) -> Routes:
                 combined.setdefault(receiver.port, []).append(receiver)
             else:
                 plain.append(receiver)
-        for name, members in (interest.groups or {}).items():
-            groups.append(Group(name, members, None))
+        # Known by its name alone: on several filters it is still one group, as in nats-server.
+        for name, found in (interest.groups or {}).items():
+            members[name] = members[name] + found if name in members else found
         upstream.extend(interest.upstream or ())
     for port, receivers in combined.items():
-        plain.append(port.combine(receivers))
+        route = port.combine(subject, receivers)
+        if route is not None:
+            plain.append(route)
+    groups = [Group(name, found, None) for name, found in members.items()]
     if upstream:
         add_links(subject, upstream, plain, groups)
     return Routes(plain, groups)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import trio
 
-from gateway.dataplane.port import LeafInterest, LeafRoute, Receiver
+from gateway.dataplane.nats_receivers import LeafInterest, LeafRoute
+from gateway.dataplane.port import Receiver
 from gateway.dataplane.router import LeafPort
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import trio
 
-from gateway.dataplane.port import NatsSubscription, Port, Receiver
+from gateway.dataplane.nats_receivers import NatsSubscription
+from gateway.dataplane.port import Port, Receiver
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
-from protocols.message import Message, make_message
+from protocols.message import Burst, Message, make_message
 from protocols.nats import server
 from protocols.nats.framing import Refused, encode_error
 from protocols.subjects import is_valid_filter, is_valid_literal
@@ -133,7 +134,7 @@ class NatsClientSession(Port):
                 self._drop_subscriptions()
             self.options = options
             self.echo = options.echo
-            self.headers = self.decoder.headers = options.headers
+            self.headers = options.headers
             self._accepted()
 
     def _on_subscribe(self, event: server.Subscribe) -> None:
@@ -169,6 +170,10 @@ class NatsClientSession(Port):
         self._accepted()
         self.account.router.forward([message], 0, self)
 
+    def _on_burst(self, burst: Burst) -> None:
+        for message in burst.messages():
+            self._on_message(message)
+
     def _on_refused(self, event: Refused) -> None:
         message = event.message
         if message.subject.startswith(server.RESERVED_SUBJECTS):
@@ -193,6 +198,7 @@ class NatsClientSession(Port):
 
     _HANDLERS: ClassVar[dict[type, Callable[..., None]]] = {
         Message: _on_message,
+        Burst: _on_burst,
         Refused: _on_refused,
         server.Connect: _on_connect,
         server.Subscribe: _on_subscribe,
@@ -211,7 +217,8 @@ class NatsClientSession(Port):
     def _start_pinging(self) -> None:
         self._spoke = True
         self.connection.gateway.deadlines.cancel(self._deadline)
-        self._call_in(FIRST_PING_SECONDS + random.random() * FIRST_PING_SPREAD, self._ping)
+        soon = FIRST_PING_SECONDS + random.random() * FIRST_PING_SPREAD
+        self._call_in(min(soon, self.connection.gateway.config.timeouts.ping_interval_seconds), self._ping)
 
     def _ping(self, now: float) -> None:
         """Ping a client that was silent for an interval; one that left too many pings unanswered is gone."""

@@ -1,4 +1,4 @@
-"""PacketFault: how the parsers of this package tell their decoder that a packet is bad. It never leaves the decoder."""
+"""PacketError: how the parsers of this package tell their decoder that a packet is bad. It never leaves the decoder."""
 
 from protocols.close_reason import CloseReason
 from protocols.errors import ProtocolError
@@ -11,7 +11,7 @@ _CLOSE_REASONS = {
 }
 
 
-class PacketFault(ProtocolError):
+class PacketError(ProtocolError):
     """`code` is what MQTT 5.0 calls it; `farewell` the CONNACK to send while there is no connection yet."""
 
     def __init__(self, code: ReasonCode, detail: str, farewell: bytes = b"") -> None:

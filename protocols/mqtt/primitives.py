@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from protocols.errors import MisuseError
-from protocols.mqtt.faults import PacketFault
+from protocols.mqtt.faults import PacketError
 from protocols.mqtt.reason_codes import ReasonCode
 
 MQTT_3_1 = 3
@@ -31,7 +31,7 @@ def is_utf8(data: bytes) -> bool:
 
 
 class PacketReader:
-    """Reads the fields of one packet in turn; raises PacketFault at the first that is bad.
+    """Reads the fields of one packet in turn; raises PacketError at the first that is bad.
 
     `packet` is its name, `position` and `end` bound what is left of its body in `data`. `field` names what is read.
     """
@@ -102,14 +102,14 @@ class PacketReader:
         if self.position != self.end:
             raise self.malformed("there are bytes behind its last field")
 
-    def malformed(self, complaint: str) -> PacketFault:
+    def malformed(self, complaint: str) -> PacketError:
         return self.fault(ReasonCode.MALFORMED_PACKET, complaint)
 
-    def protocol_error(self, complaint: str) -> PacketFault:
+    def protocol_error(self, complaint: str) -> PacketError:
         return self.fault(ReasonCode.PROTOCOL_ERROR, complaint)
 
-    def fault(self, code: ReasonCode, complaint: str) -> PacketFault:
-        return PacketFault(code, f"{self.packet}: {complaint}")
+    def fault(self, code: ReasonCode, complaint: str) -> PacketError:
+        return PacketError(code, f"{self.packet}: {complaint}")
 
     def _take(self, size: int, field: str) -> int:
         """Step over a field; returns where it begins."""
@@ -118,6 +118,23 @@ class PacketReader:
             raise self.malformed(f"{field} is cut short")
         self.position = start + size
         return start
+
+
+def read_length(data: bytes, position: int) -> tuple[int, int]:
+    """The remaining length that stands at `position` of a fixed header, and where the packet's body begins.
+
+    In place of the latter 0 when bytes are missing, -1 when it is malformed; so told as soon as it can be.
+    """
+    value = 0
+    end = len(data)
+    for i in range(LONGEST_VARINT):
+        if position + i >= end:
+            return 0, 0
+        digit = data[position + i]
+        value |= (digit & 0x7F) << 7 * i
+        if digit < 0x80:
+            return (0, -1) if digit == 0 and i else (value, position + i + 1)
+    return 0, -1
 
 
 def encode_varint(value: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Properties of MQTT 5.0 (2.2.2): one table says what each is and which packets may carry it; parsing and encoding follow it."""
+"""Properties of MQTT 5.0 (2.2.2). One table says what each is and which packets may carry it; the rest follows it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -82,13 +82,13 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row of table 2-4. `name` is the field of Properties; `repeats` where it may stand more than once."""
+    """One row of table 2-4. `name` is the field of Properties; `repeats` tells where it may stand more than once."""
 
     identifier: int
     name: str
     kind: Kind
     carriers: Carrier
-    repeats: Carrier = Carrier(0)
+    repeats: Carrier | None = None
     zero_fault: ReasonCode | None = None
     """What it is when the value is 0; None where 0 is legal."""
 
@@ -98,13 +98,18 @@ class Rule:
 
     @property
     def is_collected(self) -> bool:
-        return bool(self.repeats)
+        return self.repeats is not None
+
+    def may_repeat_in(self, carrier: Carrier) -> bool:
+        return self.repeats is not None and bool(carrier & self.repeats)
 
 
 _MESSAGE = Carrier.PUBLISH | Carrier.WILL
 _SETUP = Carrier.CONNECT | Carrier.CONNACK
 _AUTHENTICATION = _SETUP | Carrier.AUTH
-_ACKNOWLEDGEMENT = Carrier.PUBACK | Carrier.PUBREC | Carrier.PUBREL | Carrier.PUBCOMP | Carrier.SUBACK | Carrier.UNSUBACK
+_ACKNOWLEDGEMENT = (
+    Carrier.PUBACK | Carrier.PUBREC | Carrier.PUBREL | Carrier.PUBCOMP | Carrier.SUBACK | Carrier.UNSUBACK
+)
 _ANSWER = _ACKNOWLEDGEMENT | Carrier.CONNACK | Carrier.DISCONNECT | Carrier.AUTH
 _EVERYWHERE = _MESSAGE | _ANSWER | Carrier.CONNECT | Carrier.SUBSCRIBE | Carrier.UNSUBSCRIBE
 _PROTOCOL_ERROR = ReasonCode.PROTOCOL_ERROR
@@ -164,7 +169,7 @@ def read_properties(reader: PacketReader, carrier: Carrier) -> Properties | None
     while reader.position < reader.end:
         rule = _read_rule(reader, carrier)
         value = _read_value(reader, rule)
-        if rule.name in found or (rule.name in collected and not carrier & rule.repeats):
+        if rule.name in found or (rule.name in collected and not rule.may_repeat_in(carrier)):
             raise reader.protocol_error(f"{rule.text} stands there twice")
         if rule.is_collected:
             collected.setdefault(rule.name, []).append(value)
@@ -222,7 +227,7 @@ def encode_properties(properties: Properties | None, carrier: Carrier) -> bytes:
     """The properties with their length before them. MisuseError for one that may not stand in the packet."""
     if properties is None:
         return b"\0"
-    parts = []
+    parts: list[bytes] = []
     for name, value in vars(properties).items():
         if value is None or value == ():
             continue

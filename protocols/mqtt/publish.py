@@ -2,7 +2,7 @@
 
 from protocols.cache import GenerationCache
 from protocols.errors import MisuseError
-from protocols.mqtt.faults import PacketFault
+from protocols.mqtt.faults import PacketError
 from protocols.mqtt.primitives import (
     LONGEST_STRING,
     MQTT_5_0,
@@ -11,6 +11,7 @@ from protocols.mqtt.primitives import (
     encode_varint,
     is_string,
     is_utf8,
+    read_length,
 )
 from protocols.mqtt.properties import Carrier, Properties, encode_properties, read_properties
 from protocols.mqtt.reason_codes import ReasonCode
@@ -58,7 +59,8 @@ class Publish:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return "Publish(topic=%r, payload=%r, qos=%r, retain=%r, dup=%r, packet_id=%r, properties=%r)" % self._fields()
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in sorted(self.__slots__) if name != "packet")
+        return f"Publish({fields})"
 
     def _fields(self) -> tuple[bytes, bytes, int, bool, bool, int, Properties | None]:
         return self.topic, self.payload, self.qos, self.retain, self.dup, self.packet_id, self.properties
@@ -70,7 +72,7 @@ def read_publishes(
     """Append the run of whole PUBLISH packets that begins at `position`; returns where it ends.
 
     It ends before another kind of packet, before an incomplete packet and before a fixed header that is no good (bad
-    remaining length, over `max_packet_size`). Raises PacketFault for a PUBLISH that is bad otherwise.
+    remaining length, over `max_packet_size`). Raises PacketError for a PUBLISH that is bad otherwise.
     """
     known = _topics.young
     end = len(data)
@@ -82,9 +84,9 @@ def read_publishes(
         body = position + 2
         size = data[position + 1]
         if size > SHORT:
-            size, body = _read_length(data, position + 1)
+            size, body = read_length(data, position + 1)
         stop = body + size
-        if stop > end or stop - position > max_packet_size or body == 0:
+        if stop > end or stop - position > max_packet_size or body <= 0:
             break
 
         if size < 2:
@@ -118,3 +120,88 @@ def read_publishes(
         events.append(publish)
         position = stop
     return position
+
+
+def _check_topic(topic: bytes, version: int) -> bytes:
+    """The topic, or the equal one that is remembered; PacketError when it is no topic name."""
+    known: bytes | None = _topics.recall(topic)
+    if known is not None:
+        return known
+    if not topic and version == MQTT_5_0:
+        return topic  # A topic alias may stand for it.
+    if not is_string(topic):
+        raise _fault(ReasonCode.MALFORMED_PACKET, "the topic name is no UTF-8 string")
+    if not is_topic_name(topic):
+        raise _fault(ReasonCode.TOPIC_NAME_INVALID, "the topic name is empty or holds a wildcard")
+    if len(topic) <= LONGEST_REMEMBERED_TOPIC:
+        _topics.remember(topic, topic)
+    return topic
+
+
+def _read_delivery(publish: Publish, first: int, data: bytes, position: int, stop: int) -> int:
+    """Flags and packet identifier of anything but a plain QoS 0 message; returns where they end."""
+    publish.qos = first >> 1 & 3
+    publish.dup = first & DUP != 0
+    if publish.qos == 3:  # [MQTT-3.3.1-4]
+        raise _fault(ReasonCode.MALFORMED_PACKET, "the QoS is 3")
+    if publish.qos == 0:  # [MQTT-3.3.1-2]
+        raise _fault(ReasonCode.MALFORMED_PACKET, "DUP is set with QoS 0")
+    if position + 2 > stop:
+        raise _fault(ReasonCode.MALFORMED_PACKET, "the packet identifier is cut short")
+    publish.packet_id = data[position] << 8 | data[position + 1]
+    if publish.packet_id == 0:  # [MQTT-2.2.1-3]
+        raise _fault(ReasonCode.PROTOCOL_ERROR, "the packet identifier is 0")
+    return position + 2
+
+
+def _read_properties(publish: Publish, from_client: bool, data: bytes, position: int, stop: int) -> int:
+    """The properties, with the rules that concern the rest of the packet; returns where they end."""
+    reader = PacketReader("PUBLISH", MQTT_5_0, from_client, data, position, stop)
+    properties = publish.properties = read_properties(reader, Carrier.PUBLISH)
+    if not publish.topic and (properties is None or properties.topic_alias is None):
+        raise reader.protocol_error("there is neither a topic name nor a topic alias")  # 3.3.2.1
+    if properties is None:
+        return reader.position
+    if from_client and properties.subscription_identifiers:  # [MQTT-3.3.4-6]
+        raise reader.protocol_error("a client may not send a subscription identifier")
+    check_message_properties(reader, properties, data[reader.position : stop])
+    return reader.position
+
+
+def check_message_properties(reader: PacketReader, properties: Properties, payload: bytes) -> None:
+    """Raise PacketError when properties of a PUBLISH or a will contradict their meaning."""
+    response_topic = properties.response_topic
+    if response_topic is not None and not is_topic_name(response_topic):  # [MQTT-3.3.2-14]
+        raise reader.protocol_error("the response topic is empty or holds a wildcard")
+    if properties.payload_format_indicator and not is_utf8(payload):  # 3.3.2.3.2
+        raise reader.fault(ReasonCode.PAYLOAD_FORMAT_INVALID, "the payload is not the UTF-8 text that it says it is")
+
+
+def _fault(code: ReasonCode, complaint: str) -> PacketError:
+    return PacketError(code, f"PUBLISH: {complaint}")
+
+
+def encode_publish(
+    version: int,
+    topic: bytes,
+    payload: bytes,
+    qos: int,
+    packet_id: int,
+    retain: bool,
+    dup: bool,
+    properties: Properties | None = None,
+) -> bytes:
+    """A PUBLISH packet. The topic must be legal; `packet_id` is used from QoS 1 on, `properties` only in 5.0."""
+    topic_size = len(topic)
+    if topic_size > LONGEST_STRING:
+        raise MisuseError(f"a topic of {topic_size} bytes is longer than {LONGEST_STRING}")
+    first = TYPE | qos << 1
+    if retain:
+        first |= RETAIN
+    if dup:
+        first |= DUP
+    middle = encode_packet_id(packet_id) if qos else b""
+    if version == MQTT_5_0:
+        middle += encode_properties(properties, Carrier.PUBLISH)
+    size = 2 + topic_size + len(middle) + len(payload)
+    return b"%c%b%b%b%b%b" % (first, encode_varint(size), topic_size.to_bytes(2), topic, middle, payload)

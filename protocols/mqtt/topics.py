@@ -1,4 +1,4 @@
-"""Grammar of MQTT topic names and topic filters (MQTT 5.0, 4.7). That they are well-formed strings is checked elsewhere."""
+"""Grammar of MQTT topic names and topic filters (MQTT 5.0, 4.7). That they are UTF-8 strings is checked elsewhere."""
 
 
 def is_topic_name(topic: bytes) -> bool:

@@ -1,7 +1,8 @@
 """NATS framing, common to the client and the leafnode protocol: control lines, and payloads behind some of them (hot).
 
 A subclass says what a control line means (`parse_line`). Lines that announce a payload repeat from message to message,
-so what they parsed to is remembered by the whole line; a repeated publish costs one comparison and one slice.
+so what they parsed to is remembered by the whole line; messages in a row with the same line make one Burst, at the cost
+of one comparison and one slice each.
 """
 
 try:
@@ -12,7 +13,7 @@ except ImportError:
 from protocols.cache import GenerationCache
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
-from protocols.message import Message
+from protocols.message import Burst, Message
 
 LF = 10
 CR = 13
@@ -67,6 +68,26 @@ class PayloadHead:
         message.mqtt5 = None
         return message
 
+    def burst(self) -> Burst:
+        """A burst, still empty, of messages that the head announces."""
+        return Burst(self.subject, self.header_size, self.size, [], self.queues)
+
+    def read_burst(self, data: bytes, position: int, end: int, tails: list[bytes]) -> int:
+        """Append the tails of the whole messages that follow each other from `position` on, each with this very line.
+
+        Returns where they end: before another line, or an incomplete or broken message.
+        """
+        line = self.line
+        lead = len(line) - 1 - self.tail_size
+        stride = len(line) + self.size + 2
+        while begins_at(data, position, end, line):
+            stop = position + stride
+            if stop > end or data[stop - 2] != CR or data[stop - 1] != LF:
+                break
+            tails.append(cut(data, position + lead, stop) if cython.compiled else data[position + lead : stop])
+            position = stop
+        return position
+
 
 class Refused:
     """A message to or with a reply to a subject that is reserved; it was read and dropped."""
@@ -102,6 +123,18 @@ def begins_at(data: bytes, position: int, end: int, line: bytes) -> bool:
             i += 1
         return True
     return data.startswith(line, position)
+
+
+def cut(data: bytes, start: int, stop: int) -> bytes:
+    """`data[start:stop]` with `0 <= start <= stop <= len(data)`.
+
+    The interpreter's own slicing makes three objects to get one. Compiled, `text` is a view of the bytes without bounds
+    (see the .pxd), so the bounds are checked here.
+    """
+    if start < 0 or start > stop or stop > len(data):
+        raise IndexError(f"[{start}:{stop}] of {len(data)} bytes")
+    text = data
+    return text[start:stop]
 
 
 class Framing:
@@ -145,7 +178,7 @@ class Framing:
         raise NotImplementedError
 
     def receive(self, data: bytes) -> list[object]:
-        """Messages and events in the order in which they came; a PeerViolation is always the last of them."""
+        """Messages, bursts and events in the order in which they came; a PeerViolation is always the last of them."""
         if self._pending is not None:
             whole = self._gather(data)
             if whole is None:
@@ -156,36 +189,35 @@ class Framing:
             return events
         position = 0
         end = len(data)
-        last: PayloadHead | None = None
         while True:
-            if last is not None and begins_at(data, position, end, last.line):
-                head = last
-                line_end = position + len(last.line) - 1
-            else:
-                line_end = find_line_end(data, position, end)
-                if line_end < 0:
-                    break
-                line = data[position:line_end]
-                known = self._heads.get(line)
-                if known is not None:
-                    head = last = known
-                else:
-                    known = self._read_line(line, events)
-                    if known is None:
-                        if self.stopped:
-                            return events
-                        position = line_end + 1
-                        continue
-                    head = known
+            line_end = find_line_end(data, position, end)
+            if line_end < 0:
+                break
+            line = data[position:line_end]
+            head = self._heads.get(line)
+            if head is None:
+                head = self._read_line(line, events)
+                if head is None:
+                    if self.stopped:
+                        return events
+                    position = line_end + 1
+                    continue
             if head.size > self.max_payload or (head.header_size and not self.headers):
                 events.append(self._refuse_payload(head))
                 return events
+            if head.line:
+                burst = head.burst()
+                behind = head.read_burst(data, position, end, burst.tails)
+                if behind > position:
+                    events.append(burst)
+                    position = behind
+                    continue
             stop = line_end + 3 + head.size
             if stop > end:
                 self._wanted = stop - position
                 break
             if data[stop - 2] != CR or data[stop - 1] != LF:
-                events.append(self.violation(CloseReason.PARSE_ERROR, "payload does not end with CRLF", b""))
+                events.append(self.parse_error("payload does not end with CRLF"))
                 return events
             position = stop
             if head.tail_size:
@@ -276,9 +308,10 @@ class Framing:
         return self.violation(CloseReason.PROTOCOL_VIOLATION, "headers were not agreed on", b"")
 
     def unknown_operation(self) -> PeerViolation:
-        return self.violation(
-            CloseReason.PARSE_ERROR, "unknown protocol operation", encode_error("Unknown Protocol Operation")
-        )
+        return self.parse_error("unknown protocol operation")
+
+    def parse_error(self, detail: str) -> PeerViolation:
+        return self.violation(CloseReason.PARSE_ERROR, detail, encode_error("Unknown Protocol Operation"))
 
     def violation(self, reason: CloseReason, detail: str, farewell: bytes) -> PeerViolation:
         """End the stream: later input is ignored."""
@@ -300,9 +333,8 @@ def split_arguments(text: bytes) -> list[bytes]:
 
 
 def split_operation(line: bytes) -> tuple[bytes, bytes]:
-    """The upper-case operation and the rest of a control line, both without separators around them."""
-    text = line.rstrip(b"\r").lstrip(b" \t")
-    operation, _, rest = text.replace(b"\t", b" ", 1).partition(b" ")
+    """The upper-case operation, with which the line must begin, and the rest without separators around it."""
+    operation, _, rest = line.rstrip(b"\r").replace(b"\t", b" ", 1).partition(b" ")
     return operation.upper(), rest.strip(b" \t")
 
 

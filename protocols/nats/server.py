@@ -20,9 +20,12 @@ OK = b"+OK\r\n"
 
 OPERATIONS = frozenset((b"PUB", b"HPUB", b"SUB", b"UNSUB", b"CONNECT", b"PING", b"PONG", b"+OK", b"-ERR", b"INFO"))
 
+# Not even known as operations when nothing follows them on their line.
+NEVER_ALONE = frozenset((b"PUB", b"HPUB", b"SUB", b"UNSUB", b"-ERR"))
+
 # Subjects that servers use among themselves.
-RESERVED_SUBJECTS = (b"$GNR.", b"$NRG.")
-RESERVED_REPLIES = (b"_R_.", b"$JS.ACK.", b"$GNR.")
+RESERVED_SUBJECTS = (b"_GR_.", b"$GR.", b"$NRG.")
+RESERVED_REPLIES = (b"_R_.", b"$JS.ACK.", b"_GR_.", b"$GR.")
 
 _heads: GenerationCache = GenerationCache(REMEMBERED_LINES)
 
@@ -77,31 +80,33 @@ class Pong(msgspec.Struct):
 
 
 class _ConnectFields(msgspec.Struct):
-    """Types of CONNECT's fields; UNSET tells a field that is absent."""
+    """Types of CONNECT's fields; None stands for one that is absent or null."""
 
-    verbose: bool | msgspec.UnsetType = msgspec.UNSET
-    pedantic: bool | msgspec.UnsetType = msgspec.UNSET
-    echo: bool | msgspec.UnsetType = msgspec.UNSET
-    headers: bool | msgspec.UnsetType = msgspec.UNSET
-    no_responders: bool | msgspec.UnsetType = msgspec.UNSET
-    protocol: int | msgspec.UnsetType = msgspec.UNSET
-    name: str | None | msgspec.UnsetType = msgspec.UNSET
-    lang: str | msgspec.UnsetType = msgspec.UNSET
-    version: str | msgspec.UnsetType = msgspec.UNSET
-    user: str | None | msgspec.UnsetType = msgspec.UNSET
-    auth_token: str | None | msgspec.UnsetType = msgspec.UNSET
-    account: str | None | msgspec.UnsetType = msgspec.UNSET
-    tls_required: bool | msgspec.UnsetType = msgspec.UNSET
-    password: str | None | msgspec.UnsetType = msgspec.field(name="pass", default=msgspec.UNSET)
+    verbose: bool | None = None
+    pedantic: bool | None = None
+    echo: bool | None = None
+    headers: bool | None = None
+    no_responders: bool | None = None
+    protocol: int | None = None
+    name: str | None = None
+    lang: str | None = None
+    version: str | None = None
+    user: str | None = None
+    auth_token: str | None = None
+    account: str | None = None
+    tls_required: bool | None = None
+    password: str | None = msgspec.field(name="pass", default=None)
 
 
 _connect_decoder = msgspec.json.Decoder(_ConnectFields)
 
 
 class ServerDecoder(Framing):
-    """Decodes what a NATS client sends. Events: Message, Connect, Subscribe, Unsubscribe, Ping, Pong, PeerViolation.
+    """Decodes what a NATS client sends. Events: Message, Refused, Connect, Subscribe, Unsubscribe, Ping, Pong,
+    PeerViolation.
 
-    `headers` says whether HPUB is agreed on; the session sets it from CONNECT.
+    `headers` says whether HPUB is agreed on: the last CONNECT that named it decides, for what follows in the same
+    batch too.
     """
 
     __slots__ = ()
@@ -112,9 +117,11 @@ class ServerDecoder(Framing):
 
     def parse_line(self, line: bytes) -> object:
         operation, _, rest = line.partition(b" ")
-        if operation == b"PUB":
+        if operation == b"PUB" and rest:
             return self._publish(line, rest)
         operation, rest = split_operation(line)
+        if operation in NEVER_ALONE and len(operation) == len(line.rstrip(b"\r")):
+            return self.unknown_operation()
         if operation == b"PUB":
             return self._publish(b"", rest)
         if operation == b"HPUB":
@@ -181,12 +188,9 @@ class ServerDecoder(Framing):
             fields = _connect_decoder.decode(rest)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return self._malformed("CONNECT", f"is no valid JSON object: {error}")
-        present = {
-            name: value
-            for name in fields.__struct_fields__
-            if (value := getattr(fields, name)) is not msgspec.UNSET and value is not None
-        }
+        present = {name: value for name, value in msgspec.structs.asdict(fields).items() if value is not None}
         password = present.pop("password", "")
+        self.headers = bool(present.get("headers", self.headers))
         return Connect(present, str(password))
 
     def _malformed(self, operation: str, complaint: str) -> PeerViolation:

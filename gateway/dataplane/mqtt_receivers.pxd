@@ -1,0 +1,14 @@
+cimport cython
+from gateway.dataplane.outbox cimport Outbox
+from gateway.dataplane.port cimport Port, Receiver
+from protocols.message cimport Message
+
+cdef class MqttSubscription(Receiver):
+    cdef public int qos
+
+cdef class MqttRoute(Receiver):
+    cdef readonly bytes topic
+    cdef readonly int qos
+    cdef readonly Py_ssize_t limit
+    @cython.locals(port=Port, outbox=Outbox, packet=bytes)
+    cpdef bint deliver(self, Message message, Port source) except -1

@@ -1,0 +1,26 @@
+cimport cython
+from gateway.dataplane.outbox cimport Outbox
+from gateway.dataplane.port cimport Port, Receiver
+from protocols.message cimport Burst, Message
+
+cdef class NatsSubscription(Receiver):
+    cdef readonly bytes sid
+    cdef public Py_ssize_t delivered, maximum
+    cdef bytes _aimed_at, _head
+    @cython.locals(port=Port, outbox=Outbox, tail=bytes)
+    cpdef bint deliver(self, Message message, Port source) except -1
+    @cython.locals(port=Port, outbox=Outbox, head=bytes, count=Py_ssize_t)
+    cpdef deliver_burst(self, Burst burst, Port source)
+    cdef _aim(self, bytes subject)
+
+cdef class LeafRoute(Receiver):
+    cdef public Py_ssize_t max_payload, refused
+    cdef public bint permitted
+    cdef bytes _head, _queue_names
+    @cython.locals(outbox=Outbox, head=bytes, tail=bytes)
+    cpdef bint deliver(self, Message message, Port source) except -1
+    @cython.locals(outbox=Outbox, head=bytes, count=Py_ssize_t)
+    cpdef deliver_burst(self, Burst burst, Port source)
+
+cdef class LeafInterest(Receiver):
+    pass

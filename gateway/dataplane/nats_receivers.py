@@ -1,0 +1,119 @@
+"""Receivers that speak NATS: a client's subscriptions, and what the far end of a leafnode link is interested in (hot)."""
+
+from gateway.dataplane.port import Port, Receiver
+from protocols.message import Burst, Message
+
+
+class NatsSubscription(Receiver):
+    """A NATS client's subscription. After `maximum` deliveries (0: no end) it calls `Port.exhausted`."""
+
+    __slots__ = ("_aimed_at", "_head", "delivered", "maximum", "sid")
+
+    def __init__(self, port: Port, subject: bytes, queue: bytes, sid: bytes) -> None:
+        super().__init__(port, subject, queue)
+        self.sid = sid
+        self.delivered = 0
+        self.maximum = 0
+        self._aimed_at = subject
+        self._head = b"MSG %b %b " % (subject, sid)
+
+    def deliver(self, message: Message, source: Port) -> bool:
+        port = self.port
+        outbox = port.outbox
+        if outbox is None or outbox.closed or (source is port and not port.echo):
+            return False
+        if message.subject != self._aimed_at:
+            self._aim(message.subject)
+        tail = message.tail
+        if tail is None:
+            tail = message.make_tail()
+        if message.header_size == 0:
+            outbox.append(self._head, tail, message.size)
+        elif port.headers:
+            outbox.append(b"H" + self._head, tail, message.size)
+        else:
+            outbox.append(self._head, message.headerless_tail(), message.size - message.header_size)
+        self.delivered += 1
+        if self.delivered == self.maximum:
+            port.exhausted(self)
+        return True
+
+    def deliver_burst(self, burst: Burst, source: Port) -> None:
+        port = self.port
+        outbox = port.outbox
+        if self.maximum or (burst.header_size and not port.headers):
+            super().deliver_burst(burst, source)
+            return
+        if outbox is None or outbox.closed or (source is port and not port.echo):
+            return
+        if burst.subject != self._aimed_at:
+            self._aim(burst.subject)
+        head = b"H" + self._head if burst.header_size else self._head
+        count = len(burst.tails)
+        outbox.append_burst(burst.wire(head), count, count * burst.message_size)
+        self.delivered += count
+
+    def _aim(self, subject: bytes) -> None:
+        """A wildcard subscription: its head follows the subject, and runs of one subject share one."""
+        self._aimed_at = subject
+        self._head = b"MSG %b %b " % (subject, self.sid)
+
+
+class LeafRoute(Receiver):
+    """Sends messages on one literal subject over a leafnode link, for plain interest and for the named queue groups.
+
+    `permitted` is False when the hub does not take the subject; `max_payload` is the hub's limit in bytes.
+    """
+
+    __slots__ = ("_head", "_queue_names", "max_payload", "permitted", "refused")
+
+    def __init__(
+        self, port: Port, subject: bytes, queues: tuple[bytes, ...], max_payload: int, permitted: bool
+    ) -> None:
+        super().__init__(port, subject, b"")
+        self.max_payload = max_payload
+        self.permitted = permitted
+        self.refused = 0
+        self._queue_names = b" ".join(queues)
+        self._head = b"LMSG %b " % subject
+
+    def deliver(self, message: Message, source: Port) -> bool:
+        outbox = self.port.outbox
+        # Never from link to link: a spoke is no transit.
+        if outbox is None or outbox.closed or source.leaf:
+            return False
+        if not self.permitted or message.size > self.max_payload:
+            self.refused += 1
+            return False
+        head = self._head if message.header_size == 0 else b"HMSG %b " % self.subject
+        tail = message.tail
+        if tail is None:
+            tail = message.make_tail()
+        if self._queue_names:
+            if message.reply:
+                head = b"%b+ %b %b " % (head, message.reply, self._queue_names)
+                tail = message.tail_after_reply()
+            else:
+                head = b"%b| %b " % (head, self._queue_names)
+        outbox.append(head, tail, message.size)
+        return True
+
+    def deliver_burst(self, burst: Burst, source: Port) -> None:
+        outbox = self.port.outbox
+        if outbox is None or outbox.closed or source.leaf:
+            return
+        if self._queue_names or not self.permitted or burst.message_size > self.max_payload:
+            super().deliver_burst(burst, source)
+            return
+        head = self._head if burst.header_size == 0 else b"HMSG %b " % self.subject
+        count = len(burst.tails)
+        outbox.append_burst(burst.wire(head), count, count * burst.message_size)
+
+
+class LeafInterest(Receiver):
+    """What the peer of a leafnode link subscribed to; routing makes a LeafRoute out of it."""
+
+    __slots__ = ()
+
+    def deliver(self, message: Message, source: Port) -> bool:
+        return False

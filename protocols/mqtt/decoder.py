@@ -1,0 +1,218 @@
+"""MQTT framing: bytes in, packets out, for a server (`Decoder`) and for a client (`ClientDecoder`).
+
+The fixed header is checked as soon as it is there, the body once all of it is. What a packet holds is read by
+publish.py (runs of PUBLISH at once), connect.py and parsers.py.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+from protocols.errors import PeerViolation
+from protocols.mqtt import publish
+from protocols.mqtt.connect import parse_connack, parse_connect
+from protocols.mqtt.encoder import encode_disconnect
+from protocols.mqtt.faults import PacketError
+from protocols.mqtt.packets import Connect
+from protocols.mqtt.parsers import (
+    parse_auth,
+    parse_disconnect,
+    parse_pingreq,
+    parse_pingresp,
+    parse_puback,
+    parse_pubcomp,
+    parse_pubrec,
+    parse_pubrel,
+    parse_suback,
+    parse_subscribe,
+    parse_unsuback,
+    parse_unsubscribe,
+)
+from protocols.mqtt.primitives import MQTT_3_1, MQTT_5_0, PacketReader, read_length
+from protocols.mqtt.reason_codes import ReasonCode
+
+Parser = Callable[[PacketReader], object]
+
+NAMES = (
+    "reserved type 0",
+    "CONNECT",
+    "CONNACK",
+    "PUBLISH",
+    "PUBACK",
+    "PUBREC",
+    "PUBREL",
+    "PUBCOMP",
+    "SUBSCRIBE",
+    "SUBACK",
+    "UNSUBSCRIBE",
+    "UNSUBACK",
+    "PINGREQ",
+    "PINGRESP",
+    "DISCONNECT",
+    "AUTH",
+)
+CONNECT = 0x10
+PUBLISH = 0x30
+AUTH = 0xF0
+TYPE = 0xF0
+FLAGS = 0x0F
+DUP = 0x08
+
+# By the whole first byte: the flags of all packets but PUBLISH are fixed [MQTT-2.1.3-1].
+_ACKNOWLEDGEMENTS: Mapping[int, Parser] = {
+    0x40: parse_puback,
+    0x50: parse_pubrec,
+    0x62: parse_pubrel,
+    0x70: parse_pubcomp,
+    0xE0: parse_disconnect,
+    AUTH: parse_auth,
+}
+_FROM_CLIENT: Mapping[int, Parser] = {
+    **_ACKNOWLEDGEMENTS,
+    CONNECT: parse_connect,
+    0x82: parse_subscribe,
+    0xA2: parse_unsubscribe,
+    0xC0: parse_pingreq,
+}
+_FROM_SERVER: Mapping[int, Parser] = {
+    **_ACKNOWLEDGEMENTS,
+    0x20: parse_connack,
+    0x90: parse_suback,
+    0xB0: parse_unsuback,
+    0xD0: parse_pingresp,
+}
+# These may carry DUP in MQTT 3.1 (its section 2.1): PUBREL, SUBSCRIBE, UNSUBSCRIBE.
+_REPEATABLE_3_1 = frozenset((0x62 | DUP, 0x82 | DUP, 0xA2 | DUP))
+
+
+class Decoder:
+    """Decodes what a client sends. Events: Publish, the classes of packets.py, PeerViolation.
+
+    `max_packet_size` counts a packet with its fixed header. `version` is 0 until the CONNECT, which must come first,
+    has fixed it. In 5.0 the farewell of a later violation is a DISCONNECT, legal only after a CONNACK that accepts.
+    """
+
+    _parsers: ClassVar[Mapping[int, Parser]] = _FROM_CLIENT
+    _from_client: ClassVar[bool] = True
+
+    __slots__ = ("_pending", "_wanted", "max_packet_size", "stopped", "version")
+
+    def __init__(self, max_packet_size: int) -> None:
+        self.max_packet_size = max_packet_size
+        self.version = 0
+        self.stopped = False
+        # The begin of a packet, and the packet's size once that is known.
+        self._pending: bytearray | None = None
+        self._wanted = 0
+
+    def receive(self, data: bytes) -> list[object]:
+        """Packets in the order in which they came; a PeerViolation is always the last of them."""
+        events: list[object] = []
+        if self.stopped:
+            return events
+        try:
+            self._resume(data, events)
+        except PacketError as fault:
+            events.append(self._violation(fault))
+        return events
+
+    def _resume(self, data: bytes, events: list[object]) -> None:
+        """Finish the packet that is held back, then go on with the rest of `data`."""
+        pending = self._pending
+        position = 0
+        if pending is not None:
+            if self._wanted:
+                position = self._wanted - len(pending)
+                pending += data[:position]
+                if position > len(data):
+                    return
+                packet = bytes(pending)
+            else:
+                packet, data = bytes(pending) + data, b""
+            self._pending = None
+            self._wanted = 0
+            self._decode(packet, 0, events)
+        self._decode(data, position, events)
+
+    def _decode(self, data: bytes, position: int, events: list[object]) -> None:
+        end = len(data)
+        while position < end:
+            first = data[position]
+            if first & TYPE == PUBLISH and self.version:
+                position = publish.read_publishes(
+                    data, position, self.version, self._from_client, self.max_packet_size, events
+                )
+                if position == end:
+                    return
+                first = data[position]
+            parser = self._parser(first)
+            size, body = read_length(data, position + 1)
+            if body < 0:
+                raise _fault(first, ReasonCode.MALFORMED_PACKET, "the remaining length is malformed")
+            stop = body + size
+            if body and stop - position > self.max_packet_size:
+                complaint = f"{stop - position} bytes are more than {self.max_packet_size}"
+                raise _fault(first, ReasonCode.PACKET_TOO_LARGE, complaint)
+            if not body or stop > end:
+                self._pending = bytearray(data[position:])
+                self._wanted = stop - position if body else 0
+                return
+            if parser is not None:
+                events.append(self._parse(parser, first, data, body, stop))
+                position = stop
+
+    def _parser(self, first: int) -> Parser | None:
+        """What reads a packet with this first byte; None for a PUBLISH. PacketError when it may not come now."""
+        if self.version == 0 and first & TYPE != CONNECT:  # [MQTT-3.1.0-1]
+            raise _fault(first, ReasonCode.PROTOCOL_ERROR, "a connection begins with CONNECT")
+        if first & TYPE == PUBLISH:
+            return None
+        if self.version == MQTT_3_1 and first in _REPEATABLE_3_1:
+            first &= ~DUP
+        parser = self._parsers.get(first)
+        if parser is None:
+            raise self._unexpected(first)
+        if first == CONNECT and self.version:  # [MQTT-3.1.0-2]
+            raise _fault(first, ReasonCode.PROTOCOL_ERROR, "it may come only once")
+        if first == AUTH and self.version != MQTT_5_0:
+            raise _fault(first, ReasonCode.MALFORMED_PACKET, "it came with MQTT 5.0")
+        return parser
+
+    def _unexpected(self, first: int) -> PacketError:
+        if first & TYPE == 0:
+            return _fault(first, ReasonCode.MALFORMED_PACKET, "there is no such packet")
+        if first & TYPE in {known & TYPE for known in self._parsers}:
+            return _fault(first, ReasonCode.MALFORMED_PACKET, f"its flags may not be {first & FLAGS:04b}")
+        sender = "client" if self._from_client else "server"
+        return _fault(first, ReasonCode.PROTOCOL_ERROR, f"a {sender} may not send it")
+
+    def _parse(self, parser: Parser, first: int, data: bytes, body: int, stop: int) -> object:
+        reader = PacketReader(NAMES[first >> 4], self.version, self._from_client, data, body, stop)
+        packet = parser(reader)
+        reader.finish()
+        if isinstance(packet, Connect):
+            self.version = packet.version
+        return packet
+
+    def _violation(self, fault: PacketError) -> PeerViolation:
+        """End the stream: later input is ignored."""
+        self.stopped = True
+        self._pending = None
+        farewell = encode_disconnect(MQTT_5_0, fault.code) if self.version == MQTT_5_0 else fault.farewell
+        return PeerViolation(fault.close_reason, fault.detail, farewell)
+
+
+class ClientDecoder(Decoder):
+    """Decodes what a server sends to a client that sent a CONNECT of this version."""
+
+    _parsers: ClassVar[Mapping[int, Parser]] = _FROM_SERVER
+    _from_client: ClassVar[bool] = False
+
+    __slots__ = ()
+
+    def __init__(self, max_packet_size: int, version: int) -> None:
+        super().__init__(max_packet_size)
+        self.version = version
+
+
+def _fault(first: int, code: ReasonCode, complaint: str) -> PacketError:
+    return PacketError(code, f"{NAMES[first >> 4]}: {complaint}")

@@ -1,0 +1,65 @@
+"""A NATS client for load: connects, subscribes, and makes the bytes of its publications ahead of time."""
+
+from machine import LoadError
+from server_process import Address
+from streams import Stream, WebSocketStream
+
+_CONNECT = (
+    b'CONNECT {"verbose":false,"pedantic":false,"lang":"bench","version":"1",'
+    b'"protocol":1,"echo":true,"headers":true,"no_responders":false}\r\n'
+)
+
+
+class NatsClient:
+    """One NATS connection, over TCP or a WebSocket."""
+
+    def __init__(self, stream: Stream, first_sid: int = 1) -> None:
+        self.stream = stream
+        self._next_sid = first_sid
+        self.info = stream.receive_until(b"\r\n")
+        stream.send(_CONNECT)
+        self.flush()
+
+    @classmethod
+    def over_tcp(cls, address: Address, first_sid: int = 1) -> "NatsClient":
+        return cls(Stream(address), first_sid)
+
+    @classmethod
+    def over_websocket(cls, address: Address) -> "NatsClient":
+        return cls(WebSocketStream(address, "/"))
+
+    def subscribe(self, *subjects: str) -> None:
+        """Subscribe to each and wait until the server has taken them."""
+        lines = []
+        for subject in subjects:
+            lines.append(f"SUB {subject} {self._next_sid}\r\n")
+            self._next_sid += 1
+        self.stream.send("".join(lines).encode())
+        self.flush()
+
+    def publication(self, subject: str, payload: bytes, reply: str = "") -> bytes:
+        reply_field = f"{reply} " if reply else ""
+        return f"PUB {subject} {reply_field}{len(payload)}\r\n".encode() + payload + b"\r\n"
+
+    def flush(self) -> None:
+        """Wait until the server has handled everything sent before; discards what arrives meanwhile."""
+        self.stream.send(b"PING\r\n")
+        answer = self.stream.receive_until(b"PONG\r\n")
+        if b"-ERR" in answer:
+            raise LoadError(f"the server refused: {answer[:200]!r}")
+
+    def answer_pings(self) -> None:
+        """Answer a PING that already waits, without waiting for one."""
+        self.stream.socket.settimeout(0)
+        try:
+            if b"PING\r\n" in self.stream.receive():
+                self.stream.send(b"PONG\r\n")
+        except BlockingIOError:
+            pass
+        finally:
+            self.stream.socket.settimeout(None)
+
+    @staticmethod
+    def deliveries(data: bytes) -> bytes:
+        """What was received, less the server's own PINGs."""
+        return data.replace(b"PING\r\n", b"")

