@@ -19,10 +19,15 @@ cdef class Message:
 @cython.final
 cdef class Burst:
     cdef readonly bytes subject
-    cdef readonly Py_ssize_t header_size, message_size
-    cdef readonly list tails
+    cdef readonly Py_ssize_t header_size, message_size, count
     cdef readonly tuple queues
+    cdef public bytes mqtt3
+    cdef list _contents, _messages
     cdef bytes _head, _wire
-    cdef list _messages
-    cpdef bytes wire(self, bytes head)
+    @cython.locals(run=bytes, packet_size=Py_ssize_t, lead=Py_ssize_t, at=Py_ssize_t)
+    cpdef list contents(self)
+    @cython.locals(lead=bytes)
+    cpdef bytes nats_wire(self, bytes head)
     cpdef list messages(self)
+    cpdef list payloads(self)
+    cdef Message _message(self, bytes content)

@@ -95,45 +95,78 @@ class Message:
 
 
 class Burst:
-    """Messages that came in a row and differ in nothing but their payload: routed once and delivered together.
+    """`count` messages that came in a row and differ in nothing but their content: routed once, delivered together.
 
-    `tails` are their NATS wire tails (see `Message`), all of the same length; there is no reply subject. `message_size`
-    is the size of each. Receivers that cannot use that take `messages()` one by one.
+    There is no reply subject. `message_size` is the size of each in bytes, header block and payload. Where they came in
+    as one run of MQTT packets, `mqtt3` holds that run, and the contents are cut out of it when somebody needs them.
     """
 
-    __slots__ = ("_head", "_messages", "_wire", "header_size", "message_size", "queues", "subject", "tails")
+    __slots__ = (
+        "_contents",
+        "_head",
+        "_messages",
+        "_wire",
+        "count",
+        "header_size",
+        "message_size",
+        "mqtt3",
+        "queues",
+        "subject",
+    )
 
     def __init__(
         self,
         subject: bytes,
         header_size: int,
         message_size: int,
-        tails: list[bytes],
+        contents: list[bytes] | None,
+        count: int,
         queues: tuple[bytes, ...] | None,
     ) -> None:
         self.subject = subject
         self.header_size = header_size
         self.message_size = message_size
-        self.tails = tails
+        self.count = count
         self.queues = queues
+        self.mqtt3: bytes | None = None
+        self._contents = contents
         self._head: bytes | None = None
         self._wire = b""
         self._messages: list[Message] | None = None
 
-    def wire(self, head: bytes) -> bytes:
-        """All tails, each behind `head`. Receivers with the same head share the bytes."""
+    def contents(self) -> list[bytes]:
+        """Header block and payload of each message."""
+        if self._contents is None:
+            run = self.mqtt3
+            assert run is not None
+            packet_size = len(run) // self.count
+            lead = packet_size - self.message_size
+            self._contents = [run[at + lead : at + packet_size] for at in range(0, len(run), packet_size)]
+        return self._contents
+
+    def nats_wire(self, head: bytes) -> bytes:
+        """All messages in NATS form, each behind `head` (`MSG <subject> <sid> `). Equal heads share the bytes."""
         if head != self._head:
+            header_size = b"%d " % self.header_size if self.header_size else b""
+            lead = b"%b%b%d\r\n" % (head, header_size, self.message_size)
             self._head = head
-            self._wire = head + head.join(self.tails)
+            self._wire = b"%b%b\r\n" % (lead, (b"\r\n" + lead).join(self.contents()))
         return self._wire
 
     def messages(self) -> list[Message]:
         """The messages one by one, made once for all who need them."""
         if self._messages is None:
-            self._messages = [
-                Message(self.subject, b"", self.header_size, self.message_size, tail, self.queues) for tail in self.tails
-            ]
+            self._messages = [self._message(content) for content in self.contents()]
         return self._messages
+
+    def payloads(self) -> list[bytes]:
+        contents = self.contents()
+        return [content[self.header_size :] for content in contents] if self.header_size else contents
+
+    def _message(self, content: bytes) -> Message:
+        message = Message(self.subject, b"", self.header_size, self.message_size, None, self.queues)
+        message.set_body(content)
+        return message
 
 
 def make_message(subject: bytes, payload: bytes, reply: bytes = b"", header: bytes = b"") -> Message:

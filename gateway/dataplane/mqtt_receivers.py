@@ -1,8 +1,8 @@
 """Receivers that speak MQTT (hot)."""
 
 from gateway.dataplane.port import Port, Receiver
-from protocols.message import Message
-from protocols.mqtt.publish import encode_publish
+from protocols.message import Burst, Message
+from protocols.mqtt.publish import encode_publish, publish_lead
 from protocols.mqtt.topics import is_topic_name
 from protocols.subjects import subject_to_topic
 
@@ -56,6 +56,20 @@ class MqttRoute(Receiver):
             packet = message.mqtt3 = encode_publish(MQTT_3_1_1, self.topic, message.payload(), 0, 0, False, False)
         outbox.append(packet, b"", message.size)
         return True
+
+    def deliver_burst(self, burst: Burst, source: Port) -> None:
+        port = self.port
+        outbox = port.outbox
+        if outbox is None or outbox.closed:
+            return
+        if outbox.pending() > self.limit:
+            port.dropped += burst.count
+            return
+        packets = burst.mqtt3
+        if packets is None:
+            lead = publish_lead(MQTT_3_1_1, self.topic, burst.message_size - burst.header_size)
+            packets = burst.mqtt3 = lead + lead.join(burst.payloads())
+        outbox.append_burst(packets, burst.count, burst.count * burst.message_size)
 
 
 def topic_of(subject: bytes) -> bytes | None:

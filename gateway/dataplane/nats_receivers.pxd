@@ -9,7 +9,7 @@ cdef class NatsSubscription(Receiver):
     cdef bytes _aimed_at, _head
     @cython.locals(port=Port, outbox=Outbox, tail=bytes)
     cpdef bint deliver(self, Message message, Port source) except -1
-    @cython.locals(port=Port, outbox=Outbox, head=bytes, count=Py_ssize_t)
+    @cython.locals(port=Port, outbox=Outbox, head=bytes)
     cpdef deliver_burst(self, Burst burst, Port source)
     cdef _aim(self, bytes subject)
 
@@ -19,7 +19,7 @@ cdef class LeafRoute(Receiver):
     cdef bytes _head, _queue_names
     @cython.locals(outbox=Outbox, head=bytes, tail=bytes)
     cpdef bint deliver(self, Message message, Port source) except -1
-    @cython.locals(outbox=Outbox, head=bytes, count=Py_ssize_t)
+    @cython.locals(outbox=Outbox, head=bytes)
     cpdef deliver_burst(self, Burst burst, Port source)
 
 cdef class LeafInterest(Receiver):

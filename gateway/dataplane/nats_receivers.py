@@ -49,9 +49,8 @@ class NatsSubscription(Receiver):
         if burst.subject != self._aimed_at:
             self._aim(burst.subject)
         head = b"H" + self._head if burst.header_size else self._head
-        count = len(burst.tails)
-        outbox.append_burst(burst.wire(head), count, count * burst.message_size)
-        self.delivered += count
+        outbox.append_burst(burst.nats_wire(head), burst.count, burst.count * burst.message_size)
+        self.delivered += burst.count
 
     def _aim(self, subject: bytes) -> None:
         """A wildcard subscription: its head follows the subject, and runs of one subject share one."""
@@ -106,8 +105,7 @@ class LeafRoute(Receiver):
             super().deliver_burst(burst, source)
             return
         head = self._head if burst.header_size == 0 else b"HMSG %b " % self.subject
-        count = len(burst.tails)
-        outbox.append_burst(burst.wire(head), count, count * burst.message_size)
+        outbox.append_burst(burst.nats_wire(head), burst.count, burst.count * burst.message_size)
 
 
 class LeafInterest(Receiver):

@@ -98,8 +98,8 @@ class Router:
                 if routes is None:
                     routes = self._resolve(burst.subject)
                 deliver_burst(burst, routes, source)
-                received += len(burst.tails)
-                size += len(burst.tails) * burst.message_size
+                received += burst.count
+                size += burst.count * burst.message_size
             elif type(event) is Message:
                 message = event
                 routes = self._routes.get(message.subject)

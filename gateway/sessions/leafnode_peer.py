@@ -153,6 +153,8 @@ class LeafnodeSession(LeafPort):
         for subject, queue, count in self.account.router.local_interest():
             self.interest_changed(subject, queue, count)
         self.account.router.observe(self)
+        if info.jetstream:
+            self._on_subscribe(spoke.LeafSubscribe(spoke.UNTOLD_INTEREST, b"", 0))
         self.uplink.link_up(self)
 
     def _permissions_changed(self, info: spoke.HubInfo) -> None:

@@ -12,9 +12,8 @@ from gateway.sessions.mqtt_inflight import Inflight
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.message import Message, make_message
-from protocols.mqtt import packets
+from protocols.mqtt import encoder, packets
 from protocols.mqtt.decoder import Decoder
-from protocols.mqtt.encoder import encode
 from protocols.mqtt.primitives import MQTT_3_1_1, MQTT_5_0
 from protocols.mqtt.publish import Publish, encode_publish
 from protocols.mqtt.reason_codes import ReasonCode
@@ -133,7 +132,7 @@ class MqttClientSession(Port):
         self.keep_alive = packet.keep_alive
         gateway.mqtt_clients.take_over(self)
         gateway.deadlines.cancel(self._deadline)
-        self._send(packets.Connack(session_present=False))
+        self._write(encoder.encode_connack(self.version, False))
         if self.keep_alive:
             self._call_in(self.keep_alive * KEEP_ALIVE_GRACE, self._check_keep_alive)
 
@@ -144,7 +143,7 @@ class MqttClientSession(Port):
             self.connection.close(CloseReason.PROTOCOL_VIOLATION, detail)
             return
         if packet.qos == 2 and packet.packet_id in self._received:
-            self._send(packets.Pubrec(packet.packet_id))
+            self._write(encoder.encode_pubrec(self.version, packet.packet_id))
             return
         message = make_message(subject, packet.payload)
         if packet.qos:
@@ -155,14 +154,14 @@ class MqttClientSession(Port):
         if packet.retain:
             self.account.retained.keep(message)
         if packet.qos == 1:
-            self._send(packets.Puback(packet.packet_id))
+            self._write(encoder.encode_puback(self.version, packet.packet_id))
         elif packet.qos == 2:
             self._received.add(packet.packet_id)
-            self._send(packets.Pubrec(packet.packet_id))
+            self._write(encoder.encode_pubrec(self.version, packet.packet_id))
 
     def _on_pubrel(self, packet: packets.Pubrel) -> None:
         self._received.discard(packet.packet_id)
-        self._send(packets.Pubcomp(packet.packet_id))
+        self._write(encoder.encode_pubcomp(self.version, packet.packet_id))
 
     def _on_puback(self, packet: packets.Puback) -> None:
         for packet_id, topic, payload in self.inflight.acknowledge(packet.packet_id):
@@ -171,7 +170,7 @@ class MqttClientSession(Port):
     def _on_subscribe(self, packet: packets.Subscribe) -> None:
         granted = [self._subscribe(subscription) for subscription in packet.subscriptions]
         codes = tuple(ReasonCode.UNSPECIFIED_ERROR if qos is None else ReasonCode(qos) for qos in granted)
-        self._send(packets.Suback(packet.packet_id, codes))
+        self._write(encoder.encode_suback(self.version, packet.packet_id, codes))
         for subscription, qos in zip(packet.subscriptions, granted, strict=True):
             if qos is not None:
                 self._send_retained(subscription.topic_filter, qos)
@@ -179,10 +178,10 @@ class MqttClientSession(Port):
     def _on_unsubscribe(self, packet: packets.Unsubscribe) -> None:
         for topic_filter in packet.topic_filters:
             self._unsubscribe(self.subscriptions.pop(topic_filter, []))
-        self._send(packets.Unsuback(packet.packet_id))
+        self._write(encoder.encode_unsuback(self.version, packet.packet_id))
 
     def _on_pingreq(self, packet: packets.Pingreq) -> None:
-        self._send(packets.Pingresp())
+        self._write(encoder.PINGRESP)
 
     def _on_disconnect(self, packet: packets.Disconnect) -> None:
         self.will = None  # [MQTT-3.14.4-3]
@@ -283,11 +282,8 @@ class MqttClientSession(Port):
         self._write(encode_publish(self.version, topic, payload, 1, packet_id, False, False))
 
     def _refuse(self, packet: packets.Connect, code: ReasonCode, detail: str) -> None:
-        farewell = encode(packets.Connack(session_present=False, reason_code=code), packet.version)
+        farewell = encoder.encode_connack(packet.version, False, code)
         self.connection.close(CloseReason.AUTHENTICATION_FAILURE, detail, farewell)
-
-    def _send(self, packet: object) -> None:
-        self._write(encode(packet, self.version))
 
     def _write(self, data: bytes) -> None:
         self.connection.outbox.write(data)

@@ -39,7 +39,8 @@ class LeafnodeUplink:
         self.gateway = gateway
         self.config = config
         self.name = leaf_name(gateway.config.name, gateway.server_name, number)
-        self.loop_subject = spoke.LOOP_PREFIX + new_token().encode()
+        # The same on every link of the account: a loop may leave on one and come back on another.
+        self.loop_subject = spoke.LOOP_PREFIX + gateway.server_id.encode()
         self.session: LeafnodeSession | None = None
         self.attempts = 0
         self.last_error = ""

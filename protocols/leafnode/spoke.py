@@ -26,6 +26,8 @@ MAX_PAYLOAD = 1 << 26
 # Each side listens on one subject of its own below this; hearing its own back means a loop of links.
 LOOP_PREFIX = b"$LDS."
 ACK_PREFIX = b"$JS.ACK."
+# A hub with JetStream takes what is published to its key-value buckets, but never tells leafnodes of that interest.
+UNTOLD_INTEREST = b"$KV.>"
 ACK_TOKENS = 8
 # Version of the leafnode protocol: hubs refuse spokes below 2.8.0 when they are told to.
 SPOKEN_VERSION = "2.15.1"
@@ -54,6 +56,7 @@ class HubInfo(msgspec.Struct, rename={"may_receive": "import", "may_send": "expo
     nonce: str = ""
     tls_required: bool = False
     info_on_connect: bool = False
+    jetstream: bool = False
     connect_info: bool = False
     remote_account: str = ""
     domain: str = ""

@@ -1,1 +1,1 @@
-"""MQTT 3.1.1 and 5.0 packets."""
+"""MQTT packets: 3.1, 3.1.1 and 5.0."""

@@ -13,7 +13,7 @@ from protocols.mqtt.encoder import (
     WILL_RETAIN,
     encode_connack,
 )
-from protocols.mqtt.faults import PacketError
+from protocols.mqtt.errors import PacketError
 from protocols.mqtt.packets import Connack, Connect, Will
 from protocols.mqtt.primitives import MQTT_3_1, MQTT_3_1_1, MQTT_5_0, PacketReader
 from protocols.mqtt.properties import Carrier, Properties, read_properties

@@ -11,7 +11,7 @@ from protocols.errors import PeerViolation
 from protocols.mqtt import publish
 from protocols.mqtt.connect import parse_connack, parse_connect
 from protocols.mqtt.encoder import encode_disconnect
-from protocols.mqtt.faults import PacketError
+from protocols.mqtt.errors import PacketError
 from protocols.mqtt.packets import Connect
 from protocols.mqtt.parsers import (
     parse_auth,

@@ -92,7 +92,7 @@ def parse_subscribe(reader: PacketReader) -> Subscribe:
 
 def _read_subscription(reader: PacketReader) -> Subscription:
     topic_filter = _read_topic_filter(reader)
-    options = reader.byte("the subscription options")
+    options = reader.byte("the options byte of a subscription")
     if options & (RESERVED_OPTIONS if reader.version == MQTT_5_0 else RESERVED_OPTIONS_3_1_1):  # [MQTT-3.8.3-5]
         raise reader.malformed("a reserved subscription option is set")
     retain_handling = options >> RETAIN_HANDLING_SHIFT

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from protocols.errors import MisuseError
-from protocols.mqtt.faults import PacketError
+from protocols.mqtt.errors import PacketError
 from protocols.mqtt.reason_codes import ReasonCode
 
 MQTT_3_1 = 3

@@ -94,7 +94,7 @@ class Rule:
 
     @property
     def text(self) -> str:
-        return f"property {self.name.replace('_', ' ')}"
+        return f"property 0x{self.identifier:02X} ({self.name.replace('_', ' ')})"
 
     @property
     def is_collected(self) -> bool:

@@ -2,7 +2,7 @@
 
 from protocols.cache import GenerationCache
 from protocols.errors import MisuseError
-from protocols.mqtt.faults import PacketError
+from protocols.mqtt.errors import PacketError
 from protocols.mqtt.primitives import (
     LONGEST_STRING,
     MQTT_5_0,
@@ -205,3 +205,10 @@ def encode_publish(
         middle += encode_properties(properties, Carrier.PUBLISH)
     size = 2 + topic_size + len(middle) + len(payload)
     return b"%c%b%b%b%b%b" % (first, encode_varint(size), topic_size.to_bytes(2), topic, middle, payload)
+
+
+def publish_lead(version: int, topic: bytes, payload_size: int) -> bytes:
+    """What stands before the payload in a QoS 0 PUBLISH without properties: equal for all messages of one size."""
+    properties = b"\0" if version == MQTT_5_0 else b""
+    size = 2 + len(topic) + len(properties) + payload_size
+    return b"%c%b%b%b%b" % (TYPE, encode_varint(size), len(topic).to_bytes(2), topic, properties)

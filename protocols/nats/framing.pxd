@@ -12,9 +12,9 @@ cdef class PayloadHead:
     cdef public bytes line
     @cython.locals(message=Message)
     cdef Message message(self, bytes tail)
-    cdef Burst burst(self)
-    @cython.locals(line=bytes, lead=Py_ssize_t, stride=Py_ssize_t, stop=Py_ssize_t)
-    cdef Py_ssize_t read_burst(self, bytes data, Py_ssize_t position, Py_ssize_t end, list tails)
+    cdef Burst burst(self, list contents)
+    @cython.locals(line=bytes, lead=Py_ssize_t, stride=Py_ssize_t, stop=Py_ssize_t, start=Py_ssize_t)
+    cdef Py_ssize_t read_burst(self, bytes data, Py_ssize_t position, Py_ssize_t end, list contents)
 
 @cython.locals(i=Py_ssize_t)
 cdef Py_ssize_t find_line_end(bytes data, Py_ssize_t start, Py_ssize_t end)
@@ -35,5 +35,5 @@ cdef class Framing:
     cdef public Py_ssize_t max_control_line, max_payload
 
     @cython.locals(position=Py_ssize_t, end=Py_ssize_t, line_end=Py_ssize_t, stop=Py_ssize_t, events=list,
-                   line=bytes, tail=bytes, head=PayloadHead, burst=Burst, behind=Py_ssize_t, whole=bytes)
+                   line=bytes, tail=bytes, head=PayloadHead, contents=list, behind=Py_ssize_t, whole=bytes)
     cpdef list receive(self, bytes data)

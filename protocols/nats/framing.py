@@ -68,23 +68,24 @@ class PayloadHead:
         message.mqtt5 = None
         return message
 
-    def burst(self) -> Burst:
-        """A burst, still empty, of messages that the head announces."""
-        return Burst(self.subject, self.header_size, self.size, [], self.queues)
+    def burst(self, contents: list[bytes]) -> Burst:
+        """A burst of messages that the head announces."""
+        return Burst(self.subject, self.header_size, self.size, contents, len(contents), self.queues)
 
-    def read_burst(self, data: bytes, position: int, end: int, tails: list[bytes]) -> int:
-        """Append the tails of the whole messages that follow each other from `position` on, each with this very line.
+    def read_burst(self, data: bytes, position: int, end: int, contents: list[bytes]) -> int:
+        """Append the contents of the whole messages that follow each other from `position` on, all with this very line.
 
         Returns where they end: before another line, or an incomplete or broken message.
         """
         line = self.line
-        lead = len(line) - 1 - self.tail_size
-        stride = len(line) + self.size + 2
+        lead = len(line)
+        stride = lead + self.size + 2
         while begins_at(data, position, end, line):
             stop = position + stride
             if stop > end or data[stop - 2] != CR or data[stop - 1] != LF:
                 break
-            tails.append(cut(data, position + lead, stop) if cython.compiled else data[position + lead : stop])
+            start = position + lead
+            contents.append(cut(data, start, stop - 2) if cython.compiled else data[start : stop - 2])
             position = stop
         return position
 
@@ -206,10 +207,10 @@ class Framing:
                 events.append(self._refuse_payload(head))
                 return events
             if head.line:
-                burst = head.burst()
-                behind = head.read_burst(data, position, end, burst.tails)
-                if behind > position:
-                    events.append(burst)
+                contents: list[bytes] = []
+                behind = head.read_burst(data, position, end, contents)
+                if contents:
+                    events.append(head.burst(contents))
                     position = behind
                     continue
             stop = line_end + 3 + head.size
