@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from gateway.dataplane.outbox import CONGESTED_AT, Outbox
+from gateway.dataplane.port import Port
 from protocols.close_reason import CloseReason
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ LINGER_SECONDS = 1.0
 class Session(Protocol):
     """What a connection must know of the protocol spoken over it. Every method returns at once."""
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """The protocol, for logs and monitoring."""
 
     def opened(self) -> None:
         """The connection is up; the peer has said nothing yet."""
@@ -94,6 +97,11 @@ class Connection:
         finally:
             self._finish()
 
+    def port(self) -> Port | None:
+        """The peer's place on the switch; None while it has none (a WebSocket before its upgrade)."""
+        session = getattr(self.session, "inner", self.session)
+        return session if isinstance(session, Port) else None
+
     def local_address(self) -> tuple[str, int]:
         """The gateway's end of the connection."""
         try:
@@ -118,11 +126,7 @@ class Connection:
         if farewell:
             outbox.write(farewell)
         outbox.flush()
-        last_words = self.session.closing_bytes(reason)
-        if last_words:
-            outbox.encode = None
-            outbox.write(last_words)
-            outbox.flush()
+        outbox.write_wire(self.session.closing_bytes(reason))
         if outbox.pending() and not outbox.closed:
             self._linger = self.gateway.deadlines.call_at(trio.current_time() + linger, self._abandon)
         else:

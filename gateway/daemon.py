@@ -104,8 +104,9 @@ class Daemon:
         """Lame-duck mode: ask clients to go, then close them one by one over the configured time."""
         timeouts = self.config.timeouts
         for connection in list(gateway.registry.open.values()):
-            if isinstance(connection.session, NatsClientSession):
-                connection.session.announce_lame_duck()
+            port = connection.port()
+            if isinstance(port, NatsClientSession):
+                port.announce_lame_duck()
         gateway.switch.flush()
         if not gateway.registry.open:
             return

@@ -4,8 +4,6 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING
 
-from gateway.dataplane.port import Port
-
 if TYPE_CHECKING:
     from gateway.connection import Connection
 
@@ -65,6 +63,6 @@ class Registry:
 
 def counters(connection: "Connection") -> tuple[int, int, int, int]:
     """Messages in, messages out, bytes in, bytes out."""
-    session, outbox = connection.session, connection.outbox
-    in_messages, in_bytes = (session.in_messages, session.in_bytes) if isinstance(session, Port) else (0, 0)
+    port, outbox = connection.port(), connection.outbox
+    in_messages, in_bytes = (port.in_messages, port.in_bytes) if port is not None else (0, 0)
     return (in_messages, outbox.out_messages, in_bytes, outbox.out_bytes)

@@ -2,6 +2,7 @@
 
 from gateway.dataplane.port import Port, Receiver
 from protocols.message import Burst, Message
+from protocols.mqtt.primitives import is_string
 from protocols.mqtt.publish import encode_publish, publish_lead
 from protocols.mqtt.topics import is_topic_name
 from protocols.subjects import subject_to_topic
@@ -75,12 +76,4 @@ class MqttRoute(Receiver):
 def topic_of(subject: bytes) -> bytes | None:
     """The MQTT topic of a subject, or None where it makes none."""
     topic = subject_to_topic(subject)
-    return topic if is_topic_name(topic) and b"\0" not in topic and is_utf8(topic) else None
-
-
-def is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    return topic if is_topic_name(topic) and is_string(topic) else None

@@ -1,4 +1,4 @@
-"""Receivers that speak NATS: a client's subscriptions, and what the far end of a leafnode link is interested in (hot)."""
+"""Receivers that speak NATS: clients' subscriptions, and routes over leafnode links (hot)."""
 
 from gateway.dataplane.port import Port, Receiver
 from protocols.message import Burst, Message
@@ -21,6 +21,9 @@ class NatsSubscription(Receiver):
         port = self.port
         outbox = port.outbox
         if outbox is None or outbox.closed or (source is port and not port.echo):
+            return False
+        # Routes that were found before the last delivery may still lead here.
+        if self.maximum and self.delivered >= self.maximum:
             return False
         if message.subject != self._aimed_at:
             self._aim(message.subject)

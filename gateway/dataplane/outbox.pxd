@@ -16,6 +16,8 @@ cdef class Outbox:
     cpdef append_burst(self, bytes wire, Py_ssize_t count, Py_ssize_t size)
     cpdef write(self, bytes data)
     cpdef flush(self)
+    cpdef write_wire(self, bytes data)
+    cdef _send(self, bytes data)
     cdef bytes _take(self)
     cdef _append_block(self)
     cdef _hold(self)

@@ -113,6 +113,22 @@ class Outbox:
             self.touched = True
             self.switch.touched.append(self)
 
+    def write_wire(self, data: bytes) -> None:
+        """Queue bytes that go out as they are, not through `encode`, behind everything queued so far."""
+        if self.closed or not data:
+            return
+        self.flush()
+        if self.closed:
+            return
+        if self._blocks is not None:
+            if self._queued:
+                self._append_block()
+            self._blocks.append(data)
+            self._unsent += len(data)
+            self._check()
+        else:
+            self._send(data)
+
     def pending(self) -> int:
         """Bytes that the operating system has not taken yet."""
         return self._queued + self._unsent
@@ -126,13 +142,7 @@ class Outbox:
         elif self._unsent:
             self._hold()
         elif self._queued:
-            data = self._take()
-            sent = self.sink.send(data)
-            if sent < len(data) and not self.closed:
-                self._blocks = [memoryview(data)[sent:]]
-                self._unsent = len(data) - sent
-                self.sink.start_writer()
-                self._check()
+            self._send(self._take())
 
     def resume(self) -> bool:
         """Send on after the peer took bytes; False when nothing waits any more."""
@@ -158,6 +168,14 @@ class Outbox:
         self._chunks.clear()
         self._blocks = None
         self._queued = self._unsent = 0
+
+    def _send(self, data: bytes) -> None:
+        sent = self.sink.send(data)
+        if sent < len(data) and not self.closed:
+            self._blocks = [memoryview(data)[sent:]]
+            self._unsent = len(data) - sent
+            self.sink.start_writer()
+            self._check()
 
     def _take(self) -> bytes:
         data = b"".join(self._chunks)

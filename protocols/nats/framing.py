@@ -168,8 +168,9 @@ class Framing:
         self.max_control_line = max_control_line
         self.headers = True
         self.stopped = False
-        self._cache = cache
-        self._heads = cache.young
+        # A line that others may send could be too long here.
+        self._cache = cache if max_control_line >= LONGEST_REMEMBERED_LINE else GenerationCache(REMEMBERED_LINES)
+        self._heads = self._cache.young
         self._operations = operations
         self._pending: bytearray | None = None
         self._wanted = 0
@@ -259,9 +260,8 @@ class Framing:
         if head is not None:
             return head
         if len(line) > self.max_control_line:
-            # The limit counts the arguments: take the operation, the space behind it and the CR off.
-            operation_size = line.find(b" ") + 1
-            if len(line.rstrip(b"\r")) - operation_size > self.max_control_line:
+            _, arguments = split_operation(line)
+            if len(arguments) > self.max_control_line:
                 events.append(self._refuse_line())
                 return None
         event = self.parse_line(line)

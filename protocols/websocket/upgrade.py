@@ -1,0 +1,243 @@
+"""The HTTP request that asks for a WebSocket: read, checked, and answered [RFC 6455 4.2].
+
+Which protocol the peer speaks is told by the last segment of the path: `mqtt`, `leafnode`, anything else is NATS.
+"""
+
+import base64
+import binascii
+import ipaddress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Literal
+from urllib.parse import urlsplit
+
+import h11
+from wsproto.utilities import generate_accept_token
+
+from protocols.close_reason import CloseReason
+from protocols.errors import PeerViolation
+from protocols.websocket.compression import MessageDeflate, accept_offer
+
+InnerProtocol = Literal["nats", "mqtt", "leafnode"]
+
+VERSION = b"13"
+MQTT_SUBPROTOCOL = "mqtt"  # [MQTT-6.0.0-3], [MQTT-6.0.0-4]
+KEY_SIZE = 16
+DEFAULT_PORTS = {"http": 80, "https": 443}
+# The request line can hold anything; logs need not hold all of it.
+LONGEST_DETAIL = 200
+
+
+@dataclass(frozen=True, slots=True)
+class UpgradePolicy:
+    """Who may open a WebSocket, and how.
+
+    A browser tells the origin of the page it shows; a request without an origin is always accepted. With `same_origin`
+    the origin must equal the Host that the request names, or be one of `allowed_origins`, such as
+    `https://example.org:8443`. Without `same_origin` and with no list every origin is accepted. `compression` permits
+    permessage-deflate; `secure` says that the listener speaks TLS, which makes its own origin an `https` one.
+    """
+
+    same_origin: bool = False
+    allowed_origins: tuple[str, ...] = ()
+    compression: bool = False
+    secure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """The peer has a WebSocket. `client_ip` is the address that a proxy in front of us names, or empty."""
+
+    protocol: InnerProtocol
+    path: str
+    client_ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """An accepted request: `response` is the answer to send, `rest` what came behind the request."""
+
+    event: Upgraded
+    response: bytes
+    deflate: MessageDeflate | None
+    rest: bytes
+
+
+class _RefusedError(Exception):
+    """The request gets an error response. The text is for its sender. Stays inside this module."""
+
+    def __init__(self, status: HTTPStatus, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class UpgradeReader:
+    """Reads one request of at most `max_request_bytes` and decides on it."""
+
+    __slots__ = ("_http", "_max_message_size", "_policy", "_protocols", "_room")
+
+    def __init__(
+        self,
+        policy: UpgradePolicy,
+        protocols: frozenset[InnerProtocol],
+        max_message_size: int,
+        max_request_bytes: int,
+    ) -> None:
+        self._policy = policy
+        self._protocols = protocols
+        self._max_message_size = max_message_size
+        self._room = max_request_bytes
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=max_request_bytes)
+
+    def receive(self, data: bytes) -> Acceptance | PeerViolation | None:
+        """The decision, or None while the request is incomplete. `data` is not empty."""
+        head = data[: self._room]
+        self._room -= len(head)
+        method = b""
+        try:
+            self._http.receive_data(head)
+            request = self._http.next_event()
+            if isinstance(request, h11.Request):
+                method = request.method
+                rest = self._http.trailing_data[0] + data[len(head) :]
+                return self._accept(request, rest)
+            if self._room == 0:
+                raise _RefusedError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too long")
+        except h11.RemoteProtocolError as error:
+            return _refusal(HTTPStatus(error.error_status_hint), str(error), method)
+        except _RefusedError as error:
+            return _refusal(error.status, str(error), method)
+        return None
+
+    def _accept(self, request: h11.Request, rest: bytes) -> Acceptance:
+        path = _check_request_line(request)
+        protocol = self._protocol(path)
+        key = _check_upgrade(request)
+        _check_origin(request, self._policy)
+        lines = [
+            "HTTP/1.1 101 Switching Protocols",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Accept: {generate_accept_token(key).decode('ascii')}",
+        ]
+        if protocol == "mqtt":
+            if MQTT_SUBPROTOCOL not in _elements(request, b"sec-websocket-protocol"):
+                raise _RefusedError(HTTPStatus.BAD_REQUEST, "MQTT takes Sec-WebSocket-Protocol: mqtt")
+            lines.append(f"Sec-WebSocket-Protocol: {MQTT_SUBPROTOCOL}")
+        deflate = None
+        if self._policy.compression:
+            accepted = accept_offer(_elements(request, b"sec-websocket-extensions"), self._max_message_size)
+            if accepted is not None:
+                deflate, answer = accepted
+                lines.append(f"Sec-WebSocket-Extensions: {answer}")
+        response = ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+        return Acceptance(Upgraded(protocol, path, _client_ip(request)), response, deflate, rest)
+
+    def _protocol(self, path: str) -> InnerProtocol:
+        segment = path.rpartition("/")[2]
+        protocol: InnerProtocol = "mqtt" if segment == "mqtt" else "leafnode" if segment == "leafnode" else "nats"
+        if protocol not in self._protocols:
+            raise _RefusedError(HTTPStatus.NOT_FOUND, f"no {protocol} here")
+        return protocol
+
+
+def _check_request_line(request: h11.Request) -> str:
+    """The path, without its query."""
+    if request.method != b"GET":
+        raise _RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "the method must be GET")
+    if request.http_version != b"1.1":
+        raise _RefusedError(HTTPStatus.BAD_REQUEST, "the version must be HTTP/1.1")
+    path = request.target.decode("latin-1").partition("?")[0]
+    if not path.startswith("/"):
+        raise _RefusedError(HTTPStatus.BAD_REQUEST, "the request target must be a path")
+    return path
+
+
+def _check_upgrade(request: h11.Request) -> bytes:
+    """The key, once everything that asks for a WebSocket is there [RFC 6455 4.2.1]. h11 has checked Host."""
+    if "websocket" not in (element.lower() for element in _elements(request, b"upgrade")):
+        raise _RefusedError(HTTPStatus.BAD_REQUEST, "this is a WebSocket port: Upgrade: websocket is missing")
+    if "upgrade" not in (element.lower() for element in _elements(request, b"connection")):
+        raise _RefusedError(HTTPStatus.BAD_REQUEST, "Connection: Upgrade is missing")
+    # A body would be taken for frames.
+    if _elements(request, b"transfer-encoding") or _elements(request, b"content-length") not in ([], ["0"]):
+        raise _RefusedError(HTTPStatus.BAD_REQUEST, "an upgrade has no body")
+    if _values(request, b"sec-websocket-version") != [VERSION]:
+        raise _RefusedError(HTTPStatus.UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13")
+    keys = _values(request, b"sec-websocket-key")
+    if len(keys) != 1 or not _is_key(keys[0]):
+        raise _RefusedError(HTTPStatus.BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64")
+    return keys[0]
+
+
+def _check_origin(request: h11.Request, policy: UpgradePolicy) -> None:
+    """A browser sends other sites' pages to us with our user's rights; this is where that ends [RFC 6455 10.2]."""
+    origins = _values(request, b"origin")
+    if not origins or not (policy.same_origin or policy.allowed_origins):
+        return
+    accepted = {_parse_origin(allowed) for allowed in policy.allowed_origins}
+    if policy.same_origin:
+        host = _values(request, b"host")[0].decode("latin-1")
+        accepted.add(_parse_origin(f"{'https' if policy.secure else 'http'}://{host}"))
+    origin = _parse_origin(origins[0].decode("latin-1"))
+    if len(origins) > 1 or origin is None or origin not in accepted:
+        raise _RefusedError(HTTPStatus.FORBIDDEN, "the origin is not allowed")
+
+
+def _parse_origin(text: str) -> tuple[str, str, int | None] | None:
+    """Scheme, host and port, normalised; None for what is no origin (`null`)."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.scheme or not parts.hostname:
+        return None
+    return parts.scheme, parts.hostname, port if port is not None else DEFAULT_PORTS.get(parts.scheme)
+
+
+def _is_key(value: bytes) -> bool:
+    try:
+        return len(base64.b64decode(value, validate=True)) == KEY_SIZE
+    except binascii.Error:
+        return False
+
+
+def _client_ip(request: h11.Request) -> str:
+    """The first address of X-Forwarded-For, if it is one."""
+    forwarded = _elements(request, b"x-forwarded-for")
+    try:
+        return str(ipaddress.ip_address(forwarded[0])) if forwarded else ""
+    except ValueError:
+        return ""
+
+
+def _values(request: h11.Request, name: bytes) -> list[bytes]:
+    """What each field of that name (in lower case) says."""
+    return [value for key, value in request.headers if key == name]
+
+
+def _elements(request: h11.Request, name: bytes) -> list[str]:
+    """The elements of a field that is a list; it may be spread over several fields of that name."""
+    joined = b",".join(_values(request, name)).decode("latin-1")
+    return [element for part in joined.split(",") if (element := part.strip())]
+
+
+def _refusal(status: HTTPStatus, text: str, method: bytes) -> PeerViolation:
+    """The violation whose farewell is an error response."""
+    text = text[:LONGEST_DETAIL]
+    body = f"{status.phrase}: {text}\n".encode("latin-1", "replace")
+    lines = [
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        "Content-Type: text/plain; charset=latin-1",
+        f"Content-Length: {len(body)}",
+        f"Sec-WebSocket-Version: {VERSION.decode()}",
+    ]
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        lines.append("Allow: GET")
+    if status is HTTPStatus.UPGRADE_REQUIRED:
+        lines.append("Upgrade: websocket")
+    lines.append("Connection: close")
+    head = "\r\n".join(lines) + "\r\n\r\n"
+    farewell = head.encode("ascii") + (b"" if method == b"HEAD" else body)
+    return PeerViolation(CloseReason.PROTOCOL_VIOLATION, f"HTTP {status.value}: {text}", farewell)

@@ -1,0 +1,182 @@
+"""MQTT framing: every vector decodes, however it is cut, and nothing that a peer sends raises."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocols.close_reason import CloseReason
+from protocols.errors import PeerViolation
+from protocols.mqtt.decoder import ClientDecoder, Decoder
+from protocols.mqtt.encoder import (
+    PINGREQ,
+    encode_connect,
+    encode_disconnect,
+    encode_puback,
+    encode_publish,
+    encode_subscribe,
+)
+from protocols.mqtt.packets import Connect, Disconnect, Pingreq, Puback, Subscribe, Subscription
+from protocols.mqtt.primitives import encode_varint
+from protocols.mqtt.properties import Properties
+from protocols.mqtt.publish import Publish
+
+LIMIT = 1 << 20
+
+
+def connected(version: int, max_packet_size: int = LIMIT) -> Decoder:
+    decoder = Decoder(max_packet_size)
+    decoder.receive(encode_connect(Connect(version, b"c")))
+    return decoder
+
+
+def feed(decoder: Decoder, data: bytes, cuts: list[int]) -> list[object]:
+    places = [0, *sorted(cuts), len(data)]
+    return [event for start, end in pairwise(places) for event in decoder.receive(data[start:end])]
+
+
+def test_packet_decodes(packet_vector):
+    assert packet_vector.decoder().receive(packet_vector.data) == [packet_vector.event]
+
+
+def test_packet_cut_at_any_offset_decodes_once_it_is_whole(packet_vector):
+    data = packet_vector.data
+    for offset in range(1, len(data)):
+        decoder = packet_vector.decoder()
+        assert decoder.receive(data[:offset]) == []
+        assert decoder.receive(data[offset:]) == [packet_vector.event]
+
+
+def test_packet_decodes_byte_by_byte(packet_vector):
+    assert feed(packet_vector.decoder(), packet_vector.data, list(range(len(packet_vector.data)))) == [
+        packet_vector.event
+    ]
+
+
+def test_packet_that_ends_too_early_never_raises_and_never_decodes_as_the_whole(packet_vector):
+    first, body = packet_vector.data[:1], packet_vector.data[2:]
+    if packet_vector.data[1] > 0x7F:
+        body = packet_vector.data[3:]
+    for size in range(len(body)):
+        (event,) = packet_vector.decoder().receive(first + encode_varint(size) + body[:size])
+        if packet_vector.shortest:
+            assert event != packet_vector.event
+
+
+def test_published_packet_is_kept_as_received(packet_vector):
+    (event,) = packet_vector.decoder().receive(packet_vector.data)
+    if isinstance(event, Publish):
+        assert event.packet == packet_vector.data
+
+
+def test_violation_names_packet_and_field_and_says_farewell(violation_vector):
+    assert violation_vector.decoder().receive(violation_vector.data) == [violation_vector.event]
+
+
+def test_violation_comes_the_same_byte_by_byte(violation_vector):
+    data = violation_vector.data
+    assert feed(violation_vector.decoder(), data, list(range(len(data)))) == [violation_vector.event]
+
+
+def test_nothing_follows_a_violation(violation_vector):
+    decoder = violation_vector.decoder()
+    assert decoder.receive(violation_vector.data + PINGREQ) == [violation_vector.event]
+    assert decoder.receive(PINGREQ) == []
+    assert decoder.stopped
+
+
+def test_every_byte_of_a_packet_changed_never_raises(packet_vector):
+    data = packet_vector.data
+    for offset in range(len(data)):
+        for changed in (0, 1, data[offset] ^ 0x80, data[offset] ^ 1, 0x7F, 0xFF):
+            events = packet_vector.decoder().receive(data[:offset] + bytes((changed,)) + data[offset + 1 :])
+            assert not any(isinstance(event, PeerViolation) for event in events[:-1])
+
+
+def stream(version: int) -> tuple[bytes, list[type]]:
+    """A client's whole connection, with short and long packets of all lengths of the remaining length."""
+    properties = Properties(content_type=b"t", user_properties=((b"k", b"v"), (b"k", b"w")))
+    parts = [
+        encode_connect(Connect(version, b"c")),
+        encode_publish(version, b"a/b", b"1", 0, 0, False, False),
+        encode_publish(version, b"a/b", b"2", 1, 7, True, False, properties),
+        PINGREQ,
+        encode_publish(version, b"a/b", b"x" * 300, 0, 0, False, False),
+        encode_subscribe(version, 1, [Subscription(b"a/#", 1), Subscription(b"+", 0)]),
+        encode_publish(version, b"a/c", b"y" * 20000, 2, 9, False, True),
+        encode_publish(version, b"a/b", b"", 0, 0, False, False),
+        encode_puback(version, 3),
+        encode_disconnect(version),
+    ]
+    kinds = [Connect, Publish, Publish, Pingreq, Publish, Subscribe, Publish, Publish, Puback, Disconnect]
+    return b"".join(parts), kinds
+
+
+STREAMS = {version: stream(version) for version in (3, 4, 5)}
+
+
+@given(st.sampled_from([3, 4, 5]), st.lists(st.integers(0, len(STREAMS[4][0]))))
+def test_any_split_gives_the_same_events(version, cuts):
+    data, kinds = STREAMS[version]
+    events = feed(Decoder(LIMIT), data, cuts)
+    assert [type(event) for event in events] == kinds
+    assert events == Decoder(LIMIT).receive(data)
+
+
+# Fragments that get random bytes past the fixed header now and then.
+FRAGMENTS = st.binary(max_size=20) | st.sampled_from(
+    [
+        encode_connect(Connect(4, b"c")),
+        encode_connect(Connect(5, b"c")),
+        b"\x30\x05\x00\x01a",
+        b"\x32\x09\x00\x01a",
+        b"\x82\x08\x00\x01",
+        b"\x40\x04\x00\x01",
+        b"\xe0\x06\x00",
+        b"\xf0\x05\x18",
+        b"\x26\x00\x01k\x00\x01v",
+        PINGREQ,
+    ]
+)
+
+
+@given(st.sampled_from([0, 3, 4, 5]), st.booleans(), st.lists(FRAGMENTS))
+def test_random_bytes_never_raise_and_give_the_same_events_in_one_piece(version, from_client, chunks):
+    def decoder() -> Decoder:
+        if not from_client:
+            return ClientDecoder(200, version or 4)
+        return connected(version, 200) if version else Decoder(200)
+
+    one = decoder()
+    events = [event for chunk in chunks for event in one.receive(chunk)]
+    assert not any(isinstance(event, PeerViolation) for event in events[:-1])
+    assert events == decoder().receive(b"".join(chunks))
+
+
+@pytest.mark.parametrize("version", [3, 4, 5])
+def test_packet_may_be_as_large_as_the_limit_and_no_larger(version):
+    packet = encode_publish(version, b"a", b"x" * 500, 0, 0, False, False)
+    assert len(connected(version, len(packet)).receive(packet)) == 1
+    (violation,) = connected(version, len(packet) - 1).receive(packet)
+    assert violation.reason is CloseReason.MAXIMUM_PAYLOAD_EXCEEDED
+
+
+def test_packet_over_the_limit_is_refused_by_its_header():
+    (violation,) = connected(5).receive(b"\x30\xff\xff\xff\x7f")
+    assert violation.reason is CloseReason.MAXIMUM_PAYLOAD_EXCEEDED
+    assert violation.farewell == b"\xe0\x01\x95"
+
+
+@pytest.mark.parametrize("version", [3, 4, 5])
+def test_connect_fixes_the_version(version):
+    decoder = Decoder(LIMIT)
+    assert decoder.version == 0
+    decoder.receive(encode_connect(Connect(version, b"c")))
+    assert decoder.version == version
+
+
+def test_events_before_a_violation_are_kept():
+    good = encode_publish(4, b"a", b"1", 0, 0, False, False)
+    events = connected(4).receive(good + PINGREQ + good + b"\x36\x00")
+    assert [type(event) for event in events] == [Publish, Pingreq, Publish, PeerViolation]
