@@ -4,6 +4,14 @@ A subject is a row of tokens with `.` between them. In a filter the token `*` st
 `>` for one or more; as a part of a longer token both are ordinary characters.
 """
 
+from protocols.cache import GenerationCache
+
+# Publishers repeat their topics. A longer one is mapped anew each time: the cache is bounded in bytes too.
+LONGEST_REMEMBERED_TOPIC = 128
+REMEMBERED_TOPICS = 4096
+
+_subjects = GenerationCache(REMEMBERED_TOPICS)
+
 _SEPARATOR = b"."
 _ONE = b"*"
 _REST = b">"
@@ -79,9 +87,12 @@ def topic_to_subject(topic: bytes) -> bytes | None:
     The mapping is nats-server's: levels become tokens, `.` becomes `//`, and a `/` that would leave an empty token
     stands for itself in that token (`/a` is `/.a`, `a/` is `a./`, `a//b` is `a./.b`). `*` and `>` pass unchanged.
     """
-    if b"+" in topic or b"#" in topic:
-        return None
-    return _map(topic)
+    subject: bytes | None = _subjects.young.get(topic) or _subjects.recall(topic)
+    if subject is None and b"+" not in topic and b"#" not in topic:
+        subject = _map(topic)
+        if subject is not None and len(topic) <= LONGEST_REMEMBERED_TOPIC:
+            _subjects.remember(topic, subject)
+    return subject
 
 
 def filter_to_subjects(topic_filter: bytes) -> tuple[bytes, ...] | None:

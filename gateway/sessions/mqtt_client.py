@@ -11,11 +11,11 @@ from gateway.identity import new_token
 from gateway.sessions.mqtt_inflight import Inflight
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
-from protocols.message import Message, make_message
+from protocols.message import Burst, Message, make_message
 from protocols.mqtt import encoder, packets
 from protocols.mqtt.decoder import Decoder
 from protocols.mqtt.primitives import MQTT_3_1_1, MQTT_5_0
-from protocols.mqtt.publish import Publish, encode_publish
+from protocols.mqtt.publish import Publish, PublishRun, encode_publish
 from protocols.mqtt.reason_codes import ReasonCode
 from protocols.subjects import filter_to_subjects, topic_to_subject
 
@@ -114,7 +114,8 @@ class MqttClientSession(Port):
 
     def _on_connect(self, packet: packets.Connect) -> None:
         if packet.version == MQTT_5_0:
-            self._refuse(packet, ReasonCode.UNSUPPORTED_PROTOCOL_VERSION, "MQTT 5.0 is not spoken yet")
+            code = ReasonCode.UNSUPPORTED_PROTOCOL_VERSION
+            self._refuse(packet, code, "MQTT 5.0 is not spoken yet", CloseReason.BAD_CLIENT_PROTOCOL_VERSION)
             return
         if not packet.client_id and not packet.clean_start:
             self._refuse(packet, ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session")
@@ -139,8 +140,7 @@ class MqttClientSession(Port):
     def _on_publish(self, packet: Publish) -> None:
         subject = topic_to_subject(packet.topic)
         if subject is None:
-            detail = f"topic {packet.topic!r} has white space, which no subject can hold"
-            self.connection.close(CloseReason.PROTOCOL_VIOLATION, detail)
+            self._refuse_topic(packet.topic)
             return
         if packet.qos == 2 and packet.packet_id in self._received:
             self._write(encoder.encode_pubrec(self.version, packet.packet_id))
@@ -148,7 +148,7 @@ class MqttClientSession(Port):
         message = make_message(subject, packet.payload)
         if packet.qos:
             message.qos = packet.qos
-        elif not packet.retain and self.version != MQTT_5_0:
+        elif not packet.retain:
             message.mqtt3 = packet.packet
         self.account.router.route(message, subject, self)
         if packet.retain:
@@ -158,6 +158,15 @@ class MqttClientSession(Port):
         elif packet.qos == 2:
             self._received.add(packet.packet_id)
             self._write(encoder.encode_pubrec(self.version, packet.packet_id))
+
+    def _on_publish_run(self, run: PublishRun) -> None:
+        subject = topic_to_subject(run.topic)
+        if subject is None:
+            self._refuse_topic(run.topic)
+            return
+        burst = Burst(subject, 0, run.payload_size, None, run.count, None)
+        burst.mqtt3 = run.packets
+        self.account.router.forward([burst], 0, self)
 
     def _on_pubrel(self, packet: packets.Pubrel) -> None:
         self._received.discard(packet.packet_id)
@@ -197,6 +206,7 @@ class MqttClientSession(Port):
     _HANDLERS: ClassVar[dict[type, Callable[..., None]]] = {
         packets.Connect: _on_connect,
         Publish: _on_publish,
+        PublishRun: _on_publish_run,
         packets.Puback: _on_puback,
         packets.Pubrec: _on_unexpected,
         packets.Pubrel: _on_pubrel,
@@ -281,9 +291,19 @@ class MqttClientSession(Port):
     def _send_reliably(self, packet_id: int, topic: bytes, payload: bytes) -> None:
         self._write(encode_publish(self.version, topic, payload, 1, packet_id, False, False))
 
-    def _refuse(self, packet: packets.Connect, code: ReasonCode, detail: str) -> None:
+    def _refuse_topic(self, topic: bytes) -> None:
+        detail = f"topic {topic!r} has white space, which no subject can hold"
+        self.connection.close(CloseReason.PROTOCOL_VIOLATION, detail)
+
+    def _refuse(
+        self,
+        packet: packets.Connect,
+        code: ReasonCode,
+        detail: str,
+        reason: CloseReason = CloseReason.AUTHENTICATION_FAILURE,
+    ) -> None:
         farewell = encoder.encode_connack(packet.version, False, code)
-        self.connection.close(CloseReason.AUTHENTICATION_FAILURE, detail, farewell)
+        self.connection.close(reason, detail, farewell)
 
     def _write(self, data: bytes) -> None:
         self.connection.outbox.write(data)

@@ -85,7 +85,7 @@ _REPEATABLE_3_1 = frozenset((0x62 | DUP, 0x82 | DUP, 0xA2 | DUP))
 
 
 class Decoder:
-    """Decodes what a client sends. Events: Publish, the classes of packets.py, PeerViolation.
+    """Decodes what a client sends. Events: Publish, PublishRun, the classes of packets.py, PeerViolation.
 
     `max_packet_size` counts a packet with its fixed header. `version` is 0 until the CONNECT, which must come first,
     has fixed it. In 5.0 the farewell of a later violation is a DISCONNECT, legal only after a CONNACK that accepts.

@@ -66,6 +66,26 @@ class Publish:
         return self.topic, self.payload, self.qos, self.retain, self.dup, self.packet_id, self.properties
 
 
+class PublishRun:
+    """`count` QoS 0 packets in a row that differ in nothing but their payload of `payload_size` bytes.
+
+    They are neither retained nor do they have properties. `packets` are all of them as received.
+    """
+
+    __slots__ = ("count", "packets", "payload_size", "topic")
+
+    def __init__(self, topic: bytes, packets: bytes, count: int, payload_size: int) -> None:
+        self.topic = topic
+        self.packets = packets
+        self.count = count
+        self.payload_size = payload_size
+
+    def payloads(self) -> list[bytes]:
+        size = len(self.packets) // self.count
+        lead = size - self.payload_size
+        return [self.packets[at + lead : at + size] for at in range(0, len(self.packets), size)]
+
+
 def read_publishes(
     data: bytes, position: int, version: int, from_client: bool, max_packet_size: int, events: list[object]
 ) -> int:
@@ -100,6 +120,16 @@ def read_publishes(
         if checked is None:
             checked = _check_topic(topic, version)
 
+        if first == TYPE and stop < end:
+            # Mostly publishers repeat themselves: then only the payload of the packets that follow is new.
+            lead_end = here + 1 if version == MQTT_5_0 else here
+            run_end = find_run_end(data, position, lead_end, stop, end) if checked else stop
+            if run_end > stop and (version != MQTT_5_0 or data[here] == 0):
+                count = (run_end - position) // (stop - position)
+                events.append(PublishRun(checked, data[position:run_end], count, stop - lead_end))
+                position = run_end
+                continue
+
         publish = Publish.__new__(Publish)
         # Always the same object for the same topic, so that its hash is known from the second message on.
         publish.topic = checked
@@ -120,6 +150,18 @@ def read_publishes(
         events.append(publish)
         position = stop
     return position
+
+
+def find_run_end(data: bytes, position: int, lead_end: int, stop: int, end: int) -> int:
+    """Where the packets end that follow the one in `data[position:stop]` and equal it up to `lead_end` bytes.
+
+    Its remaining length is among those bytes, so they all have its size.
+    """
+    size = stop - position
+    lead = data[position:lead_end]
+    while stop + size <= end and data.startswith(lead, stop):
+        stop += size
+    return stop
 
 
 def _check_topic(topic: bytes, version: int) -> bytes:

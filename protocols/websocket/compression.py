@@ -28,7 +28,7 @@ class MessageDeflate(Extension):
         self._limit = max_message_size
         self._window_bits = window_bits
         # Of the message that is arriving, when it is compressed.
-        self._inflater: "zlib._Decompress | None" = None
+        self._inflater: zlib._Decompress | None = None
         self._in_control_frame = False
         self._size_on_wire = 0
         self._size_inflated = 0

@@ -1,6 +1,8 @@
 """PUBLISH: runs of them, and topics that are checked once."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocols.errors import PeerViolation
 from protocols.mqtt import publish
@@ -11,6 +13,7 @@ from protocols.mqtt.publish import (
     LONGEST_REMEMBERED_TOPIC,
     REMEMBERED_TOPICS,
     Publish,
+    PublishRun,
     publish_lead,
     read_publishes,
 )
@@ -34,9 +37,44 @@ def test_run_ends_before_an_incomplete_packet_and_before_another_kind():
         assert [event.payload for event in events] == [b"1", b"2"]
 
 
+@pytest.mark.parametrize("version", [3, 4, 5])
+def test_packets_that_differ_in_the_payload_only_make_one_run(version):
+    decoder = Decoder(1 << 20)
+    decoder.receive(encode_connect(Connect(version, b"c")))
+    run = [encode_publish(version, b"a/b", b"%03d" % number, 0, 0, False, False) for number in range(9)]
+    (event,) = decoder.receive(b"".join(run))
+    assert isinstance(event, PublishRun)
+    assert (event.topic, event.count, event.payload_size) == (b"a/b", 9, 3)
+    assert event.packets == b"".join(run)
+    assert event.payloads() == [b"%03d" % number for number in range(9)]
+
+
+@given(
+    sizes=st.lists(st.tuples(st.sampled_from([b"a", b"b/c"]), st.integers(0, 2), st.booleans()), max_size=12),
+    cuts=st.lists(st.integers(0, 200), max_size=6),
+    version=st.sampled_from([4, 5]),
+)
+def test_runs_hold_the_same_messages_however_the_stream_is_cut(sizes, cuts, version):
+    sent = [(topic, bytes([65 + number]) * size, retain) for number, (topic, size, retain) in enumerate(sizes)]
+    stream = b"".join(encode_publish(version, topic, payload, 0, 0, retain, False) for topic, payload, retain in sent)
+    decoder = Decoder(1 << 20)
+    decoder.receive(encode_connect(Connect(version, b"c")))
+    ends = sorted({min(cut, len(stream)) for cut in cuts} | {len(stream)})
+    received: list[tuple[bytes, bytes, bool]] = []
+    for start, end in zip([0, *ends], ends, strict=False):
+        for event in decoder.receive(stream[start:end]):
+            if isinstance(event, PublishRun):
+                received += [(event.topic, payload, False) for payload in event.payloads()]
+            else:
+                assert isinstance(event, Publish)
+                received.append((event.topic, event.payload, event.retain))
+    assert received == sent
+
+
 def test_equal_topics_are_one_object():
     topic = b"sensors/kitchen/one-object"
-    first, second = connected().receive(packet(topic) * 2)
+    decoder = connected()
+    first, second = decoder.receive(packet(topic) + packet(topic, b"1"))
     (third,) = connected().receive(packet(topic))
     assert first.topic == topic
     assert first.topic is second.topic is third.topic
@@ -60,7 +98,8 @@ def test_remembered_topics_stay_bounded():
 
 
 def test_messages_compare_by_what_they_say_not_by_their_bytes():
-    one, two, other = connected().receive(packet(b"a", b"1") * 2 + packet(b"a", b"2"))
+    decoder = connected()
+    one, two, other = (decoder.receive(packet(b"a", payload))[0] for payload in (b"1", b"1", b"2"))
     two.packet = b""
     assert one == two
     assert one != other
