@@ -191,9 +191,10 @@ class Connection:
                 return
             if self.close_reason is not None:
                 continue  # Reading on lets the peer have our last words instead of a reset.
-            self.last_activity = trio.current_time()
             self.session.receive(data)
             self.gateway.switch.flush()
+            self.last_activity = trio.current_time()
+            self.gateway.busy_poll.batch(self.last_activity)
             if self.gateway.switch.congested:
                 await self._hold()
             if len(data) == size:

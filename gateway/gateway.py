@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from gateway.accounts.account import GLOBAL_ACCOUNT, Account
+from gateway.busy_poll import BusyPoll
 from gateway.config import Config
 from gateway.dataplane.outbox import Switch
 from gateway.dataplane.port import Port
@@ -32,6 +33,7 @@ class Gateway:
         self.switch = Switch()
         self.registry = Registry()
         self.deadlines = Deadlines()
+        self.busy_poll = BusyPoll()
         self.port = Port(None)
         retained = RetainedMessages(config.mqtt.max_retained_messages, config.mqtt.max_retained_bytes)
         self.account = Account(GLOBAL_ACCOUNT, retained)

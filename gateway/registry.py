@@ -2,10 +2,12 @@
 
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway.connection import Connection
+    from gateway.monitoring.snapshot import ConnectionSnapshot
 
 log = logging.getLogger("leafgate.connection")
 
@@ -13,11 +15,15 @@ REMEMBERED_CLOSED = 1024
 
 
 class Registry:
-    """Counts messages and bytes over the gateway's life; remembers the last closed connections for monitoring."""
+    """Counts messages and bytes over the gateway's life.
+
+    `remember`, set by monitoring, makes what is kept of each closed connection; only the last ones are.
+    """
 
     def __init__(self) -> None:
         self.open: dict[int, Connection] = {}
-        self.closed: deque[object] = deque(maxlen=REMEMBERED_CLOSED)
+        self.closed: deque[ConnectionSnapshot] = deque(maxlen=REMEMBERED_CLOSED)
+        self.remember: Callable[[Connection], ConnectionSnapshot] | None = None
         self.total = 0
         self.slow_consumers = 0
         self.stale_connections = 0
@@ -43,6 +49,8 @@ class Registry:
             return
         for index, value in enumerate(counters(connection)):
             self._gone[index] += value
+        if self.remember is not None:
+            self.closed.append(self.remember(connection))
         reason = connection.close_reason
         log.info(
             "cid=%d event=closed kind=%s reason=%r%s",

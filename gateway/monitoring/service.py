@@ -1,22 +1,34 @@
-"""The monitoring service: listens, and answers from what the gateway holds."""
+"""The monitoring service: HTTP on an address of its own, answered from what the gateway holds."""
 
+import errno
+import logging
 import socket
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 
 from gateway.gateway import Gateway
 from gateway.listeners import OpenListener, open_socket, socket_address
+from gateway.monitoring.endpoints import respond
+from gateway.monitoring.http_server import Handler, serve_connection
+from gateway.monitoring.observer import Observer, snapshot
+
+log = logging.getLogger("leafgate.monitoring")
+
+# Monitoring must not take the descriptors that clients need.
+MAX_CONNECTIONS = 64
 
 
 class MonitoringService:
-    """HTTP on the configured address; nothing when that is empty."""
+    """Listens on the configured address; does nothing when that is empty."""
 
     def __init__(self, gateway: Gateway, listeners: Sequence[OpenListener]) -> None:
         self.gateway = gateway
-        self.listeners = listeners
         self.address: str | None = None
+        self._listeners = [(one.config.protocol, one.address) for one in listeners]
         self._socket: socket.socket | None = None
+        self._places = trio.CapacityLimiter(MAX_CONNECTIONS)
 
     def open(self) -> None:
         """Start to listen. Raises ListenError."""
@@ -24,7 +36,32 @@ class MonitoringService:
         if config.address:
             self._socket = open_socket("monitoring.address", config.host, config.port)
             self.address = socket_address(self._socket)
+            self.gateway.registry.remember = snapshot
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        await trio.sleep_forever()
+        if self._socket is None or self.address is None:
+            return
+        handler = partial(respond, Observer(self.gateway, self._listeners, self.address))
+        with trio.socket.from_stdlib_socket(self._socket) as listener:
+            async with trio.open_nursery() as nursery:
+                while True:
+                    await self._places.acquire_on_behalf_of(place := object())
+                    try:
+                        sock, _ = await listener.accept()
+                    except OSError as error:
+                        self._places.release_on_behalf_of(place)
+                        if error.errno in (errno.EMFILE, errno.ENFILE):
+                            log.error("event=accept-failed error=%r", error.strerror)
+                            await trio.sleep(1)
+                        continue
+                    nursery.start_soon(self._serve, trio.SocketStream(sock), handler, place)
+
+    async def _serve(self, stream: trio.SocketStream, handler: Handler, place: object) -> None:
+        try:
+            async with stream:
+                await serve_connection(stream, handler)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # The peer left in the middle of an answer.
+        finally:
+            self._places.release_on_behalf_of(place)

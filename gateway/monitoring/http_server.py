@@ -1,0 +1,157 @@
+"""HTTP/1.1 over one stream, for handlers that only answer GET. All is bounded: sizes, waits, and what is read."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
+from urllib.parse import parse_qsl, unquote
+
+import h11
+import trio
+
+log = logging.getLogger("leafgate.monitoring")
+
+MAX_REQUEST_BYTES = 8192
+MAX_PARAMETERS = 64
+READ_BYTES = 4096
+# How long a peer may take to send a request, from the end of the one before, and to take a response.
+IDLE_SECONDS = 10.0
+# A stream closed with unread bytes is reset, and the peer may lose the response: those bytes are read, within bounds.
+LINGER_SECONDS = 1.0
+LINGER_READS = 16
+# What is wrong may quote the whole request.
+LONGEST_COMPLAINT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """`fields` are header fields beyond those that every response has."""
+
+    status: int
+    content_type: str
+    body: bytes
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+Handler = Callable[[str, dict[str, str]], Response]
+
+
+class _RejectedError(Exception):
+    """A request that no handler sees; it ends the connection. Stays inside this module."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+def text_response(status: int, text: str, fields: tuple[tuple[str, str], ...] = ()) -> Response:
+    """One line of plain text."""
+    return Response(status, "text/plain; charset=utf-8", f"{text}\n".encode(), fields)
+
+
+async def serve_connection(stream: trio.abc.Stream, handler: Handler) -> None:
+    """Answer the requests of one connection until either end closes it, and close the stream.
+
+    The handler gets path and query parameters, decoded; of a parameter that is repeated, the first. It returns at
+    once. Whatever the peer does, nothing but cancellation comes out of here.
+    """
+    http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST_BYTES)
+    try:
+        while await _exchange(stream, http, handler):
+            http.start_next_cycle()
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        pass  # The peer has gone.
+    finally:
+        await trio.aclose_forcefully(stream)
+
+
+async def _exchange(stream: trio.abc.Stream, http: h11.Connection, handler: Handler) -> bool:
+    """Take one request and answer it; whether another one may follow."""
+    request: h11.Request | None = None
+    rejection: Response | None = None
+    with trio.move_on_after(IDLE_SECONDS) as patience:
+        try:
+            request = await _read_head(stream, http)
+            if request is not None:
+                await _read_end(stream, http, request)
+        except _RejectedError as error:
+            rejection = error.response
+        except h11.RemoteProtocolError as error:
+            rejection = text_response(error.error_status_hint, str(error)[:LONGEST_COMPLAINT])
+    has_body = request is None or request.method != b"HEAD"
+    if rejection is not None:
+        await _reject(stream, http, rejection, has_body)
+        return False
+    if patience.cancelled_caught or request is None:
+        return False
+    response = _handle(request, handler)
+    with trio.move_on_after(IDLE_SECONDS) as patience:
+        await stream.send_all(_encode(http, response, has_body))
+    return not patience.cancelled_caught and http.our_state is h11.DONE
+
+
+async def _read_head(stream: trio.abc.Stream, http: h11.Connection) -> h11.Request | None:
+    """The next request; None when the peer has ended the stream. Raises RemoteProtocolError."""
+    event = await _next_event(stream, http)
+    return event if isinstance(event, h11.Request) else None
+
+
+async def _read_end(stream: trio.abc.Stream, http: h11.Connection, request: h11.Request) -> None:
+    """Read up to the end of a request that can be handled. Raises _RejectedError, RemoteProtocolError."""
+    if request.method not in (b"GET", b"HEAD"):
+        raise _RejectedError(text_response(405, "only GET and HEAD are answered", (("Allow", "GET, HEAD"),)))
+    if not request.target.startswith(b"/"):
+        raise _RejectedError(text_response(400, "the request target must be a path"))
+    if not isinstance(await _next_event(stream, http), h11.EndOfMessage):
+        raise _RejectedError(text_response(400, "a request has no body here"))
+
+
+async def _next_event(stream: trio.abc.Stream, http: h11.Connection) -> object:
+    while (event := http.next_event()) is h11.NEED_DATA:
+        http.receive_data(bytes(await stream.receive_some(READ_BYTES)))
+    return event
+
+
+def _handle(request: h11.Request, handler: Handler) -> Response:
+    path, _, query = request.target.decode("latin-1").partition("?")
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        return text_response(400, f"more than {MAX_PARAMETERS} query parameters")
+    try:
+        return handler(unquote(path), dict(reversed(pairs)))
+    except Exception:
+        log.exception("event=failed path=%r", path)
+        return text_response(500, "internal error")
+
+
+async def _reject(stream: trio.abc.Stream, http: h11.Connection, response: Response, has_body: bool) -> None:
+    """Say what is wrong, and let the peer hear it before the stream is closed."""
+    with trio.move_on_after(LINGER_SECONDS):
+        await stream.send_all(_encode(http, response, has_body, close=True))
+        if isinstance(stream, trio.abc.HalfCloseableStream):
+            await stream.send_eof()
+        for _ in range(LINGER_READS):
+            if not await stream.receive_some(READ_BYTES):
+                break
+
+
+def _encode(http: h11.Connection, response: Response, has_body: bool, close: bool = False) -> bytes:
+    fields = [
+        ("Date", formatdate(usegmt=True)),
+        ("Content-Type", response.content_type),
+        ("Content-Length", str(len(response.body))),
+        # Dashboards in a browser come from elsewhere, and may read what anybody may read.
+        ("Access-Control-Allow-Origin", "*"),
+        *response.fields,
+    ]
+    if close:
+        fields.append(("Connection", "close"))
+    status = HTTPStatus(response.status)
+    head = h11.Response(status_code=status.value, reason=status.phrase.encode(), headers=fields)
+    parts = [http.send(head)]
+    if has_body:
+        parts.append(http.send(h11.Data(data=response.body)))
+    parts.append(http.send(h11.EndOfMessage()))
+    return b"".join(part for part in parts if part)

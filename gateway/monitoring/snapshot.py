@@ -1,0 +1,111 @@
+"""What monitoring shows of the gateway: plain values, taken at one moment. Who takes them is the provider's business.
+
+Points in time are aware datetimes, spans and intervals are seconds, sizes are bytes.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+ConnectionState = Literal["open", "closed", "all"]
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerSnapshot:
+    """Where one protocol is listened for."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSnapshot:
+    """The gateway as a whole. `host` and `port` are those of the first NATS listener; `cpu` is in percent of a core."""
+
+    server_id: str
+    name: str
+    version: str
+    host: str
+    port: int
+    http_host: str
+    http_port: int
+    start: datetime
+    now: datetime
+    max_payload: int
+    max_connections: int
+    max_control_line: int
+    max_pending: int
+    ping_interval: float
+    ping_max: int
+    write_deadline: float
+    connections: int
+    total_connections: int
+    leafnodes: int
+    in_msgs: int
+    out_msgs: int
+    in_bytes: int
+    out_bytes: int
+    slow_consumers: int
+    stale_connections: int
+    subscriptions: int
+    mem: int
+    cores: int
+    cpu: float
+    mqtt: ListenerSnapshot | None = None
+    websocket: ListenerSnapshot | None = None
+    leaf: ListenerSnapshot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionSnapshot:
+    """One subscription of a connection. `maximum` is the count of an auto-unsubscribe, or 0."""
+
+    subject: str
+    sid: str
+    queue: str = ""
+    msgs: int = 0
+    maximum: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionSnapshot:
+    """One connection, open or closed (then `stop` and `reason` say when and why).
+
+    `subscriptions_list` is called only when the list is asked for.
+    """
+
+    cid: int
+    kind: str = "Client"
+    type: Literal["nats", "mqtt", "websocket", ""] = "nats"
+    ip: str
+    port: int
+    start: datetime
+    last_activity: datetime
+    rtt: float | None = None
+    pending_bytes: int = 0
+    in_msgs: int = 0
+    out_msgs: int = 0
+    in_bytes: int = 0
+    out_bytes: int = 0
+    stalls: int = 0
+    subscriptions: int = 0
+    name: str = ""
+    lang: str = ""
+    version: str = ""
+    account: str = ""
+    mqtt_client: str = ""
+    subscriptions_list: Callable[[], Iterable[SubscriptionSnapshot]] = tuple
+    stop: datetime | None = None
+    reason: str = ""
+
+
+class SnapshotProvider(Protocol):
+    """Takes snapshots. Every method returns at once."""
+
+    def server(self) -> ServerSnapshot: ...
+
+    def connections(self, state: ConnectionState) -> Iterable[ConnectionSnapshot]: ...
+
+    def health(self) -> str | None:
+        """What is wrong, or None."""
