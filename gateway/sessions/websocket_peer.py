@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 PROTOCOLS: frozenset[InnerProtocol] = frozenset(("nats", "mqtt"))
 # Batches of small messages compress well: a message of a client may inflate to this many times the largest payload.
 MESSAGE_ALLOWANCE = 8
+# Compressed bytes taken at once: a thousandfold inflation must not make a batch of hundreds of megabytes.
+COMPRESSED_STEP = 1 << 14
 
 
 class WebSocketSession:
@@ -50,12 +52,14 @@ class WebSocketSession:
         self._deadline = gateway.deadlines.call_at(when, self._check_upgraded)
 
     def receive(self, data: bytes) -> None:
-        for event in self._codec.receive(data):
+        step = COMPRESSED_STEP if self._codec.compresses else len(data)
+        for start in range(0, len(data), step):
+            for event in self._codec.receive(data[start : start + step]):
+                self.connection.outbox.write_wire(self._codec.bytes_to_send())
+                self._HANDLERS[type(event)](self, event)
+                if self.connection.close_reason is not None:
+                    return
             self.connection.outbox.write_wire(self._codec.bytes_to_send())
-            self._HANDLERS[type(event)](self, event)
-            if self.connection.close_reason is not None:
-                return
-        self.connection.outbox.write_wire(self._codec.bytes_to_send())
 
     def closing_bytes(self, reason: CloseReason) -> bytes:
         return self._codec.encode_close(close_code(reason), reason.value)

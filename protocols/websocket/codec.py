@@ -1,6 +1,7 @@
 """A WebSocket, server role: to the session a stream of bytes like any other, behind an HTTP upgrade and in frames.
 
-h11 reads the upgrade, wsproto the frames. Frames to the peer are written here: once per batch, and a third cheaper.
+h11 reads the upgrade, wsproto the frames. Data frames to the peer are written here, in a fraction of the time that
+wsproto takes.
 """
 
 import struct
@@ -157,17 +158,16 @@ class WebSocketServerCodec:
         try:
             for frame in frames.received_frames():
                 payload = frame.payload
-                if isinstance(payload, bytes):
-                    if frame.opcode is Opcode.BINARY:
-                        chunks.append(payload)
-                    elif frame.opcode is Opcode.PING:
-                        self._outgoing.append(frames.pong(payload))
-                elif isinstance(payload, str):
+                if isinstance(payload, str):
                     if self._binary_only:
                         raise ParseFailed("MQTT takes binary frames", CloseCode.UNSUPPORTED_DATA)  # [MQTT-6.0.0-1]
                     chunks.append(payload.encode())
-                else:
+                elif isinstance(payload, tuple):
                     ending = self._closed_by_peer(frames, *payload)
+                elif frame.opcode is Opcode.BINARY:
+                    chunks.append(payload)
+                elif frame.opcode is Opcode.PING:
+                    self._outgoing.append(frames.pong(payload))
         except ParseFailed as error:
             ending = self._violation(frames, error)
         application = b"".join(chunks)

@@ -1,0 +1,95 @@
+"""The end points: status, type and body of what each path answers."""
+
+import json
+import re
+
+import pytest
+
+from gateway.monitoring.endpoints import ENDPOINTS, respond
+from tests.gateway.monitoring.snapshots import FixedProvider, connection
+
+
+def get(path: str, provider: FixedProvider | None = None, **query: str):
+    return respond(provider or FixedProvider(), path, query)
+
+
+def test_index_links_to_every_other_end_point():
+    response = get("/")
+    assert (response.status, response.content_type) == (200, "text/html; charset=utf-8")
+    assert {f"/{name}" for name in re.findall(r'href="\./(\w+)"', response.body.decode())} == ENDPOINTS.keys() - {"/"}
+
+
+def test_health_is_ok_when_nothing_is_wrong():
+    response = get("/healthz")
+    assert (response.status, response.body) == (200, b'{"status":"ok"}')
+
+
+def test_health_tells_what_is_wrong():
+    response = get("/healthz", FixedProvider(error="the disk is full"))
+    assert (response.status, response.body) == (503, b'{"status":"unavailable","error":"the disk is full"}')
+
+
+def test_varz_shows_the_server():
+    response = get("/varz")
+    assert (response.status, response.content_type) == (200, "application/json")
+    assert response.body.startswith(b'{\n  "server_id": "NABC",\n  "server_name": "edge-1",\n')
+    assert json.loads(response.body) == {
+        "server_id": "NABC",
+        "server_name": "edge-1",
+        "version": "2.15.1",
+        "proto": 1,
+        "host": "127.0.0.1",
+        "port": 4222,
+        "max_connections": 65536,
+        "ping_interval": 120_000_000_000,
+        "ping_max": 2,
+        "http_host": "127.0.0.1",
+        "http_port": 8222,
+        "http_base_path": "",
+        "https_port": 0,
+        "max_control_line": 4096,
+        "max_payload": 1048576,
+        "max_pending": 67108864,
+        "cluster": {},
+        "gateway": {},
+        "leaf": {},
+        "mqtt": {"host": "127.0.0.1", "port": 1883},
+        "websocket": {},
+        "jetstream": {},
+        "write_deadline": 10_000_000_000,
+        "start": "2026-01-02T03:04:05.12Z",
+        "now": "2026-01-03T05:04:08.12Z",
+        "uptime": "1d2h0m3s",
+        "mem": 33554432,
+        "cores": 4,
+        "cpu": 1.5,
+        "connections": 3,
+        "total_connections": 17,
+        "routes": 0,
+        "remotes": 0,
+        "leafnodes": 1,
+        "in_msgs": 1,
+        "in_bytes": 3,
+        "out_msgs": 2,
+        "out_bytes": 4,
+        "slow_consumers": 5,
+        "stale_connections": 6,
+        "subscriptions": 7,
+    }
+
+
+def test_connz_is_indented_json():
+    response = get("/connz", FixedProvider(connection(1, name="Püppchen")), limit="5")
+    assert (response.status, response.content_type) == (200, "application/json")
+    assert b'\n  "limit": 5,\n  "connections": [\n    {\n      "cid": 1,\n' in response.body
+    assert json.loads(response.body)["connections"][0]["name"] == "Püppchen"
+
+
+def test_bad_parameter_gets_one_line_that_names_it():
+    response = get("/connz", limit="x")
+    assert (response.status, response.body) == (400, b"limit: expected an integer, got 'x'\n")
+
+
+@pytest.mark.parametrize("path", ["", "/nope", "/varz/", "//varz", "/VARZ"])
+def test_other_paths_are_not_found(path):
+    assert get(path).status == 404
