@@ -9,6 +9,7 @@ import trio
 from gateway.dataplane.outbox import CONGESTED_AT, Outbox
 from gateway.dataplane.port import Port
 from protocols.close_reason import CloseReason
+from protocols.message import Buffer
 
 if TYPE_CHECKING:
     from gateway.deadlines import Deadline
@@ -18,6 +19,8 @@ log = logging.getLogger("leafgate.connection")
 
 SMALLEST_READ = 4096
 LARGEST_READ = 1 << 18
+# A full read promises more: this many are taken before other connections have their turn.
+READS_IN_A_ROW = 4
 # A publisher that outruns a receiver is held back for at most this long per batch: longer, and one stuck reader
 # would stop everybody.
 HOLD_SECONDS = 0.010
@@ -151,6 +154,15 @@ class Connection:
             self.abort(CloseReason.WRITE_ERROR)
             return 0
 
+    def send_pieces(self, pieces: list[Buffer]) -> int:
+        try:
+            return self.socket.sendmsg(pieces)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError:
+            self.abort(CloseReason.WRITE_ERROR)
+            return 0
+
     def start_writer(self) -> None:
         if not self._writing:
             self._writing = True
@@ -179,11 +191,14 @@ class Connection:
 
     async def _read(self) -> None:
         size = SMALLEST_READ
+        in_a_row = 0
         while True:
-            await trio.lowlevel.wait_readable(self.socket)
+            if in_a_row % READS_IN_A_ROW == 0:
+                await trio.lowlevel.wait_readable(self.socket)
             try:
                 data = self.socket.recv(size)
             except (BlockingIOError, InterruptedError):
+                in_a_row = 0
                 continue
             if not data:
                 self._saw_end = True
@@ -197,6 +212,7 @@ class Connection:
             self.gateway.busy_poll.batch(self.last_activity)
             if self.gateway.switch.congested:
                 await self._hold()
+            in_a_row = in_a_row + 1 if len(data) == LARGEST_READ else 0
             if len(data) == size:
                 size = min(size * 4, LARGEST_READ)
             elif len(data) < size // 8:

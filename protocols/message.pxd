@@ -23,11 +23,14 @@ cdef class Burst:
     cdef readonly tuple queues
     cdef public bytes mqtt3
     cdef list _contents, _messages
-    cdef bytes _head, _wire
+    cdef bytes _head
+    cdef list _pieces
     @cython.locals(run=bytes, packet_size=Py_ssize_t, lead=Py_ssize_t, at=Py_ssize_t)
     cpdef list contents(self)
-    @cython.locals(lead=bytes)
-    cpdef bytes nats_wire(self, bytes head)
+    @cython.locals(lead=bytes, between=bytes, contents=list, pieces=list)
+    cpdef list nats_pieces(self, bytes head)
+    @cython.locals(lead=Py_ssize_t)
+    cpdef Py_ssize_t nats_size(self, bytes head) except -1
     cpdef list messages(self)
     cpdef list payloads(self)
-    cdef Message _message(self, bytes content)
+    cdef Message _message(self, object content)

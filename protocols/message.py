@@ -3,6 +3,13 @@
 A Burst is several of them in a row that share a subject.
 """
 
+from typing import TypeAlias
+
+Buffer: TypeAlias = bytes | memoryview
+
+# From this size on, in bytes, copying a content costs more than handling it as a piece of its own.
+LARGE = 2048
+
 
 class Message:
     """One published message.
@@ -105,7 +112,7 @@ class Burst:
         "_contents",
         "_head",
         "_messages",
-        "_wire",
+        "_pieces",
         "count",
         "header_size",
         "message_size",
@@ -119,7 +126,7 @@ class Burst:
         subject: bytes,
         header_size: int,
         message_size: int,
-        contents: list[bytes] | None,
+        contents: list[Buffer] | None,
         count: int,
         queues: tuple[bytes, ...] | None,
     ) -> None:
@@ -131,11 +138,11 @@ class Burst:
         self.mqtt3: bytes | None = None
         self._contents = contents
         self._head: bytes | None = None
-        self._wire = b""
+        self._pieces: list[Buffer] = []
         self._messages: list[Message] | None = None
 
-    def contents(self) -> list[bytes]:
-        """Header block and payload of each message."""
+    def contents(self) -> list[Buffer]:
+        """Header block and payload of each message; of a large one a view of the batch that it came in."""
         if self._contents is None:
             run = self.mqtt3
             assert run is not None
@@ -144,14 +151,32 @@ class Burst:
             self._contents = [run[at + lead : at + packet_size] for at in range(0, len(run), packet_size)]
         return self._contents
 
-    def nats_wire(self, head: bytes) -> bytes:
-        """All messages in NATS form, each behind `head` (`MSG <subject> <sid> `). Equal heads share the bytes."""
+    def nats_pieces(self, head: bytes) -> list[Buffer]:
+        """All messages in NATS form, each behind `head` (`MSG <subject> <sid> `), in pieces to be sent one behind the
+        other. Equal heads share them.
+        """
         if head != self._head:
             header_size = b"%d " % self.header_size if self.header_size else b""
             lead = b"%b%b%d\r\n" % (head, header_size, self.message_size)
+            between = b"\r\n" + lead
+            contents = self.contents()
+            pieces: list[Buffer] = [lead]
+            if self.message_size < LARGE:
+                pieces.append(between.join(contents))
+            else:
+                for content in contents:
+                    pieces.append(content)
+                    pieces.append(between)
+                pieces.pop()
+            pieces.append(b"\r\n")
             self._head = head
-            self._wire = b"%b%b\r\n" % (lead, (b"\r\n" + lead).join(self.contents()))
-        return self._wire
+            self._pieces = pieces
+        return self._pieces
+
+    def nats_size(self, head: bytes) -> int:
+        """How many bytes `nats_pieces` holds."""
+        lead = len(self.nats_pieces(head)[0])
+        return self.count * (lead + self.message_size + 2)
 
     def messages(self) -> list[Message]:
         """The messages one by one, made once for all who need them."""
@@ -159,13 +184,13 @@ class Burst:
             self._messages = [self._message(content) for content in self.contents()]
         return self._messages
 
-    def payloads(self) -> list[bytes]:
+    def payloads(self) -> list[Buffer]:
         contents = self.contents()
         return [content[self.header_size :] for content in contents] if self.header_size else contents
 
-    def _message(self, content: bytes) -> Message:
+    def _message(self, content: Buffer) -> Message:
         message = Message(self.subject, b"", self.header_size, self.message_size, None, self.queues)
-        message.set_body(content)
+        message.set_body(bytes(content))  # A view would keep its whole batch alive.
         return message
 
 

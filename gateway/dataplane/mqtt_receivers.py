@@ -70,7 +70,7 @@ class MqttRoute(Receiver):
         if packets is None:
             lead = publish_lead(MQTT_3_1_1, self.topic, burst.message_size - burst.header_size)
             packets = burst.mqtt3 = lead + lead.join(burst.payloads())
-        outbox.append_burst(packets, burst.count, burst.count * burst.message_size)
+        outbox.append_burst([packets], len(packets), burst.count, burst.count * burst.message_size)
 
 
 def topic_of(subject: bytes) -> bytes | None:

@@ -52,7 +52,9 @@ class NatsSubscription(Receiver):
         if burst.subject != self._aimed_at:
             self._aim(burst.subject)
         head = b"H" + self._head if burst.header_size else self._head
-        outbox.append_burst(burst.nats_wire(head), burst.count, burst.count * burst.message_size)
+        outbox.append_burst(
+            burst.nats_pieces(head), burst.nats_size(head), burst.count, burst.count * burst.message_size
+        )
         self.delivered += burst.count
 
     def _aim(self, subject: bytes) -> None:
@@ -108,7 +110,9 @@ class LeafRoute(Receiver):
             super().deliver_burst(burst, source)
             return
         head = self._head if burst.header_size == 0 else b"HMSG %b " % self.subject
-        outbox.append_burst(burst.nats_wire(head), burst.count, burst.count * burst.message_size)
+        outbox.append_burst(
+            burst.nats_pieces(head), burst.nats_size(head), burst.count, burst.count * burst.message_size
+        )
 
 
 class LeafInterest(Receiver):

@@ -13,11 +13,13 @@ cdef class Outbox:
     cdef list _chunks, _blocks
     cdef Py_ssize_t _queued, _unsent
     cpdef append(self, bytes head, bytes tail, Py_ssize_t size)
-    cpdef append_burst(self, bytes wire, Py_ssize_t count, Py_ssize_t size)
+    cpdef append_burst(self, list pieces, Py_ssize_t wire_size, Py_ssize_t count, Py_ssize_t size)
     cpdef write(self, bytes data)
     cpdef flush(self)
     cpdef write_wire(self, bytes data)
+    cdef _send_gathered(self)
     cdef _send(self, bytes data)
+    cdef _wait_with(self, object rest)
     cdef bytes _take(self)
     cdef _append_block(self)
     cdef _hold(self)

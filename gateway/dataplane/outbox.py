@@ -2,10 +2,15 @@
 
 from typing import Protocol
 
+from protocols.message import Buffer
+
 # Appending this much without a flush would let one batch with a large fan-out grow without bound.
 FLUSH_AT = 1 << 20
 # Many small chunks cost more memory than their bytes; a blocked outbox joins them when they reach this.
 COMPACT_AT = 1 << 16
+# From this many bytes on pieces are sent without joining them, if they are not too many (the system takes 1024).
+GATHER_FROM = 1 << 14
+GATHER_MOST = 1000
 # Above this a publisher is held back for a moment, see `Switch.congested`.
 CONGESTED_AT = 1 << 20
 
@@ -15,6 +20,9 @@ class Sink(Protocol):
 
     def send(self, data: bytes | memoryview) -> int:
         """Give bytes to the operating system; returns how many it took, 0 when it is full or the peer is gone."""
+
+    def send_pieces(self, pieces: list[Buffer]) -> int:
+        """Like `send`, for pieces one behind the other."""
 
     def start_writer(self) -> None:
         """Arrange that `Outbox.resume` is called when the peer takes bytes again."""
@@ -72,7 +80,7 @@ class Outbox:
         self.touched = False
         self.out_messages = 0
         self.out_bytes = 0
-        self._chunks: list[bytes] = []
+        self._chunks: list[Buffer] = []
         self._queued = 0
         self._blocks: list[bytes | memoryview] | None = None
         self._unsent = 0
@@ -91,12 +99,12 @@ class Outbox:
         if self._queued > FLUSH_AT:
             self._flush_early()
 
-    def append_burst(self, wire: bytes, count: int, size: int) -> None:
-        """Queue `count` messages, together `size` bytes of header and payload, as wire bytes."""
-        self._chunks.append(wire)
+    def append_burst(self, pieces: list[Buffer], wire_size: int, count: int, size: int) -> None:
+        """Queue `count` messages, together `size` bytes of header and payload, as `wire_size` wire bytes in pieces."""
+        self._chunks.extend(pieces)
         self.out_messages += count
         self.out_bytes += size
-        self._queued += len(wire)
+        self._queued += wire_size
         if not self.touched:
             self.touched = True
             self.switch.touched.append(self)
@@ -142,7 +150,10 @@ class Outbox:
         elif self._unsent:
             self._hold()
         elif self._queued:
-            self._send(self._take())
+            if self._queued >= GATHER_FROM and len(self._chunks) <= GATHER_MOST and self.encode is None:
+                self._send_gathered()
+            else:
+                self._send(self._take())
 
     def resume(self) -> bool:
         """Send on after the peer took bytes; False when nothing waits any more."""
@@ -169,13 +180,25 @@ class Outbox:
         self._blocks = None
         self._queued = self._unsent = 0
 
+    def _send_gathered(self) -> None:
+        """Let the operating system gather the pieces: for many bytes that is cheaper than joining them."""
+        sent = self.sink.send_pieces(self._chunks)
+        if sent < self._queued and not self.closed:
+            data = self._take()
+            self._wait_with(memoryview(data)[sent:])
+        self._chunks.clear()
+        self._queued = 0
+
     def _send(self, data: bytes) -> None:
         sent = self.sink.send(data)
         if sent < len(data) and not self.closed:
-            self._blocks = [memoryview(data)[sent:]]
-            self._unsent = len(data) - sent
-            self.sink.start_writer()
-            self._check()
+            self._wait_with(memoryview(data)[sent:])
+
+    def _wait_with(self, rest: memoryview) -> None:
+        self._blocks = [rest]
+        self._unsent = len(rest)
+        self.sink.start_writer()
+        self._check()
 
     def _take(self) -> bytes:
         data = b"".join(self._chunks)

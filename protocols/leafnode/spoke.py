@@ -133,9 +133,9 @@ class SpokeDecoder(Framing):
         """`<subject> [reply] <sizes>`, `<subject> + <reply> <queues> <sizes>` or `<subject> | <queues> <sizes>`."""
         arguments = split_arguments(rest)
         names, numbers = arguments[:-sizes], [parse_size(size) for size in arguments[-sizes:]]
-        size, header_size = numbers[-1], numbers[0] if sizes == 2 else 0
-        if not names or min(numbers) < 0 or size < header_size:
+        if not names or min(numbers) < 0 or numbers[-1] < numbers[0]:
             return self._malformed(operation, "takes a subject and sizes")
+        size, header_size = numbers[-1], numbers[0] if sizes == 2 else 0
         subject, reply = names[0], b""
         queues: tuple[bytes, ...] = ()
         if len(names) == 2:
@@ -147,7 +147,7 @@ class SpokeDecoder(Framing):
         elif len(names) > 2:
             return self._malformed(operation, "names queue groups without + or |")
         tail_size = 0
-        if not queues and line == b"%b %b\r" % (operation, b" ".join(arguments)) and (header_size or sizes == 1):
+        if len(names) < 3 and line == b"%b %b\r" % (operation, b" ".join(arguments)) and (header_size or sizes == 1):
             tail_size = len(line) - len(operation) - len(subject) - 2
         head = PayloadHead(subject, reply, header_size, size, tail_size, queues)
         if reply.startswith(ACK_PREFIX) and b"@" in reply:

@@ -13,7 +13,7 @@ except ImportError:
 from protocols.cache import GenerationCache
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
-from protocols.message import Burst, Message
+from protocols.message import LARGE, Buffer, Burst, Message
 
 LF = 10
 CR = 13
@@ -68,11 +68,11 @@ class PayloadHead:
         message.mqtt5 = None
         return message
 
-    def burst(self, contents: list[bytes]) -> Burst:
+    def burst(self, contents: list[Buffer]) -> Burst:
         """A burst of messages that the head announces."""
         return Burst(self.subject, self.header_size, self.size, contents, len(contents), self.queues)
 
-    def read_burst(self, data: bytes, position: int, end: int, contents: list[bytes]) -> int:
+    def read_burst(self, data: bytes, position: int, end: int, contents: list[Buffer]) -> int:
         """Append the contents of the whole messages that follow each other from `position` on, all with this very line.
 
         Returns where they end: before another line, or an incomplete or broken message.
@@ -80,12 +80,18 @@ class PayloadHead:
         line = self.line
         lead = len(line)
         stride = lead + self.size + 2
+        view = memoryview(data) if self.size >= LARGE else None
         while begins_at(data, position, end, line):
             stop = position + stride
             if stop > end or data[stop - 2] != CR or data[stop - 1] != LF:
                 break
             start = position + lead
-            contents.append(cut(data, start, stop - 2) if cython.compiled else data[start : stop - 2])
+            if view is not None:
+                contents.append(view[start : stop - 2])
+            elif cython.compiled:
+                contents.append(cut(data, start, stop - 2))
+            else:
+                contents.append(data[start : stop - 2])
             position = stop
         return position
 
@@ -208,7 +214,7 @@ class Framing:
                 events.append(self._refuse_payload(head))
                 return events
             if head.line:
-                contents: list[bytes] = []
+                contents: list[Buffer] = []
                 behind = head.read_burst(data, position, end, contents)
                 if contents:
                     events.append(head.burst(contents))
