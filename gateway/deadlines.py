@@ -1,10 +1,13 @@
 """Deadlines: one task keeps the time for everybody who has something to do later."""
 
 import heapq
+import logging
 import math
 from collections.abc import Callable
 
 import trio
+
+log = logging.getLogger("leafgate.deadlines")
 
 # Cancelled entries stay in the heap until their time; it is built anew when most of it is such entries.
 REBUILD_AT = 1024
@@ -61,6 +64,14 @@ class Deadlines:
                 if action is None:
                     self._cancelled -= 1
                 else:
-                    action(now)
+                    attempt(action, now)
             after()
             await trio.lowlevel.checkpoint()
+
+
+def attempt(action: Callable[[float], None], now: float) -> None:
+    """A fault in one session must not stop the time of all the others."""
+    try:
+        action(now)
+    except Exception:
+        log.exception("event=deadline-failed")

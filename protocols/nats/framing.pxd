@@ -34,6 +34,10 @@ cdef class Framing:
     cdef public bint headers, stopped
     cdef public Py_ssize_t max_control_line, max_payload
 
-    @cython.locals(position=Py_ssize_t, end=Py_ssize_t, line_end=Py_ssize_t, stop=Py_ssize_t, events=list,
-                   line=bytes, tail=bytes, head=PayloadHead, contents=list, behind=Py_ssize_t, whole=bytes)
+    @cython.locals(position=Py_ssize_t)
     cpdef list receive(self, bytes data)
+    @cython.locals(position=Py_ssize_t, held=Py_ssize_t, stop=Py_ssize_t, line_end=Py_ssize_t)
+    cdef Py_ssize_t _resume(self, bytes data, list events) except -1
+    @cython.locals(end=Py_ssize_t, line_end=Py_ssize_t, stop=Py_ssize_t, line=bytes, tail=bytes,
+                   head=PayloadHead, contents=list, behind=Py_ssize_t)
+    cdef _decode(self, bytes data, Py_ssize_t position, list events)

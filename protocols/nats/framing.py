@@ -187,15 +187,36 @@ class Framing:
 
     def receive(self, data: bytes) -> list[object]:
         """Messages, bursts and events in the order in which they came; a PeerViolation is always the last of them."""
-        if self._pending is not None:
-            whole = self._gather(data)
-            if whole is None:
-                return self._check_partial_line()
-            data = whole
         events: list[object] = []
-        if self.stopped:
-            return events
+        position = 0 if self._pending is None else self._resume(data, events)
+        if not self.stopped:
+            self._decode(data, position, events)
+        return events
+
+    def _resume(self, data: bytes, events: list[object]) -> int:
+        """Go on with what is held back, a line or a message; returns where in `data` the next one begins."""
         position = 0
+        while self._pending is not None:
+            pending = self._pending
+            held = len(pending)
+            if self._wanted:
+                stop = position + self._wanted - held
+            else:
+                line_end = data.find(b"\n", position)
+                stop = line_end + 1 if line_end >= 0 else len(data) + 1
+            pending += data[position:stop]
+            if stop > len(data):
+                if not self._wanted:
+                    events.extend(self._check_partial_line())
+                return len(data)
+            position = stop
+            self._pending = None
+            self._wanted = 0
+            self._decode(bytes(pending), 0, events)
+        return position
+
+    def _decode(self, data: bytes, position: int, events: list[object]) -> None:
+        """Append what `data` holds from `position` on; hold back an incomplete end."""
         end = len(data)
         while True:
             line_end = find_line_end(data, position, end)
@@ -207,12 +228,12 @@ class Framing:
                 head = self._read_line(line, events)
                 if head is None:
                     if self.stopped:
-                        return events
+                        return
                     position = line_end + 1
                     continue
             if head.size > self.max_payload or (head.header_size and not self.headers):
                 events.append(self._refuse_payload(head))
-                return events
+                return
             if head.line:
                 contents: list[Buffer] = []
                 behind = head.read_burst(data, position, end, contents)
@@ -226,7 +247,7 @@ class Framing:
                 break
             if data[stop - 2] != CR or data[stop - 1] != LF:
                 events.append(self.parse_error("payload does not end with CRLF"))
-                return events
+                return
             position = stop
             if head.tail_size:
                 tail = data[line_end - head.tail_size : stop]
@@ -237,7 +258,6 @@ class Framing:
             self._pending = bytearray(data[position:])
             if not self._wanted:
                 events.extend(self._check_partial_line())
-        return events
 
     def reserved_event(self, message: Message) -> object:
         """The event for a message whose head is `reserved`."""
@@ -248,17 +268,6 @@ class Framing:
         message = Message(head.subject, head.reply, head.header_size, head.size, None, head.queues)
         message.set_body(payload[:-2])
         return self.reserved_event(message) if head.reserved else message
-
-    def _gather(self, data: bytes) -> bytes | None:
-        """Everything held back and `data`, once that is what was waited for; else None."""
-        pending = self._pending
-        assert pending is not None
-        pending += data
-        if len(pending) < self._wanted or (not self._wanted and LF not in data):
-            return None
-        self._pending = None
-        self._wanted = 0
-        return bytes(pending)
 
     def _read_line(self, line: bytes, events: list[object]) -> PayloadHead | None:
         """The head of a payload, or None after appending the event that the line stands for, if any."""
