@@ -95,8 +95,7 @@ class Connection:
         except OSError as error:
             self.close(CloseReason.READ_ERROR, str(error))
         except Exception:
-            log.exception("cid=%d kind=%s event=failed", self.cid, self.session.kind)
-            self.close(CloseReason.INTERNAL_ERROR)
+            self._fail()
         finally:
             self._finish()
 
@@ -122,9 +121,8 @@ class Connection:
         """
         if self.close_reason is not None:
             return
-        self.close_reason = reason
         self.close_detail = detail
-        self.session.closed(reason)
+        self._ended(reason)
         outbox = self.outbox
         if farewell:
             outbox.write(farewell)
@@ -138,8 +136,7 @@ class Connection:
     def abort(self, reason: CloseReason) -> None:
         """End the connection at once; what is queued is lost."""
         if self.close_reason is None:
-            self.close_reason = reason
-            self.session.closed(reason)
+            self._ended(reason)
         self.outbox.close()
         self._abandon(0.0)
 
@@ -187,7 +184,26 @@ class Connection:
             except OSError:
                 return
             if data:
-                self.session.receive(data)
+                try:
+                    self.session.receive(data)
+                except Exception:
+                    self._fail()
+
+    def _fail(self) -> None:
+        """End the connection because of the exception that is being handled; nobody else shall notice."""
+        log.exception("cid=%d kind=%s event=failed", self.cid, self.session.kind)
+        try:
+            self.close(CloseReason.INTERNAL_ERROR)
+        except Exception:
+            log.exception("cid=%d kind=%s event=failed-to-close", self.cid, self.session.kind)
+            self.abort(CloseReason.INTERNAL_ERROR)
+
+    def _ended(self, reason: CloseReason) -> None:
+        self.close_reason = reason
+        try:
+            self.session.closed(reason)
+        except Exception:
+            log.exception("cid=%d kind=%s event=failed-to-close", self.cid, self.session.kind)
 
     async def _read(self) -> None:
         size = SMALLEST_READ
@@ -205,6 +221,7 @@ class Connection:
                 self.close(CloseReason.CLIENT_CLOSED)
                 return
             if self.close_reason is not None:
+                in_a_row = 0
                 continue  # Reading on lets the peer have our last words instead of a reset.
             self.session.receive(data)
             self.gateway.switch.flush()
@@ -244,6 +261,8 @@ class Connection:
                     self._relieve()
         except (trio.ClosedResourceError, OSError):
             self.outbox.close()
+        except Exception:
+            self._fail()
         finally:
             self._writing = False
             self._relieve()
@@ -276,8 +295,7 @@ class Connection:
 
     def _finish(self) -> None:
         if self.close_reason is None:  # cancelled
-            self.close_reason = CloseReason.SERVER_SHUTDOWN
-            self.session.closed(self.close_reason)
+            self._ended(CloseReason.SERVER_SHUTDOWN)
         self.gateway.deadlines.cancel(self._linger)
         self.outbox.close()
         trio.lowlevel.notify_closing(self.socket)

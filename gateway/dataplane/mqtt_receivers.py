@@ -30,8 +30,8 @@ class MqttSubscription(Receiver):
 class MqttRoute(Receiver):
     """Sends messages on one literal subject to an MQTT client, with at most `qos`.
 
-    QoS 0 messages are dropped and counted (`Port.dropped`) while more than `limit` bytes wait for the client; others
-    go through `Port.deliver_reliably`.
+    QoS 0 messages are dropped and counted (`Port.dropped`) where more than `limit` bytes would wait for the client;
+    others go through `Port.deliver_reliably`.
     """
 
     __slots__ = ("limit", "qos", "topic")
@@ -49,12 +49,12 @@ class MqttRoute(Receiver):
             return False
         if message.qos and self.qos:
             return port.deliver_reliably(message, self.topic)
-        if outbox.pending() > self.limit:
-            port.dropped += 1
-            return True
         packet = message.mqtt3
         if packet is None:
             packet = message.mqtt3 = encode_publish(MQTT_3_1_1, self.topic, message.payload(), 0, 0, False, False)
+        if outbox.pending() + len(packet) > self.limit:
+            port.dropped += 1
+            return True
         outbox.append(packet, b"", message.size)
         return True
 
@@ -63,13 +63,13 @@ class MqttRoute(Receiver):
         outbox = port.outbox
         if outbox is None or outbox.closed:
             return
-        if outbox.pending() > self.limit:
-            port.dropped += burst.count
-            return
         packets = burst.mqtt3
         if packets is None:
             lead = publish_lead(MQTT_3_1_1, self.topic, burst.message_size - burst.header_size)
             packets = burst.mqtt3 = lead + lead.join(burst.payloads())
+        if outbox.pending() + len(packets) > self.limit:
+            port.dropped += burst.count
+            return
         outbox.append_burst([packets], len(packets), burst.count, burst.count * burst.message_size)
 
 

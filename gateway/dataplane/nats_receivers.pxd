@@ -14,7 +14,7 @@ cdef class NatsSubscription(Receiver):
     cdef _aim(self, bytes subject)
 
 cdef class LeafRoute(Receiver):
-    cdef public Py_ssize_t max_payload, refused
+    cdef public Py_ssize_t max_payload
     cdef public bint permitted
     cdef bytes _head, _queue_names
     @cython.locals(outbox=Outbox, head=bytes, tail=bytes)

@@ -66,10 +66,11 @@ class NatsSubscription(Receiver):
 class LeafRoute(Receiver):
     """Sends messages on one literal subject over a leafnode link, for plain interest and for the named queue groups.
 
-    `permitted` is False when the hub does not take the subject; `max_payload` is the hub's limit in bytes.
+    `permitted` is False when the hub does not take the subject; `max_payload` is the hub's limit in bytes. What passes
+    neither is counted in `Port.dropped`: sending it would cost the link.
     """
 
-    __slots__ = ("_head", "_queue_names", "max_payload", "permitted", "refused")
+    __slots__ = ("_head", "_queue_names", "max_payload", "permitted")
 
     def __init__(
         self, port: Port, subject: bytes, queues: tuple[bytes, ...], max_payload: int, permitted: bool
@@ -77,7 +78,6 @@ class LeafRoute(Receiver):
         super().__init__(port, subject, b"")
         self.max_payload = max_payload
         self.permitted = permitted
-        self.refused = 0
         self._queue_names = b" ".join(queues)
         self._head = b"LMSG %b " % subject
 
@@ -87,7 +87,7 @@ class LeafRoute(Receiver):
         if outbox is None or outbox.closed or source.leaf:
             return False
         if not self.permitted or message.size > self.max_payload:
-            self.refused += 1
+            self.port.dropped += 1
             return False
         head = self._head if message.header_size == 0 else b"HMSG %b " % self.subject
         tail = message.tail

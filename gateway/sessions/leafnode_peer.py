@@ -49,6 +49,7 @@ class LeafnodeSession(LeafPort):
         "_deadline",
         "_interest",
         "_pings_out",
+        "_reported",
         "_told",
         "account",
         "connection",
@@ -70,6 +71,7 @@ class LeafnodeSession(LeafPort):
         self._interest: dict[tuple[bytes, bytes], LeafInterest] = {}
         self._told: set[tuple[bytes, bytes]] = set()
         self._pings_out = 0
+        self._reported = 0
         self._deadline: Deadline | None = None
 
     def opened(self) -> None:
@@ -226,6 +228,10 @@ class LeafnodeSession(LeafPort):
         if self._pings_out > self.uplink.config.ping_max:
             self.connection.close(CloseReason.STALE_CONNECTION, "", encode_error("Stale Connection"))
             return
+        if self.dropped != self._reported:
+            self._reported = self.dropped
+            reason = f"the hub does not permit the subject, or the payload is over its {self.info.max_payload} bytes"
+            log.warning("uplink=%s event=dropped total=%d reason=%r", self.uplink.url, self.dropped, reason)
         self._write(PING)
         self._call_in(self.uplink.config.ping_interval_seconds, self._ping)
 

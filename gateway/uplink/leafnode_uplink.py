@@ -45,7 +45,7 @@ class LeafnodeUplink:
         self.attempts = 0
         self.last_error = ""
         self._gossiped: list[ServerUrl] = []
-        self._url = config.urls[0]
+        self.url = config.urls[0]
         self._next_url = 0
         self._up_since: float | None = None
 
@@ -53,7 +53,7 @@ class LeafnodeUplink:
         """Connect, serve, reconnect; ends only when cancelled."""
         pause = self.config.reconnect_min_seconds
         while True:
-            self._url = self._take_url()
+            self.url = self._take_url()
             self.attempts += 1
             self.last_error = ""
             self._up_since = None
@@ -81,24 +81,24 @@ class LeafnodeUplink:
             "remote_account": self.gateway.account.name,
             "protocol": 1,
         }
-        if self._url.user is not None:
-            fields["user"] = self._url.user
-            if self._url.password is None:
-                fields["auth_token"] = self._url.user
+        if self.url.user is not None:
+            fields["user"] = self.url.user
+            if self.url.password is None:
+                fields["auth_token"] = self.url.user
             else:
-                fields["pass"] = self._url.password
+                fields["pass"] = self.url.password
         return fields
 
     def link_up(self, session: LeafnodeSession) -> None:
         self.session = session
         self._up_since = trio.current_time()
         log.info(
-            "uplink=%s event=up hub=%s account=%s", self._url, session.info.server_name, session.info.remote_account
+            "uplink=%s event=up hub=%s account=%s", self.url, session.info.server_name, session.info.remote_account
         )
 
     def hub_error(self, text: str) -> None:
         self.last_error = text
-        log.error("uplink=%s event=hub-error text=%r", self._url, text)
+        log.error("uplink=%s event=hub-error text=%r", self.url, text)
 
     def learn_urls(self, addresses: tuple[str, ...]) -> None:
         """Other servers of the hub's cluster, reached with the credentials of the configured URL."""
@@ -109,7 +109,7 @@ class LeafnodeUplink:
                 host, port = split_address(address.partition("://")[2] or address)
             except ValueError:
                 continue
-            url = ServerUrl(self._url.scheme, host, port or DEFAULT_PORT, self._url.user, self._url.password)
+            url = ServerUrl(self.url.scheme, host, port or DEFAULT_PORT, self.url.user, self.url.password)
             if not any((url.host, url.port) == (other.host, other.port) for other in known + gossiped):
                 gossiped.append(url)
         if addresses:
@@ -124,10 +124,10 @@ class LeafnodeUplink:
     async def _dial(self) -> socket.socket | None:
         try:
             with trio.fail_after(self.config.dial_timeout_seconds):
-                stream = await trio.open_tcp_stream(self._url.host, self._url.port)
+                stream = await trio.open_tcp_stream(self.url.host, self.url.port)
         except (OSError, trio.TooSlowError) as error:
             reason = "no answer in time" if isinstance(error, trio.TooSlowError) else str(error)
-            log.warning("uplink=%s event=dial-failed attempt=%d reason=%r", self._url, self.attempts, reason)
+            log.warning("uplink=%s event=dial-failed attempt=%d reason=%r", self.url, self.attempts, reason)
             return None
         descriptor = stream.socket.detach()
         sock = socket.socket(fileno=descriptor)
@@ -144,7 +144,7 @@ class LeafnodeUplink:
         reason = connection.close_reason or CloseReason.CLIENT_CLOSED
         if reason is CloseReason.LEAFNODE_LOOP:
             self.last_error = "Loop detected"
-        log.warning("uplink=%s event=down reason=%r detail=%r", self._url, reason.value, connection.close_detail)
+        log.warning("uplink=%s event=down reason=%r detail=%r", self.url, reason.value, connection.close_detail)
 
 
 def leaf_name(configured: str, server_name: str, number: int) -> str:
