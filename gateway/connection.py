@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.gateway import Gateway
 
 log = logging.getLogger("leafgate.connection")
+FAILED = "cid=%d kind=%s event=failed"
 
 SMALLEST_READ = 4096
 LARGEST_READ = 1 << 18
@@ -95,6 +96,7 @@ class Connection:
         except OSError as error:
             self.close(CloseReason.READ_ERROR, str(error))
         except Exception:
+            log.exception(FAILED, self.cid, self.session.kind)
             self._fail()
         finally:
             self._finish()
@@ -187,15 +189,15 @@ class Connection:
                 try:
                     self.session.receive(data)
                 except Exception:
+                    log.exception(FAILED, self.cid, self.session.kind)
                     self._fail()
 
     def _fail(self) -> None:
-        """End the connection because of the exception that is being handled; nobody else shall notice."""
-        log.exception("cid=%d kind=%s event=failed", self.cid, self.session.kind)
+        """End the connection after an unexpected exception; nobody else shall notice."""
         try:
             self.close(CloseReason.INTERNAL_ERROR)
         except Exception:
-            log.exception("cid=%d kind=%s event=failed-to-close", self.cid, self.session.kind)
+            log.exception(FAILED, self.cid, self.session.kind)
             self.abort(CloseReason.INTERNAL_ERROR)
 
     def _ended(self, reason: CloseReason) -> None:
@@ -203,7 +205,7 @@ class Connection:
         try:
             self.session.closed(reason)
         except Exception:
-            log.exception("cid=%d kind=%s event=failed-to-close", self.cid, self.session.kind)
+            log.exception(FAILED, self.cid, self.session.kind)
 
     async def _read(self) -> None:
         size = SMALLEST_READ
@@ -262,6 +264,7 @@ class Connection:
         except (trio.ClosedResourceError, OSError):
             self.outbox.close()
         except Exception:
+            log.exception(FAILED, self.cid, self.session.kind)
             self._fail()
         finally:
             self._writing = False

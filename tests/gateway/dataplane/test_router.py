@@ -1,0 +1,388 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.dataplane.outbox import Switch
+from gateway.dataplane.port import Port, Receiver
+from gateway.dataplane.router import REMEMBERED_SUBJECTS, Router, literal_beginning
+from protocols.leafnode.spoke import SpokeDecoder
+from protocols.message import make_message
+from protocols.nats.server import Ping, ServerDecoder
+from tests.gateway.dataplane.places import ClientPort, HubPort
+
+
+class Place:
+    """A router with some ports on it."""
+
+    def __init__(self) -> None:
+        self.switch = Switch()
+        self.router = Router()
+
+    def client(self, *filters: bytes, queue: bytes = b"", maximum: int = 0) -> ClientPort:
+        """A client with a subscription for each filter; the sids count from 1."""
+        port = ClientPort(self.switch)
+        for number, subject in enumerate(filters, 1):
+            self.router.subscribe(port.subscription(subject, queue, b"%d" % number, maximum))
+        return port
+
+    def hub(self, *interest: tuple[bytes, bytes]) -> HubPort:
+        port = HubPort(self.switch)
+        for subject, queue in interest:
+            self.router.subscribe(port.interest(subject, queue))
+        return port
+
+    def publish(self, subject: bytes, payload: bytes = b"", reply: bytes = b"", source: Port | None = None) -> int:
+        return self.router.route(make_message(subject, payload, reply), subject, source or Port(None))
+
+    def receive(self, data: bytes, source: Port) -> None:
+        """What a client sends, or over a link a hub."""
+        decoder = SpokeDecoder() if source.leaf else ServerDecoder(1000, 4096)
+        events = decoder.receive(data)
+        assert self.router.forward(events, 0, source) == len(events)
+
+
+@pytest.fixture
+def place() -> Place:
+    return Place()
+
+
+def test_every_plain_subscription_gets_its_copy(place: Place):
+    one = place.client(b"foo", b"*", b">", b"bar")
+    other = place.client(b"foo")
+    assert place.publish(b"foo", b"hi") == 4
+    assert sorted(one.take().split(b"MSG ")[1:]) == [b"foo %d 2\r\nhi\r\n" % sid for sid in (1, 2, 3)]
+    assert other.take() == b"MSG foo 1 2\r\nhi\r\n"
+
+
+def test_one_member_of_each_group_gets_a_message(place: Place):
+    group = [place.client(b"foo", queue=b"q") for _ in range(3)]
+    others = [place.client(b"foo", queue=b"r") for _ in range(2)]
+    for _ in range(100):
+        assert place.publish(b"foo") == 2
+    for members in (group, others):
+        counts = [member.take().count(b"MSG") for member in members]
+        assert sum(counts) == 100
+        assert min(counts) > 0
+
+
+def test_a_group_on_several_filters_is_one_group(place: Place):
+    members = [place.client(subject, queue=b"q") for subject in (b"foo.bar", b"foo.*", b">")]
+    for _ in range(100):
+        assert place.publish(b"foo.bar") == 1
+    counts = [member.take().count(b"MSG") for member in members]
+    assert sum(counts) == 100
+    assert min(counts) > 0
+
+
+def test_run_of_messages_is_spread_over_a_group(place: Place):
+    members = [place.client(b"foo", queue=b"q") for _ in range(2)]
+    place.receive(b"PUB foo 1\r\nx\r\n" * 100, Port(None))
+    counts = [member.take().count(b"MSG") for member in members]
+    assert sum(counts) == 100
+    assert min(counts) > 0
+
+
+def test_member_without_echo_leaves_its_own_messages_to_the_others(place: Place):
+    publisher = place.client(b"foo", queue=b"q")
+    publisher.echo = False
+    assert place.publish(b"foo", source=publisher) == 0
+    other = place.client(b"foo", queue=b"q")
+    place.receive(b"PUB foo 1\r\nx\r\n" * 50, publisher)
+    assert publisher.take() == b""
+    assert other.take().count(b"MSG") == 50
+
+
+def test_without_echo_a_client_does_not_hear_itself(place: Place):
+    publisher, other = place.client(b"foo"), place.client(b"foo")
+    publisher.echo = False
+    place.receive(b"PUB foo 1\r\nx\r\n" * 2 + b"PUB foo reply 1\r\ny\r\n", publisher)
+    assert publisher.take() == b""
+    assert other.take() == b"MSG foo 1 1\r\nx\r\n" * 2 + b"MSG foo 1 reply 1\r\ny\r\n"
+
+
+def test_local_members_come_before_a_link(place: Place):
+    hub = place.hub((b"foo", b"q"))
+    member = place.client(b"foo", queue=b"q")
+    for _ in range(20):
+        assert place.publish(b"foo") == 1
+    assert member.take().count(b"MSG") == 20
+    assert hub.take() == b""
+
+
+def test_link_serves_a_group_when_no_local_member_can(place: Place):
+    hub = place.hub((b"foo", b"q"))
+    publisher = place.client(b"foo", queue=b"q")
+    publisher.echo = False
+    assert place.publish(b"foo", b"hi", source=publisher) == 1
+    assert hub.take() == b"LMSG foo | q 2\r\nhi\r\n"
+    assert publisher.take() == b""
+
+
+def test_link_gets_one_message_for_all_its_interest(place: Place):
+    hub = place.hub((b"foo", b""), (b"*", b""), (b"foo", b"q"), (b">", b"q"), (b"foo", b"r"), (b"foo", b"local"))
+    place.client(b"foo", queue=b"local")
+    assert place.publish(b"foo", b"hi", b"to.me") == 2
+    assert hub.take() == b"LMSG foo + to.me q r 2\r\nhi\r\n"
+
+
+def test_link_with_plain_interest_alone_gets_no_list_of_groups(place: Place):
+    hub = place.hub((b"foo.*", b""))
+    place.publish(b"foo.a", b"hi")
+    place.publish(b"foo.a", b"hi", b"to.me")
+    place.receive(b"PUB foo.b 1\r\n1\r\nPUB foo.b 1\r\n2\r\n", Port(None))
+    assert hub.take() == b"LMSG foo.a 2\r\nhi\r\nLMSG foo.a to.me 2\r\nhi\r\nLMSG foo.b 1\r\n1\r\nLMSG foo.b 1\r\n2\r\n"
+
+
+def test_group_behind_several_links_gets_a_message_over_one(place: Place):
+    hubs = [place.hub((b"foo", b"q")) for _ in range(2)]
+    for _ in range(100):
+        assert place.publish(b"foo") == 1
+    counts = [hub.take().count(b"LMSG foo | q 0") for hub in hubs]
+    assert sum(counts) == 100
+    assert min(counts) > 0
+
+
+def test_nothing_goes_from_link_to_link(place: Place):
+    source = place.hub((b"foo", b""))
+    target = place.hub((b"foo", b""), (b"foo", b"q"))
+    local = place.client(b"foo")
+    place.receive(b"LMSG foo | q 2\r\nhi\r\nLMSG foo 1\r\nx\r\nLMSG foo 1\r\ny\r\n", source)
+    assert (source.take(), target.take()) == (b"", b"")
+    assert local.take().count(b"MSG") == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"LMSG foo 2\r\nhi\r\n", {"plain"}),
+        (b"LMSG foo to.me 2\r\nhi\r\n", {"plain"}),
+        (b"LMSG foo | q 2\r\nhi\r\n", {"plain", "q"}),
+        (b"LMSG foo + to.me q r 2\r\nhi\r\n", {"plain", "q", "r"}),
+        (b"LMSG foo | unknown 2\r\nhi\r\n", {"plain"}),
+    ],
+)
+def test_message_from_a_link_reaches_only_the_groups_that_it_names(place: Place, line: bytes, expected: set[str]):
+    clients = {
+        "plain": place.client(b"foo"),
+        "q": place.client(b"foo", queue=b"q"),
+        "r": place.client(b"*", queue=b"r"),
+    }
+    place.receive(line * 3, place.hub())
+    assert {name for name, client in clients.items() if client.take().count(b"MSG foo 1 ") == 3} == expected
+
+
+def test_message_that_the_link_may_not_carry_counts_as_undelivered(place: Place):
+    publisher = place.client()
+    hub = place.hub((b"foo", b""))
+    hub.max_payload = 3
+    place.receive(b"PUB foo reply 4\r\nlong\r\nPUB foo reply 3\r\nfit\r\n", publisher)
+    place.receive(b"PUB foo 4\r\nlong\r\n" * 3, publisher)
+    hub.may_send = False
+    place.router.forget(b"foo")
+    place.receive(b"PUB foo reply 3\r\nfit\r\n", publisher)
+    assert hub.take() == b"LMSG foo reply 3\r\nfit\r\n"
+    assert publisher.unanswered == [b"foo", b"foo"]
+
+
+def test_request_that_nobody_takes_is_told_to_its_publisher(place: Place):
+    publisher = place.client(b"foo")
+    publisher.echo = False
+    place.client(b"bar")
+    place.receive(b"PUB foo r 0\r\n\r\nPUB bar r 0\r\n\r\nPUB baz r 0\r\n\r\nPUB qux 0\r\n\r\n", publisher)
+    assert publisher.unanswered == [b"foo", b"baz"]
+
+
+def test_message_is_routed_by_another_subject_than_it_shows(place: Place):
+    client = place.client(b"deliver.here")
+    other = place.client(b"orders.new")
+    assert place.router.route(make_message(b"orders.new", b"hi"), b"deliver.here", Port(None)) == 1
+    assert client.take() == b"MSG orders.new 1 2\r\nhi\r\n"
+    assert other.take() == b""
+
+
+def test_run_ends_before_another_event_and_is_counted(place: Place):
+    client = place.client(b"foo")
+    source = Port(None)
+    decoder = ServerDecoder(1000, 4096)
+    events = decoder.receive(b"PUB foo 2\r\nhi\r\n" * 3 + b"PUB foo r 1\r\nx\r\nPING\r\nPUB foo 2\r\nho\r\n")
+    index = place.router.forward(events, 0, source)
+    assert events[index] == Ping()
+    assert (source.in_messages, source.in_bytes) == (4, 7)
+    assert place.router.forward(events, index + 1, source) == len(events)
+    assert (source.in_messages, source.in_bytes) == (5, 9)
+    assert client.take() == b"MSG foo 1 2\r\nhi\r\n" * 3 + b"MSG foo 1 r 1\r\nx\r\nMSG foo 1 2\r\nho\r\n"
+    assert client.outbox is not None
+    assert (client.outbox.out_messages, client.outbox.out_bytes) == (5, 9)
+
+
+class Leaver(ClientPort):
+    """Unsubscribes what is exhausted, as a session does."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place.switch)
+        self.router = place.router
+
+    def exhausted(self, receiver: Receiver) -> None:
+        super().exhausted(receiver)
+        self.router.unsubscribe(receiver)
+
+
+@pytest.mark.parametrize("subject", [b"foo", b"*"])
+@pytest.mark.parametrize("maximum", [1, 2, 3, 10])
+def test_subscription_ends_in_the_middle_of_a_run(place: Place, subject: bytes, maximum: int):
+    client = Leaver(place)
+    place.router.subscribe(client.subscription(subject, maximum=maximum))
+    other = place.client(b"foo")
+    place.receive(b"PUB foo 1\r\nx\r\n" * 4 + b"PUB foo r 1\r\nx\r\nPUB foo 1\r\nx\r\n", Port(None))
+    assert client.take().count(b"MSG") == min(maximum, 6)
+    assert len(client.finished) == (maximum <= 6)
+    assert other.take().count(b"MSG") == 6
+    assert len(place.router.local_interest()) == (1 if subject == b"foo" or maximum <= 6 else 2)
+
+
+@pytest.mark.parametrize("filters", [(b"foo",), (b"foo", b"*"), (b"foo", b"*", b">")])
+def test_members_of_a_group_end_in_the_middle_of_a_run(place: Place, filters: tuple[bytes, ...]):
+    clients = [Leaver(place) for _ in range(6)]
+    for number, client in enumerate(clients):
+        place.router.subscribe(client.subscription(filters[number % len(filters)], b"q", maximum=2))
+    rest = place.client(b"foo", queue=b"q")
+    place.receive(b"PUB foo 1\r\nx\r\n" * 200, Port(None))
+    counts = [client.take().count(b"MSG") for client in clients]
+    assert counts == [2] * 6
+    assert rest.take().count(b"MSG") == 200 - 12
+
+
+def test_leaver_does_not_disturb_its_neighbours(place: Place):
+    leavers = [Leaver(place) for _ in range(3)]
+    stayers = [place.client(b"foo") for _ in range(3)]
+    for leaver in leavers:
+        place.router.subscribe(leaver.subscription(b"foo", maximum=1))
+    place.publish(b"foo")
+    place.publish(b"foo")
+    assert [leaver.take().count(b"MSG") for leaver in leavers] == [1, 1, 1]
+    assert [stayer.take().count(b"MSG") for stayer in stayers] == [2, 2, 2]
+
+
+def test_observer_hears_of_local_interest_with_its_weight(place: Place):
+    hub = place.hub((b"foo", b""))
+    place.router.observe(hub)
+    client = ClientPort(place.switch)
+    plain = [client.subscription(b"foo") for _ in range(2)]
+    members = [client.subscription(b"foo", b"q") for _ in range(2)]
+    for receiver in (*plain, *members):
+        place.router.subscribe(receiver)
+    assert hub.told == [(b"foo", b"", 1), (b"foo", b"", 2), (b"foo", b"q", 1), (b"foo", b"q", 2)]
+    assert sorted(place.router.local_interest()) == [(b"foo", b"", 2), (b"foo", b"q", 2)]
+    hub.told.clear()
+    for receiver in (*plain, *members, plain[0]):
+        place.router.unsubscribe(receiver)
+    assert hub.told == [(b"foo", b"", 1), (b"foo", b"", 0), (b"foo", b"q", 1), (b"foo", b"q", 0)]
+    assert place.router.local_interest() == []
+    place.router.unobserve(hub)
+    place.router.unobserve(hub)
+    place.router.subscribe(plain[0])
+    assert len(hub.told) == 4
+
+
+def test_observer_hears_nothing_of_other_links(place: Place):
+    hub = place.hub()
+    place.router.observe(hub)
+    other = place.hub((b"foo", b""), (b"bar", b"q"))
+    assert hub.told == []
+    assert place.router.local_interest() == []
+    assert other.told == []
+
+
+class Combining(ClientPort):
+    """Wants each message once, however many of its filters match."""
+
+    def combine(self, subject: bytes, receivers: list[Receiver]) -> Receiver | None:
+        return self.subscription(subject, sid=b"x%d" % len(receivers)) if len(receivers) < 3 else None
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"), [([b"foo"], b"x1"), ([b"foo", b"*"], b"x2"), ([b"foo", b"*", b">"], None)]
+)
+def test_port_that_combines_gets_one_copy_or_none(place: Place, filters: list[bytes], expected: bytes | None):
+    port = Combining(place.switch)
+    for subject in filters:
+        receiver = port.subscription(subject)
+        receiver.combines = True
+        place.router.subscribe(receiver)
+    place.publish(b"foo")
+    assert port.take() == (b"MSG foo %b 0\r\n\r\n" % expected if expected else b"")
+
+
+@pytest.mark.parametrize(
+    ("subject", "beginning"),
+    [
+        (b"foo", b"foo"),
+        (b"foo.bar", b"foo.bar"),
+        (b"foo.*", b"foo."),
+        (b"foo.bar.>", b"foo.bar."),
+        (b"foo.*.bar", b"foo."),
+        (b"*.foo", b""),
+        (b">", b""),
+        (b"foo*", b"foo*"),
+        (b"foo>", b"foo>"),
+    ],
+)
+def test_literal_beginning_of_a_filter(subject: bytes, beginning: bytes):
+    assert literal_beginning(subject) == beginning
+
+
+def test_more_subjects_than_are_remembered_are_routed(place: Place):
+    client = place.client(b"many.*")
+    count = 3 * REMEMBERED_SUBJECTS
+    for _ in range(2):
+        place.receive(b"".join(b"PUB many.%d 0\r\n\r\n" % number for number in range(count)), Port(None))
+        assert client.take().count(b"MSG many.") == count
+
+
+subjects = st.sampled_from([b"a", b"a.b", b"a.c", b"a.b.c", b"b", b"b.b", b"a.*", b"a.>"])
+filters = st.sampled_from([b"a", b"a.b", b"a.*", b"a.>", b"*", b">", b"*.b", b"a.*.c", b"b.b", b"b.>"])
+steps = st.one_of(
+    st.tuples(st.just("subscribe"), filters, st.sampled_from([b"", b"q"])),
+    st.tuples(st.just("unsubscribe"), st.integers(0, 20), st.none()),
+    st.tuples(st.just("publish"), subjects, st.none()),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(steps, max_size=60))
+def test_remembered_routes_are_those_that_hold_now(script: list[tuple]):
+    """A router that has remembered routes delivers as a fresh one with the same subscriptions does."""
+    place = Place()
+    client = ClientPort(place.switch)
+    held: list = []
+    for number, (verb, what, queue) in enumerate(script):
+        if verb == "subscribe":
+            subscription = client.subscription(what, queue, b"%d" % number)
+            place.router.subscribe(subscription)
+            held.append(subscription)
+        elif verb == "unsubscribe" and held:
+            place.router.unsubscribe(held.pop(what % len(held)))
+        elif verb == "publish":
+            fresh = Place()
+            fresh_client = ClientPort(fresh.switch)
+            for one in held:
+                fresh.router.subscribe(fresh_client.subscription(one.subject, one.queue, one.sid))
+            place.receive(b"PUB %b 0\r\n\r\n" % what, Port(None))
+            fresh.receive(b"PUB %b 0\r\n\r\n" % what, Port(None))
+            assert shape(client.take(), held) == shape(fresh_client.take(), held)
+
+
+def shape(received: bytes, held: list) -> Counter:
+    """Deliveries by sid; which member of a group was picked does not count."""
+    queues = {one.sid: one.queue for one in held}
+    sids = [line.split(b" ")[2] for line in received.split(b"\r\n") if line.startswith(b"MSG")]
+    return Counter(queues[sid] or sid for sid in sids)
+
+
+def test_messages_made_here_are_forwarded_like_those_from_the_wire(place: Place):
+    client = place.client(b"foo")
+    message = make_message(b"foo", b"hi")
+    assert place.router.forward([message, message], 0, Port(None)) == 2
+    assert client.take() == b"MSG foo 1 2\r\nhi\r\n" * 2
