@@ -5,7 +5,7 @@ from protocols.message cimport Burst, Message
 
 cdef class NatsSubscription(Receiver):
     cdef readonly bytes sid
-    cdef public Py_ssize_t delivered, maximum
+    cdef public long long delivered, maximum
     cdef bytes _aimed_at, _head
     @cython.locals(port=Port, outbox=Outbox, tail=bytes)
     cpdef bint deliver(self, Message message, Port source) except -1

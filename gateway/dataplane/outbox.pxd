@@ -8,7 +8,8 @@ cdef class Switch:
 cdef class Outbox:
     cdef public object sink, encode
     cdef public Switch switch
-    cdef public Py_ssize_t limit, out_messages, out_bytes
+    cdef public Py_ssize_t limit
+    cdef public long long out_messages, out_bytes
     cdef public bint closed, touched
     cdef list _chunks, _blocks
     cdef Py_ssize_t _queued, _unsent

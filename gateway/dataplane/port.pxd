@@ -6,7 +6,8 @@ cdef class Port:
     cdef object __weakref__
     cdef public Outbox outbox
     cdef public bint echo, headers, leaf
-    cdef public Py_ssize_t in_messages, in_bytes, dropped
+    # Counters for the whole life of a connection: Py_ssize_t would end at 2 GiB on a 32-bit board.
+    cdef public long long in_messages, in_bytes, dropped
 
 cdef class Receiver:
     cdef public Port port
