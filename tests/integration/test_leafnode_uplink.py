@@ -2,95 +2,46 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import nats
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
+from tests.integration.leafnode_pair import (
+    IMPATIENT,
+    LEAF_AUTHORIZATION,
+    LINK_UP,
+    PATIENCE_SECONDS,
+    answer_with,
+    client,
+    clients,
+    hub_and_edge,
+    interest_settled,
+    leaf_url,
+    run,
+    settled_both_ways,
+)
 from tests.integration.peers import Peer, free_port, gateway, nats_server, nats_server_ready, uplink
 
-LEAF_AUTHORIZATION = "authorization { user: leaf, password: secret }"
-PATIENCE_SECONDS = 10
-PROBE_SECONDS = 0.02
-# Reconnecting fast keeps the tests short.
-IMPATIENT = {"reconnect_min_seconds": 0.05, "reconnect_max_seconds": 0.2}
-LINK_UP = "event=up"
 
-
-def leaf_url(hub: Peer, credentials: str = "leaf:secret") -> str:
-    return f"nats-leaf://{credentials}@127.0.0.1:{hub.ports['leafnode']}"
-
-
-def jetstream(directory: Path) -> str:
-    return f'jetstream {{ store_dir: "{directory}" }}\n'
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Peer, Peer]]:
+    with hub_and_edge(tmp_path_factory.mktemp("pair")) as peers:
+        yield peers
 
 
 @pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
-    directory = tmp_path_factory.mktemp("hub")
-    config = "server_name: hub\nmax_payload: 200000\n" + jetstream(directory / "store")
-    with nats_server(directory, config, leafnodes=LEAF_AUTHORIZATION) as peer:
-        yield peer
+def hub(pair: tuple[Peer, Peer]) -> Peer:
+    return pair[0]
 
 
 @pytest.fixture(scope="module")
-def edge(hub: Peer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
-    with gateway(tmp_path_factory.mktemp("edge"), config=uplink(leaf_url(hub), **IMPATIENT)) as peer:
-        peer.wait_for_log(LINK_UP)
-        yield peer
-
-
-async def ignore_error(error: Exception) -> None:
-    """nats-py would print a traceback for each connection that a test breaks on purpose."""
-
-
-@asynccontextmanager
-async def client(peer: Peer, **options: Any) -> AsyncIterator[Client]:
-    connection = await nats.connect(peer.url(), error_cb=ignore_error, allow_reconnect=False, **options)
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-@asynccontextmanager
-async def clients(*peers: Peer) -> AsyncIterator[list[Client]]:
-    connections = [await nats.connect(peer.url(), error_cb=ignore_error, allow_reconnect=False) for peer in peers]
-    try:
-        yield connections
-    finally:
-        for connection in connections:
-            await connection.close()
-
-
-async def interest_settled(sender: Client, receiver: Client) -> None:
-    """Return once `sender`'s side knows of everything that `receiver` has subscribed to: interest travels in order."""
-    subject = sender.new_inbox()
-    probe = await receiver.subscribe(subject)
-    await receiver.flush()
-
-    async def knock() -> None:
-        while True:
-            await sender.publish(subject, b"")
-            await asyncio.sleep(PROBE_SECONDS)
-
-    knocking = asyncio.create_task(knock())
-    try:
-        await probe.next_msg(PATIENCE_SECONDS)
-    finally:
-        knocking.cancel()
-    await probe.unsubscribe()
-
-
-async def settled_both_ways(one: Client, other: Client) -> None:
-    await interest_settled(one, other)
-    await interest_settled(other, one)
+def edge(pair: tuple[Peer, Peer]) -> Peer:
+    return pair[1]
 
 
 def count_in(counter: Counter[bytes]) -> Callable[[Msg], Awaitable[None]]:
@@ -102,21 +53,6 @@ def count_in(counter: Counter[bytes]) -> Callable[[Msg], Awaitable[None]]:
 
 def numbered(first: int, stop: int) -> Counter[bytes]:
     return Counter(b"%d" % number for number in range(first, stop))
-
-
-def answer_with(lead: bytes) -> Callable[[Msg], Awaitable[None]]:
-    async def answer(message: Msg) -> None:
-        await message.respond(lead + message.data)
-
-    return answer
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(3 * PATIENCE_SECONDS):
-            await test()
-
-    asyncio.run(bounded())
 
 
 def both_ways(hub: Peer, edge: Peer, towards: str) -> tuple[Peer, Peer]:
@@ -408,83 +344,3 @@ def test_a_hub_learned_from_another_takes_over(tmp_path: Path) -> None:
         first.kill()
         edge.wait_for_log("hub=second")
         run(lambda: test(second, edge))
-
-
-def test_jetstream_of_the_hub_works_from_the_edge(hub: Peer, edge: Peer) -> None:
-    async def test() -> None:
-        async with clients(hub, edge) as (at_hub, at_edge):
-            js = at_edge.jetstream(timeout=PATIENCE_SECONDS)
-            await js.add_stream(name="ORDERS", subjects=["orders.>"])
-            for number in range(20):
-                ack = await js.publish("orders.new", b"%d" % number, headers={"Nats-Msg-Id": f"m{number}"})
-                assert (ack.stream, ack.seq) == ("ORDERS", number + 1)
-            assert (await js.publish("orders.new", b"0", headers={"Nats-Msg-Id": "m0"})).duplicate
-            expected = [b"%d" % number for number in range(20)]
-
-            pull = await js.pull_subscribe("orders.>", durable="puller")
-            messages = await pull.fetch(20, timeout=PATIENCE_SECONDS)
-            for message in messages:
-                await message.ack_sync(PATIENCE_SECONDS)
-            assert [message.data for message in messages] == expected
-            assert {message.subject for message in messages} == {"orders.new"}
-            assert [message.metadata.sequence.stream for message in messages] == list(range(1, 21))
-            info = await js.consumer_info("ORDERS", "puller")
-            assert (info.ack_floor.stream_seq, info.num_ack_pending) == (20, 0)
-
-            push = await js.subscribe("orders.>", durable="pusher", manual_ack=True)
-            messages = [await push.next_msg(PATIENCE_SECONDS) for _ in range(20)]
-            for message in messages:
-                await message.ack()
-            assert [(message.subject, message.data) for message in messages] == [
-                ("orders.new", one) for one in expected
-            ]
-
-            ordered = await js.subscribe("orders.>", ordered_consumer=True)
-            messages = [await ordered.next_msg(PATIENCE_SECONDS) for _ in range(20)]
-            assert [(message.subject, message.data) for message in messages] == [
-                ("orders.new", one) for one in expected
-            ]
-
-            # Live messages, stored at the hub by a client there, reach consumers at the edge.
-            await at_hub.jetstream().publish("orders.late", b"late", timeout=PATIENCE_SECONDS)
-            assert (await push.next_msg(PATIENCE_SECONDS)).subject == "orders.late"
-            assert (await ordered.next_msg(PATIENCE_SECONDS)).subject == "orders.late"
-
-    run(test)
-
-
-def test_key_value_buckets_of_the_hub_work_from_the_edge(hub: Peer, edge: Peer) -> None:
-    async def test() -> None:
-        async with clients(hub, edge) as (at_hub, at_edge):
-            bucket = await at_edge.jetstream(timeout=PATIENCE_SECONDS).create_key_value(bucket="settings", history=3)
-            assert await bucket.put("colour", b"red") == 1
-            entry = await bucket.get("colour")
-            assert (entry.value, entry.revision) == (b"red", 1)
-            watcher = await bucket.watchall()
-            first = await watcher.updates(PATIENCE_SECONDS)
-            assert first is not None
-            assert (first.key, first.value) == ("colour", b"red")
-            assert await watcher.updates(PATIENCE_SECONDS) is None  # the end of what was there
-            there = await at_hub.jetstream().key_value("settings")
-            await there.put("size", b"large")
-            await there.delete("colour")
-            updates = [await watcher.updates(PATIENCE_SECONDS) for _ in range(2)]
-            assert [(entry.key, entry.operation) for entry in updates if entry] == [("size", None), ("colour", "DEL")]
-            assert await bucket.keys() == ["size"]
-            await watcher.stop()
-
-    run(test)
-
-
-def test_object_stores_of_the_hub_work_from_the_edge(hub: Peer, edge: Peer) -> None:
-    async def test() -> None:
-        async with clients(hub, edge) as (at_hub, at_edge):
-            store = await at_edge.jetstream(timeout=PATIENCE_SECONDS).create_object_store(bucket="files")
-            content = bytes(range(256)) * 1200  # more than two chunks
-            info = await store.put("picture", content)
-            assert info.size == len(content)
-            assert (await store.get("picture")).data == content
-            there = await at_hub.jetstream().object_store("files")
-            assert (await there.get("picture")).data == content
-
-    run(test)
