@@ -202,6 +202,7 @@ class Connection:
 
     def _ended(self, reason: CloseReason) -> None:
         self.close_reason = reason
+        self.gateway.registry.ended(self)
         try:
             self.session.closed(reason)
         except Exception:

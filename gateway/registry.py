@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 log = logging.getLogger("leafgate.connection")
 
 REMEMBERED_CLOSED = 1024
+# Links that the gateway itself opens are no clients.
+UPLINK_KIND = "leafnode"
 
 
 class Registry:
     """Counts messages and bytes over the gateway's life.
 
-    `remember`, set by monitoring, makes what is kept of each closed connection; only the last ones are.
+    `clients` counts the open connections that clients made. `remember`, set by monitoring, makes what is kept of each closed connection; only the last ones are.
     """
 
     def __init__(self) -> None:
@@ -25,6 +27,7 @@ class Registry:
         self.closed: deque[ConnectionSnapshot] = deque(maxlen=REMEMBERED_CLOSED)
         self.remember: Callable[[Connection], ConnectionSnapshot] | None = None
         self.total = 0
+        self.clients = 0
         self.slow_consumers = 0
         self.stale_connections = 0
         self._last_cid = 0
@@ -37,12 +40,19 @@ class Registry:
     def add(self, connection: "Connection") -> None:
         self.open[connection.cid] = connection
         self.total += 1
+        if connection.session.kind != UPLINK_KIND:
+            self.clients += 1
         log.info(
             "cid=%d event=open kind=%s peer=%s:%d",
             connection.cid,
             connection.session.kind,
             *connection.address,
         )
+
+    def ended(self, connection: "Connection") -> None:
+        """The connection only lingers for its last words; it takes no client's place any more."""
+        if connection.session.kind != UPLINK_KIND:
+            self.clients -= 1
 
     def remove(self, connection: "Connection") -> None:
         if self.open.pop(connection.cid, None) is None:

@@ -121,7 +121,7 @@ class MqttClientSession(Port):
             self._refuse(packet, ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session")
             return
         gateway = self.connection.gateway
-        if len(gateway.registry.open) > gateway.config.limits.max_connections:
+        if gateway.registry.clients > gateway.config.limits.max_connections:
             self._refuse(packet, ReasonCode.SERVER_UNAVAILABLE, "too many connections")
             return
         if packet.will is not None and topic_to_subject(packet.will.topic) is None:

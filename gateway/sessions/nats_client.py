@@ -65,7 +65,7 @@ class NatsClientSession(Port):
     def opened(self) -> None:
         gateway = self.connection.gateway
         self._write(server.encode_info(self._info()))
-        if len(gateway.registry.open) > gateway.config.limits.max_connections:
+        if gateway.registry.clients > gateway.config.limits.max_connections:
             self._close(CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED, "maximum connections exceeded")
             return
         self._call_in(gateway.config.timeouts.connect_seconds, self._check_spoke)

@@ -91,6 +91,7 @@ class LeafnodeUplink:
 
     def link_up(self, session: LeafnodeSession) -> None:
         self.session = session
+        self.last_error = ""
         self._up_since = trio.current_time()
         log.info(
             "uplink=%s event=up hub=%s account=%s", self.url, session.info.server_name, session.info.remote_account
