@@ -19,7 +19,8 @@ UPLINK_KIND = "leafnode"
 class Registry:
     """Counts messages and bytes over the gateway's life.
 
-    `clients` counts the open connections that clients made. `remember`, set by monitoring, makes what is kept of each closed connection; only the last ones are.
+    `clients` counts the open connections that clients made. `remember`, set by monitoring, makes what is kept of each
+    closed connection; only the last ones are.
     """
 
     def __init__(self) -> None:

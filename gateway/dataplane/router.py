@@ -219,10 +219,12 @@ def resolve(subject: bytes, interests: list[Interest]) -> Routes:
                 combined.setdefault(receiver.port, []).append(receiver)
             else:
                 plain.append(receiver)
-        # Known by its name alone: on several filters it is still one group, as in nats-server.
-        for name, found in (interest.groups or {}).items():
-            members[name] = members[name] + found if name in members else found
-        upstream.extend(interest.upstream or ())
+        if interest.groups:
+            # Known by its name alone: on several filters it is still one group, as in nats-server.
+            for name, found in interest.groups.items():
+                members[name] = members[name] + found if name in members else found
+        if interest.upstream:
+            upstream.extend(interest.upstream)
     for port, receivers in combined.items():
         route = port.combine(subject, receivers)
         if route is not None:

@@ -11,11 +11,11 @@ from protocols.message import Message
 from protocols.nats.framing import (
     REMEMBERED_LINES,
     Framing,
-    PayloadHead,
     parse_size,
     split_arguments,
     split_operation,
 )
+from protocols.nats.head import PayloadHead
 from protocols.nats.server import Ping, Pong
 
 OPERATIONS = frozenset((b"LMSG", b"HMSG", b"LS+", b"LS-", b"INFO", b"PING", b"PONG", b"+OK", b"-ERR"))
@@ -105,7 +105,7 @@ class SpokeDecoder(Framing):
     __slots__ = ()
 
     def __init__(self) -> None:
-        super().__init__(MAX_PAYLOAD, MAX_CONTROL_LINE, _heads, OPERATIONS)
+        super().__init__(MAX_PAYLOAD, MAX_CONTROL_LINE, _heads, OPERATIONS, b"LMSG ", ())
 
     def parse_line(self, line: bytes) -> object:
         operation, rest = split_operation(line)

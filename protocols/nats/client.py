@@ -7,7 +7,8 @@ import msgspec
 from protocols.cache import GenerationCache
 from protocols.close_reason import CloseReason
 from protocols.errors import MisuseError, PeerViolation
-from protocols.nats.framing import Framing, PayloadHead, parse_size, split_arguments, split_operation
+from protocols.nats.framing import Framing, parse_size, split_arguments, split_operation
+from protocols.nats.head import PayloadHead
 from protocols.nats.server import OK, PING, PONG, Ping, Pong
 
 OPERATIONS = frozenset((b"INFO", b"MSG", b"HMSG", b"PING", b"PONG", b"+OK", b"-ERR"))
@@ -44,7 +45,7 @@ class ClientDecoder(Framing):
 
     def __init__(self, max_payload: int) -> None:
         # Stays empty: only heads that come with a ready-made tail are remembered.
-        super().__init__(max_payload, MAX_CONTROL_LINE, GenerationCache(1), OPERATIONS)
+        super().__init__(max_payload, MAX_CONTROL_LINE, GenerationCache(1), OPERATIONS, None, None)
 
     def parse_line(self, line: bytes) -> object:
         operation, rest = split_operation(line)

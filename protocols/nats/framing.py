@@ -13,87 +13,13 @@ except ImportError:
 from protocols.cache import GenerationCache
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
-from protocols.message import LARGE, Buffer, Burst, Message
+from protocols.message import LARGE, Buffer, Message
+from protocols.nats.head import CR, LF, PayloadHead, read_head
 
-LF = 10
-CR = 13
 # A longer line is parsed anew each time: the cache is bounded in bytes, not only in entries.
 LONGEST_REMEMBERED_LINE = 128
 REMEMBERED_LINES = 4096
 LONGEST_OPERATION = 8
-
-
-class PayloadHead:
-    """A parsed control line that announces a payload of `size` bytes, the first `header_size` of them headers.
-
-    `tail_size` counts the bytes at the end of the line (`[reply ][header size ]size\\r`) with which the message's wire
-    tail begins; 0 when the line was not written the canonical way and the tail has to be made. A head that is
-    `reserved` (and has no `tail_size`) names a subject with a meaning of its own: see `Framing.reserved_event`. `line`
-    is the whole line with its LF for a head that is remembered.
-    """
-
-    __slots__ = ("header_size", "line", "queues", "reply", "reserved", "size", "subject", "tail_size")
-
-    def __init__(
-        self,
-        subject: bytes,
-        reply: bytes,
-        header_size: int,
-        size: int,
-        tail_size: int,
-        queues: tuple[bytes, ...] | None = None,
-    ) -> None:
-        self.subject = subject
-        self.reply = reply
-        self.header_size = header_size
-        self.size = size
-        self.tail_size = tail_size
-        self.queues = queues
-        self.reserved = False
-        self.line = b""
-
-    def message(self, tail: bytes) -> Message:
-        """The message that the head announces. Filled in here: a call with arguments costs more than all the rest."""
-        message = Message.__new__(Message)
-        message.subject = self.subject
-        message.reply = self.reply
-        message.header_size = self.header_size
-        message.size = self.size
-        message.tail = tail
-        message.queues = self.queues
-        message.qos = 0
-        message.content = None
-        message.headerless = None
-        message.mqtt3 = None
-        message.mqtt5 = None
-        return message
-
-    def burst(self, contents: list[Buffer]) -> Burst:
-        """A burst of messages that the head announces."""
-        return Burst(self.subject, self.header_size, self.size, contents, len(contents), self.queues)
-
-    def read_burst(self, data: bytes, position: int, end: int, contents: list[Buffer]) -> int:
-        """Append the contents of the whole messages that follow each other from `position` on, all with this very line.
-
-        Returns where they end: before another line, or an incomplete or broken message.
-        """
-        line = self.line
-        lead = len(line)
-        stride = lead + self.size + 2
-        view = memoryview(data) if self.size >= LARGE else None
-        while begins_at(data, position, end, line):
-            stop = position + stride
-            if stop > end or data[stop - 2] != CR or data[stop - 1] != LF:
-                break
-            start = position + lead
-            if view is not None:
-                contents.append(view[start : stop - 2])
-            elif cython.compiled:
-                contents.append(cut(data, start, stop - 2))
-            else:
-                contents.append(data[start : stop - 2])
-            position = stop
-        return position
 
 
 class Refused:
@@ -117,38 +43,13 @@ def find_line_end(data: bytes, start: int, end: int) -> int:
     return data.find(b"\n", start, end)
 
 
-def begins_at(data: bytes, position: int, end: int, line: bytes) -> bool:
-    """Whether `data[position:end]` begins with a line."""
-    if cython.compiled:
-        size = len(line)
-        if size > end - position:
-            return False
-        i = 0
-        while i < size:
-            if data[position + i] != line[i]:
-                return False
-            i += 1
-        return True
-    return data.startswith(line, position)
-
-
-def cut(data: bytes, start: int, stop: int) -> bytes:
-    """`data[start:stop]` with `0 <= start <= stop <= len(data)`.
-
-    The interpreter's own slicing makes three objects to get one. Compiled, `text` is a view of the bytes without bounds
-    (see the .pxd), so the bounds are checked here.
-    """
-    if start < 0 or start > stop or stop > len(data):
-        raise IndexError(f"[{start}:{stop}] of {len(data)} bytes")
-    text = data
-    return text[start:stop]
-
-
 class Framing:
     """Cuts a byte stream into messages and events; see `receive`.
 
     `max_payload` and `max_control_line` are in bytes; the latter counts a line without its operation. `operations`
-    lists the operation names that the peer may use.
+    lists the operation names that the peer may use; `publish` is the one, with its space, that announces a
+    payload without headers and names nothing but subject, reply and size (None: there is none such), and `queues` is
+    what its messages say of queue groups.
     """
 
     __slots__ = (
@@ -156,6 +57,8 @@ class Framing:
         "_heads",
         "_operations",
         "_pending",
+        "_prefix",
+        "_queues",
         "_wanted",
         "headers",
         "max_control_line",
@@ -169,6 +72,8 @@ class Framing:
         max_control_line: int,
         cache: GenerationCache,
         operations: frozenset[bytes],
+        publish: bytes | None,
+        queues: tuple[bytes, ...] | None,
     ) -> None:
         self.max_payload = max_payload
         self.max_control_line = max_control_line
@@ -178,6 +83,8 @@ class Framing:
         self._cache = cache if max_control_line >= LONGEST_REMEMBERED_LINE else GenerationCache(REMEMBERED_LINES)
         self._heads = self._cache.young
         self._operations = operations
+        self._prefix = publish
+        self._queues = queues
         self._pending: bytearray | None = None
         self._wanted = 0
 
@@ -234,13 +141,6 @@ class Framing:
             if head.size > self.max_payload or (head.header_size and not self.headers):
                 events.append(self._refuse_payload(head))
                 return
-            if head.line:
-                contents: list[Buffer] = []
-                behind = head.read_burst(data, position, end, contents)
-                if contents:
-                    events.append(head.burst(contents))
-                    position = behind
-                    continue
             stop = line_end + 3 + head.size
             if stop > end:
                 self._wanted = stop - position
@@ -248,12 +148,16 @@ class Framing:
             if data[stop - 2] != CR or data[stop - 1] != LF:
                 events.append(self.parse_error("payload does not end with CRLF"))
                 return
-            position = stop
+            if head.line and (head.size >= LARGE or head.repeats_at(data, stop, end)):
+                contents: list[Buffer] = []
+                position = head.read_burst(data, position, end, contents)
+                events.append(head.burst(contents))
+                continue
             if head.tail_size:
-                tail = data[line_end - head.tail_size : stop]
-                events.append(head.message(tail))
+                events.append(head.message(data, line_end, stop))
             else:
                 events.append(self._uncommon_event(head, data[line_end + 1 : stop]))
+            position = stop
         if position < end:
             self._pending = bytearray(data[position:])
             if not self._wanted:
@@ -279,15 +183,19 @@ class Framing:
             if len(arguments) > self.max_control_line:
                 events.append(self._refuse_line())
                 return None
-        event = self.parse_line(line)
-        if isinstance(event, PayloadHead):
-            if event.tail_size and not event.reply and len(line) <= LONGEST_REMEMBERED_LINE:
-                event.line = line + b"\n"
-                self._cache.remember(line, event)
-            return event
-        if event is not None:
-            events.append(event)
-        return None
+        if self._prefix is not None and line.startswith(self._prefix):
+            head = read_head(line, self._queues)
+        if head is None:
+            event = self.parse_line(line)
+            if not isinstance(event, PayloadHead):
+                if event is not None:
+                    events.append(event)
+                return None
+            head = event
+        if head.tail_size and not head.reply and len(line) <= LONGEST_REMEMBERED_LINE:
+            head.line = line + b"\n"
+            self._cache.remember(line, head)
+        return head
 
     def _check_partial_line(self) -> list[object]:
         """A violation if no continuation could make a legal line out of what is held back."""

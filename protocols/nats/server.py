@@ -8,11 +8,11 @@ from protocols.errors import PeerViolation
 from protocols.nats.framing import (
     REMEMBERED_LINES,
     Framing,
-    PayloadHead,
     parse_size,
     split_arguments,
     split_operation,
 )
+from protocols.nats.head import PayloadHead
 
 PING = b"PING\r\n"
 PONG = b"PONG\r\n"
@@ -112,7 +112,7 @@ class ServerDecoder(Framing):
     __slots__ = ()
 
     def __init__(self, max_payload: int, max_control_line: int) -> None:
-        super().__init__(max_payload, max_control_line, _heads, OPERATIONS)
+        super().__init__(max_payload, max_control_line, _heads, OPERATIONS, b"PUB ", None)
         self.headers = False
 
     def parse_line(self, line: bytes) -> object:
