@@ -80,7 +80,7 @@ def burst_from_wire(header: bytes, payloads: list[bytes]) -> Burst:
 
 
 @given(
-    payloads=st.lists(st.binary(min_size=3, max_size=3), min_size=1, max_size=5),
+    payloads=st.lists(st.binary(min_size=3, max_size=3), min_size=2, max_size=5),
     header=st.sampled_from([b"", HEADER]),
     # A large content is not copied but looked at.
     weight=st.sampled_from([1, 3000]),
