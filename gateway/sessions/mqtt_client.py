@@ -1,5 +1,6 @@
 """MQTT client session: what an MQTT client's packets mean here. A session ends with its connection."""
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
@@ -8,7 +9,7 @@ import trio
 from gateway.dataplane.mqtt_receivers import MqttRoute, MqttSubscription, topic_of
 from gateway.dataplane.port import Port, Receiver
 from gateway.identity import new_token
-from gateway.sessions.mqtt_inflight import Inflight
+from gateway.sessions.mqtt_inflight import Delivery, Inflight
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.message import Burst, Message, make_message
@@ -22,6 +23,8 @@ from protocols.subjects import filter_to_subjects, topic_to_subject
 if TYPE_CHECKING:
     from gateway.connection import Connection
     from gateway.deadlines import Deadline
+
+log = logging.getLogger("leafgate.mqtt")
 
 HIGHEST_GRANTED_QOS = 1
 # A client may be silent for one and a half times its keep-alive [MQTT-3.1.2-24].
@@ -38,12 +41,14 @@ class MqttClientSession(Port):
     __slots__ = (
         "_deadline",
         "_received",
+        "_reported",
         "account",
         "client_id",
         "connection",
         "decoder",
         "inflight",
-        "keep_alive",
+        "longest_silence",
+        "max_payload",
         "subscriptions",
         "version",
         "will",
@@ -52,17 +57,20 @@ class MqttClientSession(Port):
     def __init__(self, connection: "Connection") -> None:
         super().__init__(connection.outbox)
         config = connection.gateway.config.mqtt
+        limits = connection.gateway.config.limits
         self.connection = connection
         self.account = connection.gateway.account
         self.headers = False
         self.decoder = Decoder(config.max_packet_bytes)
+        self.max_payload = limits.max_payload_bytes
         self.version = MQTT_3_1_1
         self.client_id = b""
-        self.keep_alive = 0
+        self.longest_silence = 0.0
         self.will: packets.Will | None = None
         self.subscriptions: dict[bytes, list[MqttSubscription]] = {}
-        self.inflight = Inflight(config.max_inflight, config.max_queued_messages)
+        self.inflight = Inflight(config.max_inflight, config.max_queued_messages, limits.max_pending_bytes)
         self._received: set[int] = set()
+        self._reported = 0
         self._deadline: Deadline | None = None
 
     def opened(self) -> None:
@@ -81,6 +89,7 @@ class MqttClientSession(Port):
         gateway = self.connection.gateway
         gateway.deadlines.cancel(self._deadline)
         gateway.mqtt_clients.leave(self)
+        self._report_losses()
         for subscriptions in self.subscriptions.values():
             self._unsubscribe(subscriptions)
         self.subscriptions.clear()
@@ -103,44 +112,48 @@ class MqttClientSession(Port):
         return MqttRoute(self, subject, topic, qos, self.connection.gateway.config.limits.max_pending_bytes)
 
     def deliver_reliably(self, message: Message, topic: bytes) -> bool:
-        packet_id = self.inflight.add(topic, message.payload())
-        if packet_id is None:
-            self.dropped += 1
-        elif packet_id:
-            self._send_reliably(packet_id, topic, message.payload())
+        self._deliver_reliably(Delivery(topic, message.payload()))
         return True
 
     # Packets.
 
     def _on_connect(self, packet: packets.Connect) -> None:
-        if packet.version == MQTT_5_0:
-            code = ReasonCode.UNSUPPORTED_PROTOCOL_VERSION
-            self._refuse(packet, code, "MQTT 5.0 is not spoken yet", CloseReason.BAD_CLIENT_PROTOCOL_VERSION)
-            return
-        if not packet.client_id and not packet.clean_start:
-            self._refuse(packet, ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "no client id and no clean session")
-            return
         gateway = self.connection.gateway
-        if gateway.registry.clients > gateway.config.limits.max_connections:
-            self._refuse(packet, ReasonCode.SERVER_UNAVAILABLE, "too many connections")
-            return
-        if packet.will is not None and topic_to_subject(packet.will.topic) is None:
-            self._refuse(packet, ReasonCode.SERVER_UNAVAILABLE, f"will topic {packet.will.topic!r} maps to no subject")
+        refusal = self._refusal(packet)
+        if refusal is not None:
+            code, reason, detail = refusal
+            self.connection.close(reason, detail, encoder.encode_connack(packet.version, False, code))
             return
         self.version = packet.version
         self.client_id = packet.client_id or b"auto-" + new_token().encode()
         self.will = packet.will
-        self.keep_alive = packet.keep_alive
         gateway.mqtt_clients.take_over(self)
         gateway.deadlines.cancel(self._deadline)
         self._write(encoder.encode_connack(self.version, False))
-        if self.keep_alive:
-            self._call_in(self.keep_alive * KEEP_ALIVE_GRACE, self._check_keep_alive)
+        most = gateway.config.mqtt.max_keep_alive_seconds
+        keep_alive = min(packet.keep_alive or most, most) if most else packet.keep_alive
+        if keep_alive:
+            self.longest_silence = keep_alive * KEEP_ALIVE_GRACE
+            self._call_in(self.longest_silence, self._check_keep_alive)
+
+    def _refusal(self, packet: packets.Connect) -> tuple[ReasonCode, CloseReason, str] | None:
+        """Why a client may not connect, if so."""
+        if packet.version == MQTT_5_0:
+            code = ReasonCode.UNSUPPORTED_PROTOCOL_VERSION
+            return code, CloseReason.BAD_CLIENT_PROTOCOL_VERSION, "MQTT 5.0 is not spoken yet"
+        gateway = self.connection.gateway
+        if gateway.registry.clients > gateway.config.limits.max_connections:
+            code = ReasonCode.SERVER_UNAVAILABLE
+            return code, CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED, "too many connections"
+        fault = self._fault(packet.will.topic, len(packet.will.payload)) if packet.will is not None else None
+        if fault is not None:
+            reason, detail = fault
+            return ReasonCode.SERVER_UNAVAILABLE, reason, f"will: {detail}"
+        return None
 
     def _on_publish(self, packet: Publish) -> None:
-        subject = topic_to_subject(packet.topic)
+        subject = self._accept(packet.topic, len(packet.payload))
         if subject is None:
-            self._refuse_topic(packet.topic)
             return
         if packet.qos == 2 and packet.packet_id in self._received:
             self._write(encoder.encode_pubrec(self.version, packet.packet_id))
@@ -160,9 +173,8 @@ class MqttClientSession(Port):
             self._write(encoder.encode_pubrec(self.version, packet.packet_id))
 
     def _on_publish_run(self, run: PublishRun) -> None:
-        subject = topic_to_subject(run.topic)
+        subject = self._accept(run.topic, run.payload_size)
         if subject is None:
-            self._refuse_topic(run.topic)
             return
         burst = Burst(subject, 0, run.payload_size, None, run.count, None)
         burst.mqtt3 = run.packets
@@ -173,8 +185,8 @@ class MqttClientSession(Port):
         self._write(encoder.encode_pubcomp(self.version, packet.packet_id))
 
     def _on_puback(self, packet: packets.Puback) -> None:
-        for packet_id, topic, payload in self.inflight.acknowledge(packet.packet_id):
-            self._send_reliably(packet_id, topic, payload)
+        for packet_id, delivery in self.inflight.acknowledge(packet.packet_id):
+            self._send(delivery, packet_id)
 
     def _on_subscribe(self, packet: packets.Subscribe) -> None:
         granted = [self._subscribe(subscription) for subscription in packet.subscriptions]
@@ -225,13 +237,13 @@ class MqttClientSession(Port):
         self.connection.close(CloseReason.AUTHENTICATION_TIMEOUT, "no CONNECT in time")
 
     def _check_keep_alive(self, now: float) -> None:
-        allowed = self.keep_alive * KEEP_ALIVE_GRACE
+        self._report_losses()
         silent = now - self.connection.last_activity
-        if silent >= allowed:
+        if silent >= self.longest_silence:
             self.connection.gateway.registry.stale_connections += 1
             self.connection.close(CloseReason.STALE_CONNECTION, f"silent for {silent:.0f} s")
         else:
-            self._call_in(allowed - silent, self._check_keep_alive)
+            self._call_in(self.longest_silence - silent, self._check_keep_alive)
 
     def _call_in(self, seconds: float, action: Callable[[float], None]) -> None:
         self._deadline = self.connection.gateway.deadlines.call_at(trio.current_time() + seconds, action)
@@ -266,16 +278,11 @@ class MqttClientSession(Port):
                 topic = topic_of(message.subject)
                 if topic is None:
                     continue
-                packet_id: int | None = 0
+                delivery = Delivery(topic, message.payload(), retain=True)
                 if min(qos, message.qos):
-                    packet_id = self.inflight.take_id()
-                if packet_id is None:
-                    self.dropped += 1
-                    continue
-                delivered_qos = 1 if packet_id else 0
-                self._write(
-                    encode_publish(self.version, topic, message.payload(), delivered_qos, packet_id, True, False)
-                )
+                    self._deliver_reliably(delivery)
+                else:
+                    self._send(delivery, 0)
 
     def _publish_will(self, will: packets.Will) -> None:
         subject = topic_to_subject(will.topic)
@@ -288,22 +295,47 @@ class MqttClientSession(Port):
         if will.retain:
             self.account.retained.keep(message)
 
-    def _send_reliably(self, packet_id: int, topic: bytes, payload: bytes) -> None:
-        self._write(encode_publish(self.version, topic, payload, 1, packet_id, False, False))
+    def _deliver_reliably(self, delivery: Delivery) -> None:
+        packet_id = self.inflight.add(delivery)
+        if packet_id is None:
+            self.dropped += 1
+        elif packet_id:
+            self._send(delivery, packet_id)
 
-    def _refuse_topic(self, topic: bytes) -> None:
-        detail = f"topic {topic!r} has white space, which no subject can hold"
-        self.connection.close(CloseReason.PROTOCOL_VIOLATION, detail)
+    def _send(self, delivery: Delivery, packet_id: int) -> None:
+        """Send a message, with QoS 0 when there is no packet id; as such it is dropped where there is no room."""
+        topic, payload, retain = delivery
+        packet = encode_publish(self.version, topic, payload, 1 if packet_id else 0, packet_id, retain, False)
+        outbox = self.connection.outbox
+        if not packet_id and outbox.pending() + len(packet) > outbox.limit:
+            self.dropped += 1
+        else:
+            outbox.append(packet, b"", len(payload))
 
-    def _refuse(
-        self,
-        packet: packets.Connect,
-        code: ReasonCode,
-        detail: str,
-        reason: CloseReason = CloseReason.AUTHENTICATION_FAILURE,
-    ) -> None:
-        farewell = encoder.encode_connack(packet.version, False, code)
-        self.connection.close(reason, detail, farewell)
+    def _fault(self, topic: bytes, payload_size: int) -> tuple[CloseReason, str] | None:
+        """Why a message may not be published, if so."""
+        if topic_to_subject(topic) is None:
+            return CloseReason.PROTOCOL_VIOLATION, f"topic {topic!r} has white space, which no subject can hold"
+        if payload_size > self.max_payload:
+            detail = f"payload of {payload_size} bytes is longer than {self.max_payload}"
+            return CloseReason.MAXIMUM_PAYLOAD_EXCEEDED, detail
+        return None
+
+    def _accept(self, topic: bytes, payload_size: int) -> bytes | None:
+        """The subject to publish to; None when that may not be, which ends the connection."""
+        subject = topic_to_subject(topic)
+        if subject is not None and payload_size <= self.max_payload:
+            return subject
+        fault = self._fault(topic, payload_size)
+        assert fault is not None
+        self.connection.close(*fault)
+        return None
+
+    def _report_losses(self) -> None:
+        if self.dropped != self._reported:
+            self._reported = self.dropped
+            reason = "the client takes messages too slowly"
+            log.warning("cid=%d event=dropped total=%d reason=%r", self.connection.cid, self.dropped, reason)
 
     def _write(self, data: bytes) -> None:
         self.connection.outbox.write(data)

@@ -1,55 +1,61 @@
 """Inflight: QoS 1 messages on their way to one MQTT client: sent and not yet acknowledged, and those that wait."""
 
 from collections import deque
+from typing import NamedTuple
 
 LAST_PACKET_ID = 65_535
 
 
+class Delivery(NamedTuple):
+    """A message as the client is to get it."""
+
+    topic: bytes
+    payload: bytes
+    retain: bool = False
+
+
 class Inflight:
-    """At most `window` messages are sent and unacknowledged, at most `queue_limit` wait for their turn."""
+    """At most `window` messages are sent and unacknowledged; at most `max_queued` wait, with `max_bytes` of payload."""
 
-    __slots__ = ("_last_id", "_queue", "_sent", "queue_limit", "window")
+    __slots__ = ("_last_id", "_queue", "_queued_bytes", "_sent", "max_bytes", "max_queued", "window")
 
-    def __init__(self, window: int, queue_limit: int) -> None:
+    def __init__(self, window: int, max_queued: int, max_bytes: int) -> None:
         self.window = window
-        self.queue_limit = queue_limit
+        self.max_queued = max_queued
+        self.max_bytes = max_bytes
         self._last_id = 0
         self._sent: set[int] = set()
-        self._queue: deque[tuple[bytes, bytes]] | None = None
+        self._queued_bytes = 0
+        self._queue: deque[Delivery] | None = None
 
-    def add(self, topic: bytes, payload: bytes) -> int | None:
-        """The packet id to send the message with now; 0 when it was queued, None when the queue is full."""
-        packet_id = None if self._queue else self.take_id()
-        if packet_id is not None:
-            return packet_id
+    def add(self, delivery: Delivery) -> int | None:
+        """The packet id to send the message with now; 0 when it was queued, None when there is no room for it."""
+        if not self._queue and len(self._sent) < self.window:
+            return self._take_id()
         if self._queue is None:
             self._queue = deque()
-        if len(self._queue) >= self.queue_limit:
+        size = len(delivery.payload)
+        if len(self._queue) >= self.max_queued or self._queued_bytes + size > self.max_bytes:
             return None
-        self._queue.append((topic, payload))
+        self._queue.append(delivery)
+        self._queued_bytes += size
         return 0
 
-    def take_id(self) -> int | None:
-        """A packet id that is not in use, or None while the window is full."""
-        if len(self._sent) >= self.window:
-            return None
-        packet_id = self._last_id
-        while True:
+    def acknowledge(self, packet_id: int) -> list[tuple[int, Delivery]]:
+        """Take an acknowledgement; returns what is to be sent now, with packet ids."""
+        self._sent.discard(packet_id)
+        ready: list[tuple[int, Delivery]] = []
+        while self._queue and len(self._sent) < self.window:
+            delivery = self._queue.popleft()
+            self._queued_bytes -= len(delivery.payload)
+            ready.append((self._take_id(), delivery))
+        return ready
+
+    def _take_id(self) -> int:
+        """A packet id that is not in use; there is one, for the window holds no more than there are."""
+        packet_id = self._last_id % LAST_PACKET_ID + 1
+        while packet_id in self._sent:
             packet_id = packet_id % LAST_PACKET_ID + 1
-            if packet_id not in self._sent:
-                break
         self._last_id = packet_id
         self._sent.add(packet_id)
         return packet_id
-
-    def acknowledge(self, packet_id: int) -> list[tuple[int, bytes, bytes]]:
-        """Take an acknowledgement; returns what may be sent now, as (packet id, topic, payload)."""
-        self._sent.discard(packet_id)
-        ready: list[tuple[int, bytes, bytes]] = []
-        while self._queue:
-            next_id = self.take_id()
-            if next_id is None:
-                break
-            topic, payload = self._queue.popleft()
-            ready.append((next_id, topic, payload))
-        return ready
