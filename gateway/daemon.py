@@ -11,16 +11,20 @@ import math
 import os
 import random
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import trio
 
 from gateway.config import Config
+from gateway.connection import Connection
+from gateway.errors import ListenError
 from gateway.gateway import Gateway
 from gateway.listeners import OpenListener, accept_connections, open_listeners
 from gateway.logs import start_logging
 from gateway.monitoring.service import MonitoringService
+from gateway.registry import UPLINK_KIND
 from gateway.sessions.nats_client import NatsClientSession
 from gateway.uplink.leafnode_uplink import LeafnodeUplink
 from gateway.version import VERSION, form_name
@@ -119,20 +123,26 @@ class Daemon:
     async def _send_away(self, gateway: Gateway) -> None:
         """Lame-duck mode: ask clients to go, then close them one by one over the configured time."""
         timeouts = self.config.timeouts
-        for connection in list(gateway.registry.open.values()):
+        clients = open_clients(gateway)
+        if not clients:
+            return
+        for connection in clients:
             port = connection.port()
             if isinstance(port, NatsClientSession):
                 port.announce_lame_duck()
         gateway.switch.flush()
-        if not gateway.registry.open:
-            return
         await trio.sleep(timeouts.lame_duck_grace_seconds)
-        remaining = list(gateway.registry.open.values())
+        remaining = open_clients(gateway)
         span = timeouts.lame_duck_seconds - timeouts.lame_duck_grace_seconds
         pace = min(LAME_DUCK_PACE_SECONDS, span / max(len(remaining), 1))
         for connection in remaining:
             connection.close(CloseReason.SERVER_SHUTDOWN)
             await trio.sleep(pace * random.uniform(0.5, 1.0))
+
+
+def open_clients(gateway: Gateway) -> list[Connection]:
+    """The connections that clients made; the links that the gateway itself opened serve them to the end."""
+    return [one for one in gateway.registry.open.values() if one.session.kind != UPLINK_KIND]
 
 
 def drain(gateway: Gateway) -> None:
@@ -146,14 +156,18 @@ def drain(gateway: Gateway) -> None:
 
 
 def write_ports_file(path: Path, listeners: list[OpenListener], monitoring: str | None) -> None:
-    """Tell which ports were taken; the file appears whole or not at all."""
+    """Tell which ports were taken; the file appears whole or not at all. Raises ListenError."""
     content = {
         "listeners": [{"protocol": one.config.protocol, "address": one.address} for one in listeners],
         "monitoring": monitoring,
     }
     draft = path.with_name(path.name + ".new")
-    draft.write_text(json.dumps(content) + "\n")
-    os.replace(draft, path)
+    try:
+        draft.write_text(json.dumps(content) + "\n")
+        os.replace(draft, path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ListenError(f"ports-file: cannot write {path}: {reason}") from None
 
 
 def announce(listeners: list[OpenListener], monitoring: str | None) -> None:
@@ -168,4 +182,5 @@ def announce(listeners: list[OpenListener], monitoring: str | None) -> None:
         server = "" if nats == "127.0.0.1:4222" else f" --server nats://{nats}"
         print("Try, in two other terminals:")
         print(f"  leafgate sub{server} 'sensors.>'")
-        print(f"  leafgate pub{server} sensors.kitchen.temp 21.5", flush=True)
+        print(f"  leafgate pub{server} sensors.kitchen.temp 21.5")
+    sys.stdout.flush()

@@ -10,6 +10,9 @@ from protocols.cache import GenerationCache
 LONGEST_REMEMBERED_TOPIC = 128
 REMEMBERED_TOPICS = 4096
 
+# A walk through filters with wildcards descends a level a token.
+MOST_WILDCARD_TOKENS = 256
+
 _subjects = GenerationCache(REMEMBERED_TOPICS)
 
 _SEPARATOR = b"."
@@ -26,8 +29,10 @@ _DOT = 0x2E
 
 
 def is_valid_filter(subject: bytes) -> bool:
-    """Whether one may subscribe to it: no empty token, and `>` as a token only at the end."""
+    """Whether one may subscribe to it: no empty token, `>` as a token only at the end, wildcards in bounded depth."""
     tokens = subject.split(_SEPARATOR)
+    if len(tokens) > MOST_WILDCARD_TOKENS and (_ONE in tokens or tokens[-1] == _REST):
+        return False
     return b"" not in tokens and _REST not in tokens[:-1]
 
 

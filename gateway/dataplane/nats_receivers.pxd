@@ -13,7 +13,12 @@ cdef class NatsSubscription(Receiver):
     cpdef deliver_burst(self, Burst burst, Port source)
     cdef _aim(self, bytes subject)
 
+cdef class LeafPort(Port):
+    pass
+
 cdef class LeafRoute(Receiver):
+    cdef readonly LeafPort link
+    cdef readonly tuple queues
     cdef public Py_ssize_t max_payload
     cdef public bint permitted
     cdef bytes _head, _queue_names

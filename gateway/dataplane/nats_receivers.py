@@ -63,6 +63,16 @@ class NatsSubscription(Receiver):
         self._head = b"MSG %b %b " % (subject, self.sid)
 
 
+class LeafPort(Port):
+    """A port to a leafnode peer: it makes the receiver for what the peer is interested in."""
+
+    __slots__ = ()
+
+    def leaf_route(self, subject: bytes, queues: tuple[bytes, ...]) -> "LeafRoute":
+        """A receiver that sends messages on a literal subject to the peer, naming the queue groups that it serves."""
+        raise NotImplementedError
+
+
 class LeafRoute(Receiver):
     """Sends messages on one literal subject over a leafnode link, for plain interest and for the named queue groups.
 
@@ -70,12 +80,14 @@ class LeafRoute(Receiver):
     neither is counted in `Port.dropped`: sending it would cost the link.
     """
 
-    __slots__ = ("_head", "_queue_names", "max_payload", "permitted")
+    __slots__ = ("_head", "_queue_names", "link", "max_payload", "permitted", "queues")
 
     def __init__(
-        self, port: Port, subject: bytes, queues: tuple[bytes, ...], max_payload: int, permitted: bool
+        self, port: LeafPort, subject: bytes, queues: tuple[bytes, ...], max_payload: int, permitted: bool
     ) -> None:
         super().__init__(port, subject, b"")
+        self.link = port
+        self.queues = queues
         self.max_payload = max_payload
         self.permitted = permitted
         self._queue_names = b" ".join(queues)

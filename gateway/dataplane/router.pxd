@@ -1,39 +1,39 @@
 cimport cython
+from gateway.dataplane.nats_receivers cimport LeafPort, LeafRoute
 from gateway.dataplane.port cimport Port, Receiver
 from gateway.dataplane.subject_tree cimport Interest, SubjectTree
 from protocols.cache cimport GenerationCache
 from protocols.message cimport Burst, Message
 
-cdef class LeafPort(Port):
-    pass
-
 cdef class Group:
     cdef readonly bytes name
     cdef readonly list members
-    cdef public Receiver fallback
+    cdef public list links
     @cython.locals(members=list, count=Py_ssize_t, start=Py_ssize_t, offset=Py_ssize_t, receiver=Receiver)
     cpdef bint deliver(self, Message message, Port source) except -1
 
 cdef class Routes:
-    cdef readonly list plain, groups
+    cdef readonly list plain, groups, links
+    cdef public int bucket
+    cdef public long long stamp
 
 cdef class Router:
     cdef readonly SubjectTree tree
     cdef GenerationCache _cache
     cdef dict _routes
-    cdef list _observers
+    cdef list _observers, _stamps
     @cython.locals(count=Py_ssize_t, size=Py_ssize_t, received=Py_ssize_t, message=Message, burst=Burst, routes=Routes)
     cpdef Py_ssize_t forward(self, list events, Py_ssize_t index, Port source) except -1
     cdef Routes _resolve(self, bytes subject)
 
-@cython.locals(delivered=Py_ssize_t, receiver=Receiver)
+@cython.locals(delivered=Py_ssize_t, receiver=Receiver, link=LeafRoute)
 cdef Py_ssize_t deliver(Message message, Routes routes, Port source) except -1
 
-@cython.locals(receiver=Receiver)
+@cython.locals(receiver=Receiver, link=LeafRoute)
 cdef deliver_burst(Burst burst, Routes routes, Port source)
 
-@cython.locals(delivered=Py_ssize_t, group=Group)
-cdef Py_ssize_t deliver_to_groups(list groups, Message message, Port source) except -1
+@cython.locals(delivered=Py_ssize_t, group=Group, route=LeafRoute)
+cdef Py_ssize_t deliver_to_groups(Message message, Routes routes, Port source) except -1
 
 @cython.locals(plain=list, groups=list, members=dict, combined=dict, upstream=list, interest=Interest, receiver=Receiver)
 cdef Routes resolve(bytes subject, list interests)

@@ -3,12 +3,14 @@
 import random
 from typing import Protocol
 
+from gateway.dataplane.nats_receivers import LeafPort, LeafRoute
 from gateway.dataplane.port import Port, Receiver
 from gateway.dataplane.subject_tree import Interest, SubjectTree
 from protocols.cache import GenerationCache
 from protocols.message import Burst, Message
 
 REMEMBERED_SUBJECTS = 4096
+BUCKETS = 256
 
 
 class InterestObserver(Protocol):
@@ -18,63 +20,62 @@ class InterestObserver(Protocol):
         """`count` local receivers now want the subject, in the queue group unless that is b""."""
 
 
-class LeafPort(Port):
-    """A port to a leafnode peer: it makes the receiver for what the peer is interested in."""
-
-    __slots__ = ()
-
-    def leaf_route(self, subject: bytes, queues: tuple[bytes, ...]) -> Receiver:
-        """A receiver that sends messages on a literal subject to the peer, naming the queue groups that it serves."""
-        raise NotImplementedError
-
-
 class Group:
-    """A queue group with interest in a subject: one of `members` gets the message.
+    """A queue group with interest in a subject: one of its members gets the message.
 
-    Members of this gateway come before those that live behind a leafnode link; `fallback` takes the message when none
-    of them does.
+    `members` are those of this gateway; `links` lead to hubs where the group has members too. Members here come first.
     """
 
-    __slots__ = ("fallback", "members", "name")
+    __slots__ = ("links", "members", "name")
 
-    def __init__(self, name: bytes, members: list[Receiver], fallback: Receiver | None) -> None:
+    def __init__(self, name: bytes, members: list[Receiver]) -> None:
         self.name = name
         self.members = members
-        self.fallback = fallback
+        self.links: list[LeafPort] = []
 
     def deliver(self, message: Message, source: Port) -> bool:
+        """Hand the message to one local member; False when none of them takes it."""
         members = self.members
         count = len(members)
         start = random.randrange(count) if count > 1 else 0
-        for offset in range(count):
+        for offset in range(count):  # noqa: SIM110 - compiled, a generator would cost more than the delivery
             if members[(start + offset) % count].deliver(message, source):
                 return True
-        return self.fallback is not None and self.fallback.deliver(message, source)
+        return False
 
 
 class Routes:
-    """Who gets messages on one subject. `plain` receivers each get one; of each group one member does."""
+    """Who gets messages on one subject: each of `plain`, one member of each of `groups`, and the far end of `links`.
 
-    __slots__ = ("groups", "plain")
+    They hold as long as `stamp` is the router's stamp of their `bucket`.
+    """
 
-    def __init__(self, plain: list[Receiver], groups: list[Group]) -> None:
+    __slots__ = ("bucket", "groups", "links", "plain", "stamp")
+
+    def __init__(self, plain: list[Receiver], groups: list[Group], links: list[LeafRoute]) -> None:
         self.plain = plain
         self.groups = groups
+        self.links = links
+        self.bucket = 0
+        self.stamp = 0
 
 
 class Router:
     """One account's subject space: its subscriptions, and messages between them.
 
-    Routes are remembered per subject; subscribing forgets only the subjects that the filter can match.
+    Routes are remembered per subject. Subscribing to a literal subject forgets that one, to a filter with wildcards the
+    subjects that share its first token (and some that share its bucket).
     """
 
-    __slots__ = ("_cache", "_observers", "_routes", "tree")
+    __slots__ = ("_cache", "_observers", "_routes", "_stamps", "tree")
 
     def __init__(self) -> None:
         self.tree = SubjectTree()
         self._cache: GenerationCache = GenerationCache(REMEMBERED_SUBJECTS)
         self._routes = self._cache.young
         self._observers: list[InterestObserver] = []
+        # One per bucket of first tokens: a change of a filter with wildcards makes all routes in its bucket old.
+        self._stamps = [0] * BUCKETS
 
     def subscribe(self, receiver: Receiver) -> None:
         interest = self.tree.insert(receiver)
@@ -95,7 +96,7 @@ class Router:
             if type(event) is Burst:
                 burst = event
                 routes = self._routes.get(burst.subject)
-                if routes is None:
+                if routes is None or routes.stamp != self._stamps[routes.bucket]:
                     routes = self._resolve(burst.subject)
                 deliver_burst(burst, routes, source)
                 received += burst.count
@@ -103,7 +104,7 @@ class Router:
             elif type(event) is Message:
                 message = event
                 routes = self._routes.get(message.subject)
-                if routes is None:
+                if routes is None or routes.stamp != self._stamps[routes.bucket]:
                     routes = self._resolve(message.subject)
                 deliver(message, routes, source)
                 received += 1
@@ -146,21 +147,21 @@ class Router:
                 observer.interest_changed(receiver.subject, receiver.queue, interest.local_count(receiver.queue))
 
     def forget(self, subject: bytes) -> None:
-        """Forget the routes that a change of this filter can concern: those that share its literal beginning."""
-        beginning = literal_beginning(subject)
-        if beginning == subject:
+        """Forget the routes that a change of this filter can concern."""
+        tokens = subject.split(b".")
+        if b"*" not in tokens and tokens[-1] != b">":
             self._cache.forget(subject)
-        elif not beginning:
+        elif tokens[0] == b"*" or tokens[0] == b">":
             self._cache.clear()
         else:
-            for known in self._cache.keys():
-                if known.startswith(beginning):
-                    self._cache.forget(known)
+            self._stamps[hash(tokens[0]) % BUCKETS] += 1
 
     def _resolve(self, subject: bytes) -> Routes:
         routes: Routes | None = self._cache.recall(subject)
-        if routes is None:
+        if routes is None or routes.stamp != self._stamps[routes.bucket]:
             routes = resolve(subject, self.tree.match(subject))
+            routes.bucket = hash(subject.partition(b".")[0]) % BUCKETS
+            routes.stamp = self._stamps[routes.bucket]
             self._cache.remember(subject, routes)
         return routes
 
@@ -172,7 +173,11 @@ def deliver(message: Message, routes: Routes, source: Port) -> int:
         if receiver.deliver(message, source):
             delivered += 1
     if routes.groups:
-        delivered += deliver_to_groups(routes.groups, message, source)
+        delivered += deliver_to_groups(message, routes, source)
+    else:
+        for link in routes.links:
+            if link.deliver(message, source):
+                delivered += 1
     if delivered == 0 and message.reply:
         source.undelivered(message)
     return delivered
@@ -184,27 +189,39 @@ def deliver_burst(burst: Burst, routes: Routes, source: Port) -> None:
         receiver.deliver_burst(burst, source)
     if routes.groups:
         for message in burst.messages():
-            deliver_to_groups(routes.groups, message, source)
+            deliver_to_groups(message, routes, source)
+    else:
+        for link in routes.links:
+            link.deliver_burst(burst, source)
 
 
-def deliver_to_groups(groups: list[Group], message: Message, source: Port) -> int:
+def deliver_to_groups(message: Message, routes: Routes, source: Port) -> int:
+    """Hand a message to one member of each group, and over the links.
+
+    A hub serves its plain interest with every message that it gets, so a link gets one only, which names all groups
+    that are to be served behind it.
+    """
     delivered = 0
-    for group in groups:
+    named: dict[LeafPort, tuple[bytes, ...]] = {}
+    for group in routes.groups:
         # A leafnode peer names the groups that it has not served; a group that is not named must not get the message.
         if message.queues is not None and group.name not in message.queues:
             continue
         if group.deliver(message, source):
             delivered += 1
+        elif group.links and not source.leaf:
+            link = random.choice(group.links)
+            named[link] = (*named.get(link, ()), group.name)
+    for route in routes.links:
+        names = named.pop(route.link, ())
+        if names:
+            route = route.link.leaf_route(message.subject, route.queues + names)
+        if route.deliver(message, source):
+            delivered += 1
+    for link, names in named.items():
+        if link.leaf_route(message.subject, names).deliver(message, source):
+            delivered += 1
     return delivered
-
-
-def literal_beginning(subject: bytes) -> bytes:
-    """The part of a filter before its first wildcard token, with the dot; the whole filter when it has none."""
-    tokens = subject.split(b".")
-    for index, token in enumerate(tokens):
-        if token == b"*" or (token == b">" and index == len(tokens) - 1):
-            return b"".join([literal + b"." for literal in tokens[:index]])
-    return subject
 
 
 def resolve(subject: bytes, interests: list[Interest]) -> Routes:
@@ -229,34 +246,32 @@ def resolve(subject: bytes, interests: list[Interest]) -> Routes:
         route = port.combine(subject, receivers)
         if route is not None:
             plain.append(route)
-    groups = [Group(name, found, None) for name, found in members.items()]
-    if upstream:
-        add_links(subject, upstream, plain, groups)
-    return Routes(plain, groups)
+    groups = [Group(name, found) for name, found in members.items()]
+    links = link_routes(subject, upstream, groups) if upstream else []
+    return Routes(plain, groups, links)
 
 
-def add_links(subject: bytes, upstream: list[Receiver], plain: list[Receiver], groups: list[Group]) -> None:
-    """Add what leafnode links are interested in.
+def link_routes(subject: bytes, upstream: list[Receiver], groups: list[Group]) -> list[LeafRoute]:
+    """The routes over links: for plain interest, and for groups that have members behind one link and nowhere else.
 
-    A link gets one message for its plain interest and every queue group whose members all live behind that link. Of
-    a group that has local members too the link is only the fallback; of one behind several links, a member.
+    Of other groups with members behind links the links are noted in `groups`: which one it is, each message decides.
     """
-    links: dict[LeafPort, list[bytes]] = {}
+    links: dict[LeafPort, tuple[bytes, ...]] = {}
     behind: dict[bytes, list[LeafPort]] = {}
     for receiver in upstream:
         link = receiver.port
         assert isinstance(link, LeafPort)
         if not receiver.queue:
-            links.setdefault(link, [])
+            links.setdefault(link, ())
         elif link not in behind.setdefault(receiver.queue, []):
             behind[receiver.queue].append(link)
     for name, ports in behind.items():
-        local = [group for group in groups if group.name == name]
-        if local:
-            local[0].fallback = ports[0].leaf_route(subject, (name,))
-        elif len(ports) == 1:
-            links.setdefault(ports[0], []).append(name)
-        else:
-            groups.append(Group(name, [port.leaf_route(subject, (name,)) for port in ports], None))
-    for link, queues in links.items():
-        plain.append(link.leaf_route(subject, tuple(queues)))
+        group = next((one for one in groups if one.name == name), None)
+        if group is None and len(ports) == 1:
+            links[ports[0]] = (*links.get(ports[0], ()), name)
+            continue
+        if group is None:
+            group = Group(name, [])
+            groups.append(group)
+        group.links = ports
+    return [link.leaf_route(subject, queues) for link, queues in links.items()]

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import trio
 
-from gateway.dataplane.nats_receivers import LeafInterest, LeafRoute
-from gateway.dataplane.port import Receiver
-from gateway.dataplane.router import LeafPort
+from gateway.dataplane.nats_receivers import LeafInterest, LeafPort, LeafRoute
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.leafnode import spoke
@@ -103,7 +101,7 @@ class LeafnodeSession(LeafPort):
 
     # What routing calls.
 
-    def leaf_route(self, subject: bytes, queues: tuple[bytes, ...]) -> Receiver:
+    def leaf_route(self, subject: bytes, queues: tuple[bytes, ...]) -> LeafRoute:
         permitted = spoke.is_permitted(subject, self.info.may_send, matches) or subject.startswith(spoke.ACK_PREFIX)
         return LeafRoute(self, subject, queues, self.info.max_payload, permitted)
 

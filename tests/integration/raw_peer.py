@@ -1,8 +1,7 @@
 """A socket for the integration tests where no client would send such bytes, or read so slowly."""
 
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 
 PATIENCE_SECONDS = 10.0
 READ = 1 << 16
@@ -56,17 +55,14 @@ class RawPeer:
     def close(self) -> None:
         self.socket.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _receive(self) -> bytes:
         data = self.socket.recv(READ)
         if not data:
             raise EOFError("the gateway closed the connection")
         return data
-
-
-@contextmanager
-def raw_peer(address: tuple[str, int], receive_buffer: int = 0) -> Iterator[RawPeer]:
-    peer = RawPeer(address, receive_buffer)
-    try:
-        yield peer
-    finally:
-        peer.close()

@@ -19,7 +19,7 @@ from tests.integration.mqtt_peers import (
     unique_topic,
 )
 from tests.integration.peers import Peer, gateway
-from tests.integration.raw_peer import raw_peer
+from tests.integration.raw_peer import RawPeer
 
 UNSUPPORTED_PROTOCOL_VERSION = 0x84
 SLOW_MESSAGES = 1500
@@ -63,7 +63,7 @@ def test_will_is_said_when_the_connection_breaks(edge: Peer, version: int, qos: 
 
 def test_will_is_not_said_after_disconnect(edge: Peer) -> None:
     topic = unique_topic("will")
-    with paho_client(edge) as display, raw_peer(edge.address("mqtt")) as sensor:
+    with paho_client(edge) as display, RawPeer(edge.address("mqtt")) as sensor:
         display.subscribe(topic)
         sensor.send(encoder.encode_connect(Connect(MQTT_3_1_1, b"", will=Will(topic.encode(), b"gone"))))
         sensor.send(encoder.encode_disconnect(MQTT_3_1_1))
@@ -143,7 +143,7 @@ def test_clients_without_an_id_live_side_by_side(edge: Peer) -> None:
 
 @pytest.mark.parametrize(("version", "clean", "code"), [(4, False, 2), (3, True, 2), (3, False, 2)])
 def test_client_without_an_id_that_wants_a_session_is_refused(edge: Peer, version: int, clean: bool, code: int) -> None:
-    with raw_peer(edge.address("mqtt")) as client:
+    with RawPeer(edge.address("mqtt")) as client:
         client.send(encoder.encode_connect(Connect(version, b"", clean_start=clean)))
         assert client.read_to_end() == bytes((0x20, 2, 0, code))
 
@@ -181,7 +181,7 @@ def test_window_of_unacknowledged_messages_and_the_queue_behind_it_are_bounded(t
 
 def test_subscriber_that_does_not_read_loses_messages_and_stays(tight_edge: Peer) -> None:
     topic = unique_topic("slow")
-    with raw_peer(tight_edge.address("mqtt"), receive_buffer=4096) as slow, paho_client(tight_edge) as sensor:
+    with RawPeer(tight_edge.address("mqtt"), receive_buffer=4096) as slow, paho_client(tight_edge) as sensor:
         slow.send(encoder.encode_connect(Connect(MQTT_3_1_1, b"slow")))
         slow.send(encoder.encode_subscribe(MQTT_3_1_1, 1, [Subscription(topic.encode(), 0)]))
         assert slow.read(9) == b"\x20\x02\x00\x00" + b"\x90\x03\x00\x01\x00"

@@ -169,6 +169,10 @@ def test_amqtt_client_over_websocket(edge: Peer) -> None:
     run(test)
 
 
+# nats-py leaves the session that aiohttp gave it open.
+@pytest.mark.filterwarnings("ignore:.*ClientSession:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore:Unclosed:ResourceWarning")
 def test_nats_py_over_websocket(edge: Peer) -> None:
     pytest.importorskip("aiohttp", reason="nats-py takes ws:// only with aiohttp")
 

@@ -1,9 +1,8 @@
 """Stand-ins at both ends of the data plane: a sink that takes as many bytes as it is told to, and ports on it."""
 
-from gateway.dataplane.nats_receivers import LeafInterest, LeafRoute, NatsSubscription
+from gateway.dataplane.nats_receivers import LeafInterest, LeafPort, LeafRoute, NatsSubscription
 from gateway.dataplane.outbox import Outbox, Switch
 from gateway.dataplane.port import Port, Receiver
-from gateway.dataplane.router import LeafPort
 from protocols.message import Buffer, Message
 
 LIMIT = 64 << 20

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.dataplane.outbox import Switch
 from gateway.dataplane.port import Port, Receiver
-from gateway.dataplane.router import REMEMBERED_SUBJECTS, Router, literal_beginning
+from gateway.dataplane.router import REMEMBERED_SUBJECTS, Router
 from protocols.leafnode.spoke import SpokeDecoder
 from protocols.message import make_message
 from protocols.nats.server import Ping, ServerDecoder
@@ -313,24 +313,6 @@ def test_port_that_combines_gets_one_copy_or_none(place: Place, filters: list[by
         place.router.subscribe(receiver)
     place.publish(b"foo")
     assert port.take() == (b"MSG foo %b 0\r\n\r\n" % expected if expected else b"")
-
-
-@pytest.mark.parametrize(
-    ("subject", "beginning"),
-    [
-        (b"foo", b"foo"),
-        (b"foo.bar", b"foo.bar"),
-        (b"foo.*", b"foo."),
-        (b"foo.bar.>", b"foo.bar."),
-        (b"foo.*.bar", b"foo."),
-        (b"*.foo", b""),
-        (b">", b""),
-        (b"foo*", b"foo*"),
-        (b"foo>", b"foo>"),
-    ],
-)
-def test_literal_beginning_of_a_filter(subject: bytes, beginning: bytes):
-    assert literal_beginning(subject) == beginning
 
 
 def test_more_subjects_than_are_remembered_are_routed(place: Place):
