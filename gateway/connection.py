@@ -20,6 +20,10 @@ FAILED = "cid=%d kind=%s event=failed"
 
 SMALLEST_READ = 4096
 LARGEST_READ = 1 << 18
+# A batch with a large fan-out may cost a thousand times its bytes: while one took longer than this, smaller ones are
+# read, so that the others have their turn.
+LONGEST_TURN_SECONDS = 0.005
+FEWEST_READ = 256
 # A full read promises more: this many are taken before other connections have their turn.
 READS_IN_A_ROW = 4
 # A publisher that outruns a receiver is held back for at most this long per batch: longer, and one stuck reader
@@ -47,6 +51,25 @@ class Session(Protocol):
 
     def closed(self, reason: CloseReason) -> None:
         """The connection has ended: give back subscriptions and deadlines. Called once."""
+
+
+class Gone:
+    """Where the outbox of a connection that has ended sends to."""
+
+    def send(self, data: bytes | memoryview) -> int:
+        return 0
+
+    def send_pieces(self, pieces: list[Buffer]) -> int:
+        return 0
+
+    def start_writer(self) -> None:
+        pass
+
+    def overrun(self) -> None:
+        pass
+
+
+GONE = Gone()
 
 
 class Connection:
@@ -226,6 +249,7 @@ class Connection:
             if self.close_reason is not None:
                 in_a_row = 0
                 continue  # Reading on lets the peer have our last words instead of a reset.
+            begun = trio.current_time()
             self.session.receive(data)
             self.gateway.switch.flush()
             self.last_activity = trio.current_time()
@@ -233,10 +257,13 @@ class Connection:
             if self.gateway.switch.congested:
                 await self._hold()
             in_a_row = in_a_row + 1 if len(data) == LARGEST_READ else 0
-            if len(data) == size:
+            if self.last_activity - begun > LONGEST_TURN_SECONDS:
+                size = max(size // 4, FEWEST_READ)
+                in_a_row = 0
+            elif len(data) == size:
                 size = min(size * 4, LARGEST_READ)
-            elif len(data) < size // 8:
-                size = max(size // 4, SMALLEST_READ)
+            elif size > SMALLEST_READ and len(data) < size // 8:
+                size //= 4
 
     async def _hold(self) -> None:
         """Slow a publisher down that fills outboxes faster than their peers take the bytes."""
@@ -307,6 +334,9 @@ class Connection:
         self._relieve()
         self.gateway.registry.remove(self)
         self.gateway.switch.flush()
+        # Cut the circle of connection, session and outbox: it would wait for a garbage collection.
+        self.outbox.sink = GONE
+        self.outbox.encode = None
 
 
 def peer_address(sock: socket.socket) -> tuple[str, int]:

@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import random
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -35,7 +36,7 @@ log = logging.getLogger("leafgate")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 # A batch makes thousands of messages and frees them at its end: with the interpreter's own thresholds a third of the
 # time would go into looking for cycles among them, where there are none.
-GARBAGE_THRESHOLDS = (50_000, 20, 50)
+GARBAGE_THRESHOLDS = (50_000, 10, 5)
 # Buffers of a batch are larger than what the C library keeps by default: it would return them to the system after each
 # batch and take page faults for the next, which doubles the time for messages of 128 bytes and more.
 KEPT_BYTES = 16 << 20
@@ -85,9 +86,10 @@ class Daemon:
                 async with trio.open_nursery() as connections:
                     gateway.connections = connections
                     for uplink in uplinks:
-                        services.start_soon(uplink.run)
+                        connections.start_soon(uplink.run)
                     await self._serve(gateway, listeners, signals)
                     services.start_soon(self._end_on_second_signal, signals, services.cancel_scope)
+                    gateway.stopping.set()
                     connections.cancel_scope.deadline = trio.current_time() + self.config.timeouts.drain_seconds
                     drain(gateway)
                 services.cancel_scope.cancel()
@@ -179,8 +181,10 @@ def announce(listeners: list[OpenListener], monitoring: str | None) -> None:
         print(f"  {'monitoring':<10} http://{monitoring}/")
     nats = next((one.address for one in listeners if one.config.protocol == "nats"), None)
     if nats:
+        # In a virtual environment the command may not be on the PATH.
+        command = "leafgate" if shutil.which("leafgate") else sys.argv[0]
         server = "" if nats == "127.0.0.1:4222" else f" --server nats://{nats}"
         print("Try, in two other terminals:")
-        print(f"  leafgate sub{server} 'sensors.>'")
-        print(f"  leafgate pub{server} sensors.kitchen.temp 21.5")
+        print(f"  {command} sub{server} 'sensors.>'")
+        print(f"  {command} pub{server} sensors.kitchen.temp 21.5")
     sys.stdout.flush()

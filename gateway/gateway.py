@@ -23,7 +23,10 @@ API_LEVEL = 1
 
 
 class Gateway:
-    """`connections` is the nursery that holds a task for each connection; it is set while the daemon runs."""
+    """`connections` is the nursery that holds a task for each connection; it is set while the daemon runs.
+
+    `stopping` is set when nothing new shall begin any more.
+    """
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -39,6 +42,7 @@ class Gateway:
         self.account = Account(GLOBAL_ACCOUNT, retained)
         self.mqtt_clients = MqttClients()
         self.connections: trio.Nursery | None = None
+        self.stopping = trio.Event()
 
     def start_task(self, task: Callable[[], Awaitable[object]]) -> None:
         """Run a task that lives as long as the connections do."""

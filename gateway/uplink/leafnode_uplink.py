@@ -50,9 +50,9 @@ class LeafnodeUplink:
         self._up_since: float | None = None
 
     async def run(self) -> None:
-        """Connect, serve, reconnect; ends only when cancelled."""
+        """Connect, serve, reconnect; ends when the gateway stops."""
         pause = self.config.reconnect_min_seconds
-        while True:
+        while not self.gateway.stopping.is_set():
             self.url = self._take_url()
             self.attempts += 1
             self.last_error = ""
@@ -65,7 +65,8 @@ class LeafnodeUplink:
             wait = pause * random.uniform(0.5, 1.0)
             if any(refusal in self.last_error for refusal in REFUSALS):
                 wait = max(wait, min(REFUSED_PAUSE_SECONDS, self.config.reconnect_max_seconds))
-            await trio.sleep(wait)
+            with trio.move_on_after(wait):
+                await self.gateway.stopping.wait()
             pause = min(pause * 2, self.config.reconnect_max_seconds)
 
     def connect_fields(self) -> dict[str, object]:

@@ -109,7 +109,7 @@ class Peer:
 
     def start(self) -> None:
         """Start the process; see `wait_ready`. A later start writes on in the same log."""
-        environment = os.environ | {"PYTHONPATH": _python_path(), "PYTHONUNBUFFERED": "1"}
+        environment = os.environ | {"PYTHONPATH": python_path(), "PYTHONUNBUFFERED": "1"}
         self._log_start = len(self.log())
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -170,7 +170,7 @@ def _accepts(port: int) -> bool:
     return True
 
 
-def _python_path() -> str:
+def python_path() -> str:
     """The gateway that is started is the one that the tests import, installed or not."""
     found = importlib.util.find_spec("gateway")
     ours = [str(Path(found.origin).parents[1])] if found is not None and found.origin else []

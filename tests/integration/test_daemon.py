@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from protocols.mqtt import encoder
-from tests.integration.leafnode_pair import LINK_UP, hub_and_edge
+from tests.integration.leafnode_pair import IMPATIENT, LEAF_AUTHORIZATION, LINK_UP, hub_and_edge, leaf_url
 from tests.integration.mqtt_peers import paho_client
 from tests.integration.offences import CONNACK, MQTT_CONNECT, NATS_CONNECT, UPGRADE, close_frame, frame
-from tests.integration.peers import Peer, gateway, wait_until
+from tests.integration.peers import Peer, gateway, nats_server, uplink, wait_until
 from tests.integration.raw_peer import RawPeer
 
 PROTOCOLS = ("nats", "mqtt", "websocket")
@@ -130,9 +130,10 @@ class TestTermination:
 
     def test_what_is_queued_for_the_hub_is_delivered(self, tmp_path: Path) -> None:
         with hub_and_edge(tmp_path) as (hub, edge), nats_client(hub) as inbox:
-            inbox.send(b"SUB flood 1\r\nPING\r\n")
+            inbox.send(b"SUB flood 1\r\nSUB probe 2\r\nPING\r\n")
             inbox.read_through(b"PONG\r\n")
-            wait_until(lambda: knows_interest(edge, b"flood"), "interest of the hub")
+            wait_until(lambda: knows_interest(edge, b"probe"), "interest of the hub")
+            inbox.read_through(b"MSG probe 2 answer 0\r\n\r\n")
             # With the hub's process stopped the link takes only what fits into the sockets' buffers.
             hub.send_signal(signal.SIGSTOP)
             publish_flood(edge)
@@ -141,7 +142,15 @@ class TestTermination:
             hub.send_signal(signal.SIGCONT)
             assert inbox.read(len(FLOOD)) == FLOOD
             assert edge.wait_exit() == 0
-            assert edge.log().count(LINK_UP) == 1
+
+    def test_link_is_not_opened_again_meanwhile(self, tmp_path: Path) -> None:
+        with nats_server(tmp_path / "hub", leafnodes=LEAF_AUTHORIZATION) as hub:
+            config = uplink(leaf_url(hub), **IMPATIENT) + "[timeouts]\ndrain-seconds = 1\n"
+            with gateway(tmp_path / "edge", config=config) as edge, reader_of_a_flood(edge):
+                edge.wait_for_log(LINK_UP)
+                edge.send_signal(signal.SIGTERM)
+                assert edge.wait_exit() == 0
+                assert edge.log().count(LINK_UP) == 1
 
 
 def knows_interest(edge: Peer, subject: bytes) -> bool:

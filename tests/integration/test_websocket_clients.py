@@ -169,21 +169,19 @@ def test_amqtt_client_over_websocket(edge: Peer) -> None:
     run(test)
 
 
-# nats-py leaves the session that aiohttp gave it open.
-@pytest.mark.filterwarnings("ignore:.*ClientSession:pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-@pytest.mark.filterwarnings("ignore:Unclosed:ResourceWarning")
 def test_nats_py_over_websocket(edge: Peer) -> None:
     pytest.importorskip("aiohttp", reason="nats-py takes ws:// only with aiohttp")
 
     async def test() -> None:
         url = edge.url("websocket", "ws")
         connection = await nats.connect(url, error_cb=ignore_error, allow_reconnect=False)
+        transport = connection._transport
         inbox = await connection.subscribe("python.ws")
         await connection.publish("python.ws", b"hello", headers={"Unit": "C"})
         message = await inbox.next_msg(PATIENCE_SECONDS)
         assert (message.data, message.headers) == (b"hello", {"Unit": "C"})
         await connection.close()
+        await transport._client.close()  # nats-py leaves aiohttp's session open
 
     run(test)
 
