@@ -1,18 +1,20 @@
-# make run: start the gateway. make test, make bench, make lint, make clean. Everything lives in .venv.
-# ARGS="…" is handed on to the program that is started.
+# make run: start the gateway. make test, test-pure, bench, fuzz, lint, clean. Everything lives in .venv, or in
+# .venv-pure with LEAFGATE_PURE=1. ARGS="…" is handed on to the program that is started.
 
 PYTHON ?= python3
-VENV := .venv
+PURE := $(filter-out 0,$(LEAFGATE_PURE))
+VENV := $(if $(PURE),.venv-pure,.venv)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+FUZZ_SECONDS ?= 600
 
 # Directories are in the list because a deleted file changes only them.
-SOURCES := pyproject.toml $(shell find firmware gateway protocols -name __pycache__ -prune -o \
+SOURCES := pyproject.toml setup.py $(shell find firmware gateway protocols -name __pycache__ -prune -o \
 	\( -type d -o -name '*.py' -o -name '*.pxd' \) -print)
 PEERS := tests/integration
 NPM := $(shell command -v npm 2>/dev/null)
 
-.PHONY: run test bench lint clean
+.PHONY: run test test-pure bench fuzz lint clean
 
 run: $(VENV)/installed
 	$(BIN)/leafgate run $(ARGS)
@@ -20,8 +22,14 @@ run: $(VENV)/installed
 test: $(VENV)/installed $(VENV)/installed-test $(if $(NPM),$(PEERS)/node_modules/installed)
 	$(BIN)/pytest $(ARGS)
 
+test-pure:
+	@$(MAKE) --no-print-directory LEAFGATE_PURE=1 test
+
 bench: $(VENV)/installed $(VENV)/installed-test
 	$(BIN)/python tests/benchmarks/bench.py $(ARGS)
+
+fuzz: $(VENV)/installed $(VENV)/installed-test
+	$(BIN)/python tests/fuzz/campaign.py --seconds $(FUZZ_SECONDS) $(ARGS)
 
 lint: $(VENV)/installed $(VENV)/installed-lint
 	$(BIN)/ruff check .
@@ -29,24 +37,27 @@ lint: $(VENV)/installed $(VENV)/installed-lint
 	$(BIN)/mypy --strict
 
 clean:
-	rm -rf $(VENV) build *.egg-info $(PEERS)/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-pure .fuzz-build build *.egg-info $(PEERS)/node_modules
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "leafgate needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
 
-# A regular install, so that what runs and what is tested is what a user gets. A left-over build directory would bring
-# deleted modules back.
+# A regular install, so that what runs and what is tested is what a user gets. The file becomes the line that tells
+# which form was installed and why.
 $(VENV)/installed: $(SOURCES) | $(BIN)/python
-	rm -rf build
-	$(PIP) install .
-	rm -rf build
-	touch $@
+	LEAFGATE_FORM_NOTE=$(abspath $@.new) $(PIP) install .
+	@cat $@.new
+	@$(BIN)/leafgate --version
+	@mv $@.new $@
 
+# Only the packages of the extra: naming leafgate itself would build it again.
 $(VENV)/installed-%: pyproject.toml | $(VENV)/installed
-	$(PIP) install '.[$*]'
-	rm -rf build
-	touch $@
+	$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+		print(*project["optional-dependencies"]["$*"], sep="\n")' > $@.new
+	$(PIP) install -r $@.new
+	@mv $@.new $@
 
 # Node is not needed for anything else; without these peers their tests skip and say so.
 $(PEERS)/node_modules/installed: $(PEERS)/package.json

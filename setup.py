@@ -77,7 +77,7 @@ class CompileOrStayPure(build_ext):
                 self._compile()
                 say("installing the compiled form")
                 return
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the pure form works
                 # The compiler's own words stand in its output; the exception repeats the whole command.
                 reason = f"compiling the hot modules failed ({type(error).__name__}; pip install -v shows more)"
         if WANTED_COMPILED:
@@ -106,8 +106,8 @@ class CompileOrStayPure(build_ext):
         self.get_finalized_command("bdist_wheel").root_is_pure = True
 
 
-# Debugging symbols, which Python's own flags ask for, take half of the time and three quarters of the space. Not through
-# CFLAGS: that would replace those flags, optimisation included.
+# Debugging symbols, which Python's own flags ask for, take half of the time and three quarters of the space. Not
+# through CFLAGS: that would replace those flags, optimisation included.
 FLAGS = ["-g0"]
 if WANTED_PURE:
     say("installing the pure form, because LEAFGATE_PURE is set")

@@ -72,8 +72,8 @@ def percentile(ordered: list[float], share: float) -> float:
 
 def _await_delivery(connection: socket.socket) -> None:
     data = connection.recv(65536)
-    while not data.endswith(_END):
-        # A server's PING came first, or the delivery came in pieces.
+    # A server's PING may come before it and behind it, and the delivery in pieces.
+    while _END not in data:
         more = connection.recv(65536)
         if not more:
             raise LoadError("the server closed the connection")

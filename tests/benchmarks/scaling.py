@@ -2,18 +2,23 @@
 
 import contextlib
 import itertools
+import json
 import multiprocessing
+import os
+import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from load_nats import NatsClient
 from load_requests import percentile, round_trips
 from machine import LoadError
 from measures import SUBJECT, Effort, Outcome, Site, Throughput, delivered_size, timed_flow
 from rows import Case, Row
-from server_process import Address
+from server_process import Address, ServerProcess
+from servers import GATEWAY
 from streams import Stream
 from traffic import CHUNK_BYTES, Flow, Publisher, Receiver
 
@@ -21,6 +26,7 @@ _PAYLOAD = b"x" * 16
 # All of one width, so that every delivery has the same size.
 _FIRST_SID = 1_000_000
 _FLOOD_SECONDS_AT_MOST = 120.0
+_TREE_SECONDS_AT_MOST = 120.0
 
 
 def _pair(address: Address) -> tuple[NatsClient, NatsClient]:
@@ -63,6 +69,33 @@ class ManySubjects:
         sender.chunks, sender.ended = itertools.cycle(chunks), False
         warm = timed_flow(flow, site.server, effort, [publisher.stream, receiver.stream])
         return Outcome({"cold": cold, "warm": warm.values["rate"], "memory": memory}, warm.busy)
+
+
+@dataclass(frozen=True)
+class TreeAlone:
+    """The gateway's subject tree without a gateway: in a process of its own, of the form and on the core measured."""
+
+    subjects: int
+
+    def __call__(self, site: Site, effort: Effort) -> Outcome:
+        core = os.sched_getaffinity(site.server.pid)
+        command = [_interpreter(site.server), "-P", str(Path(__file__).with_name("tree_alone.py"))]
+        done = subprocess.run(
+            [*command, str(self.subjects), str(effort.seconds)],
+            capture_output=True,
+            text=True,
+            timeout=_TREE_SECONDS_AT_MOST,
+            check=False,
+            preexec_fn=lambda: os.sched_setaffinity(0, core),
+        )
+        if done.returncode:
+            raise LoadError(f"the tree by itself failed: {done.stderr[-400:]!r}")
+        return Outcome(json.loads(done.stdout))
+
+
+def _interpreter(server: ServerProcess) -> str:
+    """The Python that runs the server: it has the same packages."""
+    return Path(f"/proc/{server.pid}/cmdline").read_bytes().split(b"\0")[0].decode()
 
 
 def fresh_subjects(site: Site, effort: Effort) -> Outcome:
@@ -213,6 +246,23 @@ SCALING_CASES: Sequence[Case] = (
             ManySubjects(count),
         )
         for count in (1_000, 100_000, 1_000_000)
+    ),
+    *(
+        Case(
+            (
+                Row(f"tree-{count}-cold", f"tree alone, {count:,} literals, first pass", "k matches/s", "cold", 1e-3),
+                Row(f"tree-{count}-warm", f"tree alone, 4,096 of {count:,} in turn", "k matches/s", "warm", 1e-3),
+                Row(
+                    f"tree-{count}-memory",
+                    f"tree alone, each of {count:,} subscriptions",
+                    "B (less is better)",
+                    "memory",
+                ),
+            ),
+            TreeAlone(count),
+            (GATEWAY,),
+        )
+        for count in (100_000, 1_000_000)
     ),
     Case((_rate("fresh-subjects", "a fresh subject for every message, 16 B"),), fresh_subjects),
     *(

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 
-import nats
 import pytest
 from amqtt.client import MQTTClient
 
-from tests.integration.leafnode_pair import PATIENCE_SECONDS, answer_with, client, ignore_error, run
+from tests.integration.leafnode_pair import PATIENCE_SECONDS, answer_with, client, run
 from tests.integration.mqtt_peers import paho_client, unique_topic
 from tests.integration.node_peers import NodeClient, node_client, require_node
 from tests.integration.peers import Peer, gateway
@@ -165,23 +164,6 @@ def test_amqtt_client_over_websocket(edge: Peer) -> None:
         assert message is not None
         assert (message.topic, bytes(message.data)) == (topic, b"hello")
         await panel.disconnect()
-
-    run(test)
-
-
-def test_nats_py_over_websocket(edge: Peer) -> None:
-    pytest.importorskip("aiohttp", reason="nats-py takes ws:// only with aiohttp")
-
-    async def test() -> None:
-        url = edge.url("websocket", "ws")
-        connection = await nats.connect(url, error_cb=ignore_error, allow_reconnect=False)
-        transport = connection._transport
-        inbox = await connection.subscribe("python.ws")
-        await connection.publish("python.ws", b"hello", headers={"Unit": "C"})
-        message = await inbox.next_msg(PATIENCE_SECONDS)
-        assert (message.data, message.headers) == (b"hello", {"Unit": "C"})
-        await connection.close()
-        await transport._client.close()  # nats-py leaves aiohttp's session open
 
     run(test)
 

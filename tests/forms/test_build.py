@@ -1,0 +1,46 @@
+"""The build compiles what it should, and what is installed is wholly of one form."""
+
+import ast
+import importlib
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.version import form_name
+
+REPOSITORY = Path(__file__).parents[2]
+ROOMS = ("gateway", "protocols")
+
+
+def hot_modules() -> list[str]:
+    """The list in setup.py, which cannot be imported without building."""
+    for node in ast.parse((REPOSITORY / "setup.py").read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "HOT_MODULES":
+            found: list[str] = ast.literal_eval(node.value)
+            return found
+    raise AssertionError("setup.py has no HOT_MODULES")
+
+
+def in_source_tree(pattern: str) -> list[Path]:
+    return sorted(path.relative_to(REPOSITORY) for room in ROOMS for path in (REPOSITORY / room).rglob(pattern))
+
+
+def test_every_module_with_c_types_is_compiled() -> None:
+    typed = [".".join(path.with_suffix("").parts) for path in in_source_tree("*.pxd")]
+    assert set(typed) <= set(hot_modules())
+
+
+def test_nothing_is_built_in_the_source_tree() -> None:
+    assert [*in_source_tree("*.so"), *in_source_tree("*.c")] == []
+
+
+@pytest.mark.parametrize("name", hot_modules())
+def test_hot_modules_are_all_of_the_installed_form(name: str) -> None:
+    file = str(importlib.import_module(name).__file__)
+    assert ("pure" if file.endswith(".py") else "compiled") == form_name()
+
+
+@pytest.mark.skipif(os.environ.get("LEAFGATE_PURE", "") == "", reason="LEAFGATE_PURE leaves the form to the machine")
+def test_installed_form_is_the_one_that_was_asked_for() -> None:
+    assert form_name() == ("compiled" if os.environ["LEAFGATE_PURE"] == "0" else "pure")
