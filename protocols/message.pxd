@@ -1,9 +1,6 @@
 cimport cython
 
-# Messages hold bytes only and are in no cycle; a free list saves the allocator most of its work.
 @cython.final
-@cython.no_gc
-@cython.freelist(1024)
 cdef class Message:
     cdef public bytes subject, reply
     cdef public Py_ssize_t header_size, size

@@ -307,6 +307,8 @@ class MqttClientSession(Port):
         topic, payload, retain = delivery
         packet = encode_publish(self.version, topic, payload, 1 if packet_id else 0, packet_id, retain, False)
         outbox = self.connection.outbox
+        if outbox.pending() + len(packet) > outbox.limit:
+            outbox.flush()  # What counts is what the client does not take.
         if not packet_id and outbox.pending() + len(packet) > outbox.limit:
             self.dropped += 1
         else:

@@ -14,7 +14,7 @@ SETTINGS = """
 max-payload-bytes = 1000
 max-control-line-bytes = 256
 [timeouts]
-connect-seconds = 0.4
+connect-seconds = 0.7
 [mqtt]
 max-packet-bytes = 2000
 """

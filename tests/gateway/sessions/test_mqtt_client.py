@@ -309,6 +309,15 @@ async def test_client_that_takes_nothing_loses_messages_of_quality_of_service_0_
         assert display.sink.overruns == 0
 
 
+async def test_client_that_takes_everything_gets_more_retained_messages_than_may_wait():
+    async with running_gateway(Config(limits=Limits(max_payload_bytes=1000, max_pending_bytes=4096))) as gateway:
+        sensor, display = connect(gateway), connect(gateway)
+        for number in range(10):
+            publish(sensor, b"%d" % number, bytes(1000), retain=True)
+        take(display)
+        assert len(subscribe(display, b"#")) == 11
+
+
 async def test_sent_messages_are_counted_whatever_their_kind():
     async with running_gateway() as gateway:
         display = connect(gateway)
