@@ -18,7 +18,7 @@ from protocols.errors import PeerViolation
 from protocols.leafnode import spoke
 from protocols.nats.framing import encode_error
 from protocols.nats.server import PING, PONG, Ping, Pong
-from protocols.subjects import is_literal, is_subset, is_valid_filter, matches
+from protocols.subjects import is_literal, is_subset, is_valid_filter
 
 if TYPE_CHECKING:
     from gateway.connection import Connection
@@ -102,7 +102,7 @@ class LeafnodeSession(LeafPort):
     # What routing calls.
 
     def leaf_route(self, subject: bytes, queues: tuple[bytes, ...]) -> LeafRoute:
-        permitted = spoke.is_permitted(subject, self.info.may_send, matches) or subject.startswith(spoke.ACK_PREFIX)
+        permitted = spoke.is_permitted(subject, self.info.may_send) or subject.startswith(spoke.ACK_PREFIX)
         return LeafRoute(self, subject, queues, self.info.max_payload, permitted)
 
     def interest_changed(self, subject: bytes, queue: bytes, count: int) -> None:
@@ -247,7 +247,7 @@ class LeafnodeSession(LeafPort):
         if permissions is None:
             return True
         if is_literal(subject):
-            return spoke.is_permitted(subject, permissions, matches)
+            return spoke.is_permitted(subject, permissions)
         return not any(is_subset(subject, pattern.encode()) for pattern in permissions.deny or ())
 
     def _write(self, data: bytes) -> None:

@@ -1,6 +1,6 @@
 """Leafnode protocol, spoke role: what a hub may send, and what it is sent."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import msgspec
 
@@ -17,6 +17,7 @@ from protocols.nats.framing import (
 )
 from protocols.nats.head import PayloadHead
 from protocols.nats.server import Ping, Pong
+from protocols.subjects import matches
 
 OPERATIONS = frozenset((b"LMSG", b"HMSG", b"LS+", b"LS-", b"INFO", b"PING", b"PONG", b"+OK", b"-ERR"))
 # A hub's INFO carries its permissions and the URLs of its cluster.
@@ -32,7 +33,6 @@ ACK_TOKENS = 8
 # Version of the leafnode protocol: hubs refuse spokes below 2.8.0 when they are told to.
 SPOKEN_VERSION = "2.15.1"
 
-Matcher = Callable[[bytes, bytes], bool]
 
 _heads: GenerationCache = GenerationCache(REMEMBERED_LINES)
 
@@ -216,14 +216,14 @@ def encode_interest(subject: bytes, queue: bytes, count: int) -> bytes:
     return b"LS- %b %b\r\n" % (subject, queue)
 
 
-def is_permitted(subject: bytes, permissions: Permissions | None, matches_pattern: Matcher) -> bool:
-    """Whether permissions let a subject pass; `matches_pattern(pattern, subject)` decides each pattern."""
+def is_permitted(subject: bytes, permissions: Permissions | None) -> bool:
+    """Whether permissions let a literal subject pass."""
     if permissions is None:
         return True
-    if permissions.allow and not _any(permissions.allow, subject, matches_pattern):
+    if permissions.allow and not _any_matches(permissions.allow, subject):
         return False
-    return not _any(permissions.deny or (), subject, matches_pattern)
+    return not _any_matches(permissions.deny or (), subject)
 
 
-def _any(patterns: Iterable[str], subject: bytes, matches_pattern: Matcher) -> bool:
-    return any(matches_pattern(pattern.encode(), subject) for pattern in patterns)
+def _any_matches(patterns: Iterable[str], subject: bytes) -> bool:
+    return any(matches(pattern.encode(), subject) for pattern in patterns)

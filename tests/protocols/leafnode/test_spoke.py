@@ -17,7 +17,6 @@ from protocols.leafnode.spoke import (
     split_ack_reply,
 )
 from protocols.nats.server import Ping, Pong
-from protocols.subjects import matches
 from tests.protocols.nats.events import cut, decode, plain, violation
 
 HEADER = b"NATS/1.0\r\nA: b\r\n\r\n"
@@ -216,7 +215,7 @@ def test_interest_is_told_with_the_weight_of_queue_groups(interest: tuple[bytes,
     ],
 )
 def test_permission_is_what_is_allowed_and_not_denied(permissions: Permissions | None, subject: bytes, expected: bool):
-    assert is_permitted(subject, permissions, matches) is expected
+    assert is_permitted(subject, permissions) is expected
 
 
 def test_connect_names_no_language():
