@@ -1,4 +1,6 @@
-"""Grammar of MQTT topic names and topic filters (MQTT 5.0, 4.7). That they are UTF-8 strings is checked elsewhere."""
+"""Grammar of MQTT topic names and topic filters (MQTT 5.0, 4.7 and 4.8.2). That they are UTF-8 is checked elsewhere."""
+
+SHARE_PREFIX = b"$share/"
 
 
 def is_topic_name(topic: bytes) -> bool:
@@ -15,6 +17,20 @@ def is_topic_filter(topic_filter: bytes) -> bool:
     if last != b"#" and not _is_level(last):  # [MQTT-4.7.1-1]
         return False
     return all(map(_is_level, levels))
+
+
+def parse_shared_filter(topic_filter: bytes) -> tuple[bytes, bytes] | None:
+    """Share name and topic filter of a shared subscription, `$share/<share name>/<topic filter>`.
+
+    None for any other filter, and for one that begins with SHARE_PREFIX and is malformed.
+    """
+    if not topic_filter.startswith(SHARE_PREFIX):
+        return None
+    name, _, rest = topic_filter[len(SHARE_PREFIX) :].partition(b"/")
+    # [MQTT-4.8.2-1], [MQTT-4.8.2-2]
+    if not is_topic_name(name) or not is_topic_filter(rest):
+        return None
+    return name, rest
 
 
 def _is_level(level: bytes) -> bool:
