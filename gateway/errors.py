@@ -13,5 +13,9 @@ class ListenError(GatewayError):
     """An address cannot be listened on. The text: `path.to.key: sentence`; the command line adds the file's name."""
 
 
+class StorageError(GatewayError):
+    """The data directory cannot be used. The text: `data-directory: sentence`."""
+
+
 class ClientError(GatewayError):
     """A command of the small NATS client failed: no server, refused, no answer in time."""

@@ -1,49 +1,180 @@
-"""Retained messages: the last message of each MQTT topic that was published to be kept. In memory, bounded."""
+"""Retained messages: the last message of each subject that was published to be kept. In memory, bounded, and stored
+where there is a journal.
 
+There may be a million of them on a small machine, so each is packed into little more than its bytes.
+"""
+
+import struct
+import time
+from collections.abc import Callable, Iterator
+
+from gateway.storage.journal import Journal
+from gateway.storage.ordered_subjects import OrderedSubjects, after
 from protocols.message import Message
-from protocols.subjects import is_literal, matches
+from protocols.subjects import is_literal
+
+# What is packed: a byte with the QoS and HAS_HEAD, HEAD and the reply subject where a message needs them, the body.
+QOS = 3
+HAS_HEAD = 4
+HEAD = struct.Struct("<HId")  # size of the reply subject, size of the header, expiry
+HEAD_END = 1 + HEAD.size
+
+STORED = "SELECT subject, reply, header_size, body, qos, expires_at FROM retained ORDER BY subject"
 
 
 class RetainedMessages:
-    """At most `max_messages` messages with `max_bytes` of subjects and payloads.
+    """At most `max_messages` messages with `max_bytes` of subjects, headers and payloads.
 
-    One that does not fit is refused and counted; what is kept of its subject stays.
+    One that does not fit is refused and counted; what is kept of its subject stays. `clock` gives unix time. A message
+    that has expired is not given out; it leaves when somebody asks for it, or with `sweep`.
     """
 
-    def __init__(self, max_messages: int, max_bytes: int) -> None:
+    def __init__(
+        self,
+        max_messages: int,
+        max_bytes: int,
+        journal: Journal | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.max_messages = max_messages
         self.max_bytes = max_bytes
         self.bytes = 0
         self.refused = 0
-        self._messages: dict[bytes, Message] = {}
+        self._journal = journal
+        self._clock = clock
+        self._packed: dict[bytes, bytes] = {}
+        self._subjects = OrderedSubjects()
+        self._expiring = 0
+        self._swept = b""
 
     def __len__(self) -> int:
-        return len(self._messages)
+        return len(self._packed)
 
-    def keep(self, message: Message) -> bool:
-        """Replace the subject's message; an empty payload deletes it. False when there is no room."""
-        old = self._messages.get(message.subject)
-        freed = cost(old) if old is not None else 0
-        if message.size == 0:
-            self._messages.pop(message.subject, None)
-            self.bytes -= freed
+    def load(self) -> None:
+        """Take what the database holds, be it more than the limits say now; to be called once, before anything else.
+        Raises sqlite3.Error.
+        """
+        assert self._journal is not None
+        for subject, *content in self._journal.database.connection.execute(STORED):
+            self._set(subject, pack(*content))
+        self._subjects.fill(list(self._packed))
+        self._swept = b""
+        self.sweep(len(self._packed))
+
+    def keep(self, message: Message, expires_at: float = 0.0) -> bool:
+        """Replace the subject's message; an empty payload deletes it. False when there is no room.
+
+        `expires_at` 0.0: never.
+        """
+        subject = message.subject
+        old = self._packed.get(subject)
+        if message.size == message.header_size:
+            if old is not None:
+                self._remove(subject)
             return True
-        grown = self.bytes - freed + cost(message)
-        if grown > self.max_bytes or (old is None and len(self._messages) >= self.max_messages):
+        grown = self.bytes + len(subject) + message.size - (len(subject) + body_size(old) if old is not None else 0)
+        full = grown > self.max_bytes or (old is None and len(self._packed) >= self.max_messages)
+        if full or (self._journal is not None and not self._journal.has_room()):
             self.refused += 1
             return False
-        self._messages[message.subject] = message
-        self.bytes = grown
+        content = (message.reply, message.header_size, message.body(), message.qos, expires_at)
+        self._set(subject, pack(*content))
+        if old is None:
+            self._subjects.add(subject)
+        if self._journal is not None:
+            self._journal.batch.retained.put(subject, (subject, *content))
+            self._journal.note()
         return True
 
-    def matching(self, subject_filter: bytes) -> list[Message]:
-        """The kept messages whose subject a filter matches."""
+    def get(self, subject: bytes) -> Message | None:
+        """What is kept of one subject: each time a message of its own."""
+        packed = self._packed.get(subject)
+        if packed is None:
+            return None
+        message, expires_at = unpack(subject, packed)
+        if expires_at and expires_at <= self._clock():
+            self._remove(subject)
+            return None
+        return message
+
+    def expires_at(self, subject: bytes) -> float:
+        """When what is kept of a subject expires; 0.0 for never."""
+        packed = self._packed.get(subject)
+        return expiry_of(packed) if packed is not None else 0.0
+
+    def matching(self, subject_filter: bytes) -> Iterator[Message | None]:
+        """The kept messages whose subject a filter matches, made one by one; it may be left and gone on with later.
+
+        None comes now and then instead of a message, so that no step takes long: let others run, and go on. What is
+        deleted meanwhile does not come any more; what is kept for a new subject comes or does not.
+        """
         if is_literal(subject_filter):
-            message = self._messages.get(subject_filter)
-            return [] if message is None else [message]
-        return [message for subject, message in self._messages.items() if matches(subject_filter, subject)]
+            yield self.get(subject_filter)
+            return
+        for subject in self._subjects.matching(subject_filter):
+            yield None if subject is None else self.get(subject)
+
+    def sweep(self, most: int) -> None:
+        """Remove what has expired, looking at `most` subjects or some more; the next call goes on behind them."""
+        now = self._clock()
+        while self._expiring and most > 0:
+            subjects = self._subjects.stride(self._swept)
+            for subject in subjects:
+                packed = self._packed.get(subject)
+                if packed is not None and 0.0 < expiry_of(packed) <= now:
+                    self._remove(subject)
+            self._swept = after(subjects[-1]) if subjects else b""
+            most -= len(subjects) or most
+
+    def _set(self, subject: bytes, packed: bytes) -> None:
+        old = self._packed.get(subject)
+        if old is not None:
+            self._uncount(subject, old)
+        self._packed[subject] = packed
+        self.bytes += len(subject) + body_size(packed)
+        self._expiring += expiry_of(packed) > 0.0
+
+    def _uncount(self, subject: bytes, packed: bytes) -> None:
+        self.bytes -= len(subject) + body_size(packed)
+        self._expiring -= expiry_of(packed) > 0.0
+
+    def _remove(self, subject: bytes) -> None:
+        self._uncount(subject, self._packed.pop(subject))
+        self._subjects.remove(subject)
+        if self._journal is not None:
+            self._journal.batch.retained.remove(subject)
+            self._journal.note()
 
 
-def cost(message: Message) -> int:
-    """The bytes that a message is counted with."""
-    return len(message.subject) + message.size
+def pack(reply: bytes, header_size: int, body: bytes, qos: int, expires_at: float) -> bytes:
+    if not reply and not header_size and not expires_at:
+        return b"%c%b" % (qos, body)
+    return b"%c%b%b%b" % (qos | HAS_HEAD, HEAD.pack(len(reply), header_size, expires_at), reply, body)
+
+
+def unpack(subject: bytes, packed: bytes) -> tuple[Message, float]:
+    """The message, and when it expires."""
+    flags = packed[0]
+    reply_size, header_size, expires_at, start = 0, 0, 0.0, 1
+    if flags & HAS_HEAD:
+        reply_size, header_size, expires_at = HEAD.unpack_from(packed, 1)
+        start = HEAD_END
+    body = packed[start + reply_size :]
+    message = Message(subject, packed[start : start + reply_size], header_size, len(body), None, None)
+    message.set_body(body)
+    message.qos = flags & QOS
+    return message, expires_at
+
+
+def body_size(packed: bytes) -> int:
+    if not packed[0] & HAS_HEAD:
+        return len(packed) - 1
+    reply_size: int = HEAD.unpack_from(packed, 1)[0]
+    return len(packed) - HEAD_END - reply_size
+
+
+def expiry_of(packed: bytes) -> float:
+    if not packed[0] & HAS_HEAD:
+        return 0.0
+    expires_at: float = HEAD.unpack_from(packed, 1)[2]
+    return expires_at

@@ -1,12 +1,16 @@
 """What is kept, what is found, and what has no room."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.storage.retained_messages import RetainedMessages
+from gateway.storage.storage import Storage
 from protocols.message import make_message
 from protocols.subjects import matches
+from tests.gateway.storage.running_journal import commit
 
 PLENTY = 1 << 20
 
@@ -16,7 +20,7 @@ def keep(retained: RetainedMessages, subject: bytes, payload: bytes) -> bool:
 
 
 def found(retained: RetainedMessages, subject_filter: bytes) -> dict[bytes, bytes]:
-    return {message.subject: message.payload() for message in retained.matching(subject_filter)}
+    return {one.subject: one.payload() for one in retained.matching(subject_filter) if one is not None}
 
 
 def test_last_message_of_a_subject_is_kept():
@@ -92,3 +96,92 @@ def test_bounds_hold_and_all_that_was_taken_is_found(stored: list[tuple[bytes, b
         assert retained.bytes == sum(map(len, expected)) + sum(map(len, expected.values())) <= 30
     matching = {subject: payload for subject, payload in expected.items() if matches(subject_filter, subject)}
     assert found(retained, subject_filter) == matching
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_message_comes_back_as_it_was():
+    retained = RetainedMessages(10, PLENTY)
+    for expires_at in (0.0, 9e12):
+        message = make_message(b"a", b"payload", b"reply.to", b"NATS/1.0\r\nA: b\r\n\r\n")
+        message.qos = 2
+        assert retained.keep(message, expires_at)
+        found_message = retained.get(b"a")
+        assert found_message is not None
+        assert found_message.body() == message.body()
+        assert found_message.header() == message.header()
+        assert (found_message.subject, found_message.reply, found_message.qos) == (b"a", b"reply.to", 2)
+        assert retained.expires_at(b"a") == expires_at
+    assert retained.get(b"b") is None
+    assert retained.expires_at(b"b") == 0.0
+
+
+def test_header_without_payload_deletes():
+    retained = RetainedMessages(10, PLENTY)
+    keep(retained, b"a", b"1")
+    assert retained.keep(make_message(b"a", b"", header=b"NATS/1.0\r\nMqtt-Retain: 1\r\n\r\n"))
+    assert (len(retained), retained.bytes) == (0, 0)
+
+
+def test_expired_message_is_not_given_out_and_leaves():
+    clock = Clock()
+    retained = RetainedMessages(10, PLENTY, clock=clock)
+    for subject, expires_at in ((b"a", 1001.0), (b"b", 1002.0), (b"c", 0.0)):
+        retained.keep(make_message(subject, b"1"), expires_at)
+    clock.now = 1001.0
+    assert set(found(retained, b">")) == {b"b", b"c"}
+    assert len(retained) == 2
+    clock.now = 1002.0
+    assert retained.get(b"b") is None
+    assert (len(retained), retained.bytes) == (1, 2)
+
+
+def test_sweep_removes_what_expired_a_part_at_a_time():
+    clock = Clock()
+    retained = RetainedMessages(10_000, PLENTY, clock=clock)
+    for number in range(3000):
+        retained.keep(make_message(b"a.%04d" % number, b"1"), 1001.0 if number % 3 else 0.0)
+    clock.now = 1001.0
+    retained.sweep(100)
+    assert 1000 < len(retained) < 3000
+    for _ in range(100):
+        retained.sweep(100)
+    assert len(retained) == 1000
+
+
+def test_half_read_answer_goes_on_among_changes():
+    retained = RetainedMessages(10_000, PLENTY)
+    for number in range(3000):
+        keep(retained, b"a.%04d" % number, b"old")
+    answer = filter(None, retained.matching(b">"))
+    first = [next(answer).subject for _ in range(1000)]
+    for number in range(0, 3000, 2):
+        keep(retained, b"a.%04d" % number, b"")
+    keep(retained, b"a.2999", b"new")
+    rest = {message.subject: message.payload() for message in answer}
+    assert first == [b"a.%04d" % number for number in range(1000)]
+    assert set(rest) == {b"a.%04d" % number for number in range(1001, 3000, 2)}
+    assert rest[b"a.2999"] == b"new"
+
+
+def test_what_is_kept_outlives_the_process_but_for_what_expired(tmp_path: Path):
+    storage = Storage(tmp_path, 10_000, PLENTY)
+    for number in range(1000):
+        storage.retained.keep(make_message(b"a.%d" % number, b"%d" % number, b"r", b"NATS/1.0\r\n\r\n"))
+    storage.retained.keep(make_message(b"a.1", b""))
+    storage.retained.keep(make_message(b"b", b"1"), 1.0)
+    storage.retained.keep(make_message(b"c", b"1"), 9e12)
+    commit(storage.journal)
+    storage.close()
+    storage = Storage(tmp_path, 10, 10)
+    assert found(storage.retained, b"a.*") == {b"a.%d" % n: b"%d" % n for n in range(1000) if n != 1}
+    assert found(storage.retained, b"b") == {}
+    assert storage.retained.expires_at(b"c") == 9e12
+    assert not storage.retained.keep(make_message(b"new", b"1"))
+    storage.close()

@@ -1,0 +1,233 @@
+"""Batch: the changes that go to the disk with one commit, and the one statement that writes them.
+
+The interpreter's lock is released and taken again at every step of a statement, and beside a busy thread each taking
+costs up to 5 ms. So a batch is one row that is inserted into a temporary view; the view's trigger takes the tables'
+changes out of it. A statement outside a transaction is a transaction of its own: that one step is also the commit.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+import msgspec
+
+from gateway.storage.schema import OF_SESSION, SESSION, TABLES, Table
+
+Key: TypeAlias = Any
+Row: TypeAlias = tuple[Any, ...]
+
+# What a row or the key of one to remove is counted with, besides the bytes that it holds.
+ROW_BYTES = 200
+
+# The queue of sessions that end.
+QUEUED = """SELECT json_group_array(json_array(queue.session, sequence, message))
+    FROM json_each(?1) AS ended CROSS JOIN queue ON queue.session = ended.value"""
+WRITE = f"INSERT INTO batch VALUES ({', '.join('?' * (2 * len(TABLES) + 2))})"  # noqa: S608 -- of names of our own
+
+_encoder = msgspec.json.Encoder()
+ENDED = ((SESSION.name, "key"), *((table.name, "session") for table in OF_SESSION))
+
+_decoder = msgspec.json.Decoder(list[tuple[int, int, int]])
+
+
+class Changes:
+    """What happens to one table: first `removed`, the keys to remove, then `added`, the rows to insert or replace."""
+
+    __slots__ = ("added", "blobs", "bytes", "removed", "table")
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.blobs = table.blobs
+        self.added: dict[Key, Row] = {}
+        self.removed: set[Key] = set()
+        self.bytes = 0
+
+    def put(self, key: Key, row: Row) -> None:
+        """Insert a row, or replace the one of that key."""
+        old = self.added.get(key)
+        if old is not None:
+            self.bytes -= self._size(old)
+        self.added[key] = row
+        self.bytes += self._size(row)
+
+    def remove(self, key: Key) -> None:
+        """Remove a row that the table may hold from an earlier batch."""
+        old = self.added.pop(key, None)
+        if old is not None:
+            self.bytes -= self._size(old)
+        if key not in self.removed:
+            self.removed.add(key)
+            self.bytes += ROW_BYTES
+
+    def take_back(self, key: Key) -> None:
+        """Remove a row that was put once: where that was in this batch, it is never written."""
+        old = self.added.pop(key, None)
+        if old is not None:
+            self.bytes -= self._size(old)
+        else:
+            self.remove(key)
+
+    def absorb(self, later: "Changes") -> None:
+        """Add changes that were made after these, of which nobody knows whether the disk holds them."""
+        known = len(self.removed)
+        self.removed.update(self.added, later.removed)
+        self.bytes += ROW_BYTES * (len(self.removed) - known)
+        for key in later.removed:
+            old = self.added.pop(key, None)
+            if old is not None:
+                self.bytes -= self._size(old)
+        for key, row in later.added.items():
+            self.put(key, row)
+
+    def drop(self, ended: set[int]) -> list[Row]:
+        """Forget the rows that belong to sessions that end with this batch; returns them."""
+        keys = [key for key, row in self.added.items() if row[0] in ended]
+        dropped = [self.added.pop(key) for key in keys]
+        for row in dropped:
+            self.bytes -= self._size(row)
+        return dropped
+
+    def _size(self, row: Row) -> int:
+        size = ROW_BYTES
+        for position in self.blobs:
+            blob = row[position]
+            if blob is not None:
+                size += len(blob)
+        return size
+
+
+class Batch:
+    """`ended` are the keys of sessions to remove with everything under them. `actions` are called once it is written.
+
+    A batch is changed by the trio thread until it is taken for writing, and by the writing thread from then on.
+    """
+
+    __slots__ = ("_freed", "actions", "ended", "message", "queue", "received", "retained", "session", "subscription")
+
+    def __init__(self) -> None:
+        self.session, self.subscription, self.message, self.queue, self.received, self.retained = map(Changes, TABLES)
+        self.ended: set[int] = set()
+        self.actions: list[Callable[[], None]] = []
+        self._freed: list[int] = []
+
+    def tables(self) -> tuple[Changes, ...]:
+        """The changes in the order of `TABLES`."""
+        return self.session, self.subscription, self.message, self.queue, self.received, self.retained
+
+    def size(self) -> int:
+        """About how many bytes of memory the changes take."""
+        return sum(changes.bytes for changes in self.tables()) + ROW_BYTES * len(self.ended)
+
+    def rows(self) -> int:
+        return sum(len(changes.added) + len(changes.removed) for changes in self.tables()) + len(self.ended)
+
+    def is_empty(self) -> bool:
+        return not self.ended and not any(changes.added or changes.removed for changes in self.tables())
+
+    def absorb(self, later: "Batch") -> None:
+        """Add a later batch to this one, which could not be written."""
+        for changes, others in zip(self.tables(), later.tables(), strict=True):
+            changes.absorb(others)
+        self.ended |= later.ended
+        self.actions += later.actions
+        self._freed += later._freed
+
+    def write(self, connection: sqlite3.Connection) -> list[int]:
+        """Write everything in one transaction; returns the messages that ended sessions had queued, one entry for each
+        place in a queue. Raises sqlite3.Error; then nothing is written.
+        """
+        freed = self._end_sessions(connection) if self.ended else []
+        if not self.is_empty():
+            connection.execute(WRITE, self._values())
+        return freed
+
+    def _end_sessions(self, connection: sqlite3.Connection) -> list[int]:
+        self._freed += [row[2] for row in self.queue.drop(self.ended) if row[2]]
+        for changes in (self.session, self.subscription, self.received):
+            changes.drop(self.ended)
+        found = connection.execute(QUEUED, (encode(self.ended),)).fetchone()[0]
+        removed = self.queue.removed
+        stored = [message for *key, message in _decoder.decode(found) if message and tuple(key) not in removed]
+        return self._freed + stored
+
+    def _values(self) -> list[str | bytes | None]:
+        content: list[bytes] = []
+        texts: list[str | None] = [encode(self.ended) if self.ended else None]
+        position = 1  # Of the next blob within the content, counted as SQL counts.
+        for changes in self.tables():
+            table = changes.table
+            key_size = len(table.keys)
+            keys = ((key,) for key in changes.removed) if key_size == 1 else changes.removed
+            for rows, columns in ((keys, key_size), (changes.added.values(), table.columns)):
+                blobs = tuple(index for index in table.blobs if index < columns)
+                encoded, position = encode_rows(rows, blobs, content, position)
+                texts.append(encoded)
+        return [*texts, b"".join(content)]
+
+
+def encode(value: object) -> str:
+    """JSON as text: SQLite takes no other."""
+    return _encoder.encode(value).decode()
+
+
+def encode_rows(
+    rows: Iterable[Row], blobs: tuple[int, ...], content: list[bytes], position: int
+) -> tuple[str | None, int]:
+    """Rows as a JSON array, None for no rows. Their blobs go to `content`, whose end is `position`; in the row stands
+    the position of each instead, and behind the row their sizes. Returns the new end too.
+    """
+    if not blobs:
+        plain = list(rows)
+        return (encode(plain) if plain else None), position
+    encoded = []
+    for row in rows:
+        fields = list(row)
+        for index in blobs:
+            blob = fields[index]
+            if blob is None:
+                fields.append(None)
+            else:
+                fields[index] = position
+                fields.append(len(blob))
+                content.append(blob)
+                position += len(blob)
+        encoded.append(fields)
+    return (encode(encoded) if encoded else None), position
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Make the view and the trigger that `Batch.write` needs; they belong to the connection, not to the file."""
+    names = ["ended"]
+    # Before anything is added: a new session may have the client id of one that ended.
+    steps = [_removal(name, (key,), "value", "ended") for name, key in ENDED]
+    for table in TABLES:
+        removed, added = f"{table.name}_removed", f"{table.name}_added"
+        names += (removed, added)
+        steps.append(_removal(table.name, table.keys, fields(table, len(table.keys)), removed))
+        steps.append(_addition(table, added))
+    columns = ", ".join(f"NULL AS {name}" for name in (*names, "content"))
+    connection.execute(f"CREATE TEMP VIEW batch AS SELECT {columns}")
+    connection.execute(f"CREATE TEMP TRIGGER written INSTEAD OF INSERT ON batch BEGIN {'; '.join(steps)}; END")
+
+
+def _addition(table: Table, column: str) -> str:
+    values = fields(table, table.columns)
+    return f"INSERT OR REPLACE INTO {table.name} SELECT {values} FROM json_each(new.{column})"  # noqa: S608 -- as above
+
+
+def _removal(table: str, keys: tuple[str, ...], values: str, column: str) -> str:
+    chosen = f"SELECT {values} FROM json_each(new.{column})"  # noqa: S608 -- as above
+    return f"DELETE FROM {table} WHERE ({', '.join(keys)}) IN ({chosen})"  # noqa: S608 -- as above
+
+
+def fields(table: Table, columns: int) -> str:
+    """What takes the first columns of a table out of what `encode_rows` made."""
+    chosen = []
+    size_at = columns
+    for position in range(columns):
+        field = f"json_extract(value, '$[{position}]')"
+        if position in table.blobs:
+            field = f"substr(new.content, {field}, json_extract(value, '$[{size_at}]'))"
+            size_at += 1
+        chosen.append(field)
+    return ", ".join(chosen)

@@ -1,0 +1,234 @@
+"""The database file: who may open it, which version it has, and what happens when it is damaged."""
+
+import fcntl
+import logging
+import os
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gateway.errors import StorageError
+from gateway.storage.batch import prepare
+from gateway.storage.schema import MIGRATIONS
+
+log = logging.getLogger("leafgate.storage")
+
+FILE_NAME = "leafgate.db"
+LOCK_NAME = "leafgate.lock"
+# Says that damage was seen while the gateway ran: the next start looks at the whole file, whatever its size.
+SUSPECT_NAME = "leafgate.db.suspect"
+# What belongs to a database file.
+SUFFIXES = ("", "-wal", "-shm")
+
+# A look at the whole file takes seconds for each 100 MB on an SD card: in a larger one only the small tables are looked
+# at. Loading reads the keys of the others anyway.
+MOST_CHECKED_BYTES = 64 << 20
+SMALL_TABLES = ("session", "subscription", "received")
+
+# The log is copied into the file when it has so many pages (16 MiB): each page that changed is written once then, and
+# two syncs are paid.
+CHECKPOINT_PAGES = 4096
+PAGE_CACHE_KIB = 8192
+# Another program, a shell that looks into the file say, may hold it for so long.
+BUSY_SECONDS = 0.5
+
+# Where in a file its `PRAGMA user_version` stands: https://www.sqlite.org/fileformat2.html#the_database_header
+VERSION_AT = 60
+VERSION_SIZE = 4
+DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class DamagedError(Exception):
+    """The file is no database or a damaged one."""
+
+
+class Database:
+    """The database of a data directory, open and of the newest version; nobody else opens it as long as it is.
+
+    `directory` None keeps everything in memory. `set_aside` tells where a damaged file was moved when this was opened.
+    Raises StorageError when the directory cannot be used. `connection` is for one thread at a time.
+    """
+
+    def __init__(self, directory: Path | None, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
+        self.set_aside: Path | None = None
+        self.path: Path | None = None
+        self._migrations = migrations
+        self._lock = -1
+        if directory is None:
+            self.connection = self._connect(":memory:")
+            return
+        self._lock = take_directory(directory)
+        self.path = directory / FILE_NAME
+        try:
+            self.connection = self._open()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def remember(self, name: str, value: str) -> str:
+        """What was once remembered under a name; the value given, from now on, where that is nothing."""
+        self.connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, value))
+        found: str = self.connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0]
+        return found
+
+    def close(self) -> None:
+        self.connection.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def revive(self) -> None:
+        """Open the same file anew: where its disk was away, the open one is of no more use. Raises sqlite3.Error."""
+        if self.path is not None:
+            self.connection.close()
+            self.connection = self._connect(str(self.path))
+
+    def start_anew(self, reason: str) -> None:
+        """Move a damaged file out of the way and begin an empty one. Raises StorageError."""
+        self.connection.close()
+        self.connection = self._replace(reason)
+
+    def suspect(self) -> None:
+        """Have the next start look at the whole file."""
+        if self.path is not None:
+            try:
+                self.path.with_name(SUSPECT_NAME).touch()
+            except OSError as error:
+                log.warning("event=cannot-mark-database reason=%r", error.strerror)
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the file, and a new one where it is damaged."""
+        assert self.path is not None
+        self._refuse_newer(version_in_header(self.path))
+        suspect = self.path.with_name(SUSPECT_NAME)
+        try:
+            connection = self._connect(str(self.path))
+            try:
+                check(connection, suspect.exists() or self.path.stat().st_size <= MOST_CHECKED_BYTES)
+            except BaseException:
+                connection.close()
+                raise
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise StorageError(f"data-directory: cannot open {self.path}: {error}") from None
+            connection = self._replace(str(error))
+        except DamagedError as error:
+            connection = self._replace(str(error))
+        suspect.unlink(missing_ok=True)
+        return connection
+
+    def _connect(self, name: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(name, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = OFF")  # Debian's default would write what is deleted once more.
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            self._migrate(connection)
+            prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        self._refuse_newer(version)
+        if version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            raise StorageError(f"data-directory: {self.path} is a database of another program")
+        for number, statements in enumerate(self._migrations[version:], version + 1):
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                for statement in statements:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number}")
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        if version < len(self._migrations):
+            # Older gateways look for the version in the file itself.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _refuse_newer(self, version: int) -> None:
+        newest = len(self._migrations)
+        if version > newest:
+            what = f"{self.path} was written by a newer leafgate (schema version {version}, this one knows {newest})"
+            raise StorageError(f"data-directory: {what}")
+
+    def _replace(self, reason: str) -> sqlite3.Connection:
+        assert self.path is not None
+        self.set_aside = move_aside(self.path)
+        log.error("event=database-set-aside reason=%r moved_to=%s", reason, self.set_aside)
+        try:
+            return self._connect(str(self.path))
+        except sqlite3.Error as error:
+            raise StorageError(f"data-directory: cannot create {self.path}: {error}") from None
+
+
+def take_directory(directory: Path) -> int:
+    """Make the directory where it is missing and lock it; returns the descriptor that holds the lock."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(f"data-directory: cannot write to {directory}: {reason_of(error)}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, b"%d\n" % os.getpid(), 0)
+    except BlockingIOError:
+        owner = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
+        os.close(lock)
+        raise StorageError(f"data-directory: {directory} is in use by another gateway (process {owner})") from None
+    except OSError as error:
+        os.close(lock)
+        raise StorageError(f"data-directory: cannot write to {directory}: {reason_of(error)}") from None
+    return lock
+
+
+def reason_of(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def version_in_header(path: Path) -> int:
+    """The schema version that a file says it has, read without SQLite, which would already change a file it opens."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(VERSION_AT + VERSION_SIZE)
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise StorageError(f"data-directory: cannot read {path}: {reason_of(error)}") from None
+    return int.from_bytes(header[VERSION_AT:], "big", signed=True) if header.startswith(b"SQLite format 3\0") else 0
+
+
+def check(connection: sqlite3.Connection, whole: bool) -> None:
+    """Look for damage. Raises DamagedError and sqlite3.Error."""
+    looks = ["PRAGMA quick_check(1)"] if whole else [f"PRAGMA quick_check({table})" for table in SMALL_TABLES]
+    for look in looks:
+        found = connection.execute(look).fetchone()[0]
+        if found != "ok":
+            raise DamagedError(" ".join(str(found).split()))
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether an error tells of a damaged file, which no retry repairs."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE
+
+
+def move_aside(path: Path) -> Path:
+    """Rename a database file and what belongs to it; returns its new name. Raises StorageError."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    target = path.with_name(f"{path.name}.broken-{stamp}")
+    try:
+        for suffix in SUFFIXES:
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.rename(target.with_name(target.name + suffix))
+    except OSError as error:
+        raise StorageError(f"data-directory: cannot move {path} away: {reason_of(error)}") from None
+    return target

@@ -1,0 +1,54 @@
+"""The tables of the database, and the way there from every earlier version of them."""
+
+from typing import NamedTuple
+
+# Migration n, counted from 1, takes a database from version n - 1 to version n (`PRAGMA user_version`). What has been
+# released stays as it is; changes are added behind.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+        """CREATE TABLE session (
+            key INTEGER PRIMARY KEY, client_id BLOB NOT NULL UNIQUE, version INTEGER NOT NULL,
+            expiry_seconds INTEGER NOT NULL, ended_at REAL NOT NULL,
+            will_subject BLOB, will_reply BLOB, will_header_size INTEGER, will_body BLOB, will_qos INTEGER,
+            will_retain INTEGER, will_delay_seconds INTEGER, will_expiry_seconds INTEGER, will_due_at REAL)""",
+        """CREATE TABLE subscription (
+            session INTEGER NOT NULL, topic_filter BLOB NOT NULL, qos INTEGER NOT NULL, no_local INTEGER NOT NULL,
+            retain_as_published INTEGER NOT NULL, retain_handling INTEGER NOT NULL, identifier INTEGER NOT NULL,
+            PRIMARY KEY (session, topic_filter)) WITHOUT ROWID""",
+        """CREATE TABLE message (
+            id INTEGER PRIMARY KEY, subject BLOB NOT NULL, reply BLOB NOT NULL, header_size INTEGER NOT NULL,
+            body BLOB NOT NULL, qos INTEGER NOT NULL, expires_at REAL NOT NULL)""",
+        """CREATE TABLE queue (
+            session INTEGER NOT NULL, sequence INTEGER NOT NULL, message INTEGER NOT NULL, flags INTEGER NOT NULL,
+            identifiers TEXT, PRIMARY KEY (session, sequence)) WITHOUT ROWID""",
+        """CREATE TABLE received (
+            session INTEGER NOT NULL, packet_id INTEGER NOT NULL, PRIMARY KEY (session, packet_id)) WITHOUT ROWID""",
+        """CREATE TABLE retained (
+            subject BLOB NOT NULL PRIMARY KEY, reply BLOB NOT NULL, header_size INTEGER NOT NULL, body BLOB NOT NULL,
+            qos INTEGER NOT NULL, expires_at REAL NOT NULL) WITHOUT ROWID""",
+    ),
+)
+
+
+class Table(NamedTuple):
+    """Rows are tuples in the order of the columns, of which the first are the primary key, named in `keys`.
+
+    `blobs` are the positions of the columns that hold bytes.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    columns: int
+    blobs: tuple[int, ...] = ()
+
+
+SESSION = Table("session", ("key",), 14, (1, 5, 6, 8))
+SUBSCRIPTION = Table("subscription", ("session", "topic_filter"), 7, (1,))
+MESSAGE = Table("message", ("id",), 7, (1, 2, 4))
+QUEUE = Table("queue", ("session", "sequence"), 5)
+RECEIVED = Table("received", ("session", "packet_id"), 2)
+RETAINED = Table("retained", ("subject",), 6, (0, 1, 3))
+TABLES = (SESSION, SUBSCRIPTION, MESSAGE, QUEUE, RECEIVED, RETAINED)
+# Their rows go when their session does.
+OF_SESSION = (SUBSCRIPTION, QUEUE, RECEIVED)

@@ -1,0 +1,63 @@
+"""What of an MQTT session is stored, as values. Times are unix seconds; 0.0 stands for none."""
+
+from dataclasses import dataclass
+
+from protocols.message import Message
+from protocols.mqtt.packets import Subscription
+
+NEVER_EXPIRES = 0xFFFFFFFF
+
+
+@dataclass(slots=True)
+class StoredWill:
+    """`message` holds subject, reply, header, payload and QoS. `due_at` is set once the client has gone."""
+
+    message: Message
+    retain: bool = False
+    delay_seconds: int = 0
+    expiry_seconds: int = 0
+    due_at: float = 0.0
+
+
+@dataclass(slots=True)
+class StoredSession:
+    """`key` comes from `MqttSessions.new_key`. `ended_at` is 0.0 while a client is connected."""
+
+    key: int
+    client_id: bytes
+    version: int
+    expiry_seconds: int
+    ended_at: float = 0.0
+    will: StoredWill | None = None
+
+
+@dataclass(slots=True)
+class QueuedMessage:
+    """A message that a session has not seen acknowledged.
+
+    A `released` one is QoS 2 and waits for its PUBCOMP; of it nothing but the sequence is left, `message` is None.
+    """
+
+    sequence: int
+    qos: int
+    retain: bool
+    released: bool
+    identifiers: tuple[int, ...]
+    expires_at: float
+    message: Message | None
+
+
+@dataclass(slots=True)
+class RestoredSession:
+    """A session as it was found at start. `queue_bytes` counts the headers and payloads of what is queued.
+
+    The sequences are 0 when nothing is queued. `subscriptions` are pairs of a subscription and its identifier, 0: none.
+    """
+
+    session: StoredSession
+    subscriptions: list[tuple[Subscription, int]]
+    received: set[int]
+    queue_count: int
+    queue_bytes: int
+    first_sequence: int
+    last_sequence: int
