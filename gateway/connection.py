@@ -40,6 +40,10 @@ class Session(Protocol):
     def kind(self) -> str:
         """The protocol, for logs and monitoring."""
 
+    @property
+    def port(self) -> Port | None:
+        """The peer's place on the switch; None while it has none (a WebSocket before its upgrade)."""
+
     def opened(self) -> None:
         """The connection is up; the peer has said nothing yet."""
 
@@ -125,9 +129,8 @@ class Connection:
             self._finish()
 
     def port(self) -> Port | None:
-        """The peer's place on the switch; None while it has none (a WebSocket before its upgrade)."""
-        session = getattr(self.session, "inner", self.session)
-        return session if isinstance(session, Port) else None
+        """The peer's place on the switch; None while it has none."""
+        return self.session.port
 
     def local_address(self) -> tuple[str, int]:
         """The gateway's end of the connection."""

@@ -3,74 +3,69 @@
 Nurseries nest by who must outlive whom: services (time, monitoring, uplinks) around connections around accepting.
 """
 
-import ctypes
-import gc
-import json
 import logging
 import math
-import os
 import random
-import shutil
 import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import trio
 
+from gateway.announcement import announce, write_ports_file
 from gateway.config import Config
 from gateway.connection import Connection
-from gateway.errors import ListenError
 from gateway.gateway import Gateway
 from gateway.listeners import OpenListener, accept_connections, open_listeners
 from gateway.logs import start_logging
+from gateway.memory import tune_memory
 from gateway.monitoring.service import MonitoringService
 from gateway.registry import UPLINK_KIND
 from gateway.sessions.nats_client import NatsClientSession
+from gateway.storage.storage import Storage
 from gateway.uplink.leafnode_uplink import LeafnodeUplink
-from gateway.version import VERSION, form_name
 from protocols.close_reason import CloseReason
 
 log = logging.getLogger("leafgate")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
-# A batch makes thousands of messages and frees them at its end: with the interpreter's own thresholds a third of the
-# time would go into looking for cycles among them, where there are none.
-GARBAGE_THRESHOLDS = (50_000, 10, 5)
-# Buffers of a batch are larger than what the C library keeps by default: it would return them to the system after each
-# batch and take page faults for the next, which doubles the time for messages of 128 bytes and more.
-KEPT_BYTES = 16 << 20
-M_TRIM_THRESHOLD = -1
-M_MMAP_THRESHOLD = -3
 # In lame-duck mode clients are told to leave one by one, at most this far apart.
 LAME_DUCK_PACE_SECONDS = 1.0
 
 
 def run(config: Config) -> int:
-    """Run a gateway until a signal ends it; returns the exit status. Raises ListenError before anything runs."""
+    """Run a gateway until a signal ends it; returns the exit status.
+
+    Raises ListenError and StorageError before anything runs.
+    """
     start_logging(config.logging)
     tune_memory()
-    return trio.run(Daemon(config).run)
+    storage = open_storage(config)
+    try:
+        return trio.run(Daemon(config, storage).run)
+    finally:
+        if storage is not None:
+            storage.close()
 
 
-def tune_memory() -> None:
-    """Fit the interpreter's and the C library's memory handling to batches."""
-    gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:  # glibc; other libraries do not give memory back that eagerly.
-        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+def open_storage(config: Config) -> Storage | None:
+    """What the data directory holds; None where nothing is to be kept on disk. Raises StorageError."""
+    if not config.data_directory:
+        return None
+    directory = Path(config.data_directory).expanduser()
+    return Storage(directory, config.mqtt.max_retained_messages, config.mqtt.max_retained_bytes)
 
 
 class Daemon:
     """One run of a gateway."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, storage: Storage | None = None) -> None:
         self.config = config
+        self.storage = storage
 
     async def run(self) -> int:
-        gateway = Gateway(self.config)
+        gateway = Gateway(self.config, self.storage)
+        gateway.restore()
         with trio.open_signal_receiver(*SIGNALS) as signals:
             listeners = open_listeners(self.config)
             monitoring = MonitoringService(gateway, listeners)
@@ -78,11 +73,13 @@ class Daemon:
             uplinks = [LeafnodeUplink(gateway, uplink, number) for number, uplink in enumerate(self.config.uplinks)]
             if self.config.ports_file:
                 write_ports_file(Path(self.config.ports_file), listeners, monitoring.address)
-            announce(listeners, monitoring.address)
+            announce(self.config, listeners, monitoring.address)
             async with trio.open_nursery() as services:
                 services.start_soon(gateway.deadlines.run, gateway.switch.flush)
                 services.start_soon(gateway.busy_poll.run)
                 services.start_soon(monitoring.run)
+                if self.storage is not None:
+                    services.start_soon(self.storage.journal.run, gateway.switch.flush)
                 async with trio.open_nursery() as connections:
                     gateway.connections = connections
                     for uplink in uplinks:
@@ -92,6 +89,9 @@ class Daemon:
                     gateway.stopping.set()
                     connections.cancel_scope.deadline = trio.current_time() + self.config.timeouts.drain_seconds
                     drain(gateway)
+                if self.storage is not None:
+                    with trio.move_on_after(self.config.timeouts.drain_seconds):
+                        await self.storage.journal.drain()
                 services.cancel_scope.cancel()
         log.info("event=stopped")
         return 0
@@ -155,36 +155,3 @@ def drain(gateway: Gateway) -> None:
     gateway.switch.flush()
     for connection in connections:
         connection.close(CloseReason.SERVER_SHUTDOWN, linger=math.inf)
-
-
-def write_ports_file(path: Path, listeners: list[OpenListener], monitoring: str | None) -> None:
-    """Tell which ports were taken; the file appears whole or not at all. Raises ListenError."""
-    content = {
-        "listeners": [{"protocol": one.config.protocol, "address": one.address} for one in listeners],
-        "monitoring": monitoring,
-    }
-    draft = path.with_name(path.name + ".new")
-    try:
-        draft.write_text(json.dumps(content) + "\n")
-        os.replace(draft, path)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ListenError(f"ports-file: cannot write {path}: {reason}") from None
-
-
-def announce(listeners: list[OpenListener], monitoring: str | None) -> None:
-    """Say on standard output where the gateway listens, and what to try first."""
-    print(f"leafgate {VERSION} ({form_name()}) listens on")
-    for listener in listeners:
-        print(f"  {listener.config.protocol:<10} {listener.address}")
-    if monitoring:
-        print(f"  {'monitoring':<10} http://{monitoring}/")
-    nats = next((one.address for one in listeners if one.config.protocol == "nats"), None)
-    if nats:
-        # In a virtual environment the command may not be on the PATH.
-        command = "leafgate" if shutil.which("leafgate") else sys.argv[0]
-        server = "" if nats == "127.0.0.1:4222" else f" --server nats://{nats}"
-        print("Try, in two other terminals:")
-        print(f"  {command} sub{server} 'sensors.>'")
-        print(f"  {command} pub{server} sensors.kitchen.temp 21.5")
-    sys.stdout.flush()

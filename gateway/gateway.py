@@ -9,26 +9,32 @@ from gateway.accounts.account import GLOBAL_ACCOUNT, Account
 from gateway.busy_poll import BusyPoll
 from gateway.config import Config
 from gateway.dataplane.outbox import Switch
-from gateway.dataplane.port import Port
+from gateway.dataplane.port import Port, Receiver
 from gateway.deadlines import Deadlines
-from gateway.identity import new_server_id
+from gateway.identity import new_server_id, new_token
 from gateway.registry import Registry
-from gateway.sessions.mqtt_clients import MqttClients
+from gateway.services.mqtt_replies import ReplyReceiver
+from gateway.services.retained_requests import RetainedRequests
+from gateway.sessions.mqtt_sessions import MqttSessions
 from gateway.storage.retained_messages import RetainedMessages
+from gateway.storage.storage import Storage
 from gateway.version import VERSION
+from protocols.message import Message
 
 # Clients switch features on by the server version: this is the nats-server whose client protocol we speak.
 SPOKEN_VERSION = "2.15.1"
-API_LEVEL = 1
+# How often expired retained messages are looked for.
+SWEEP_SECONDS = 5.0
+SWEPT_AT_ONCE = 1000
 
 
 class Gateway:
     """`connections` is the nursery that holds a task for each connection; it is set while the daemon runs.
 
-    `stopping` is set when nothing new shall begin any more.
+    `stopping` is set when nothing new shall begin any more. `storage` is None where nothing is kept on disk.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, storage: Storage | None = None) -> None:
         self.config = config
         self.server_id = new_server_id()
         self.server_name = config.server_name
@@ -38,9 +44,19 @@ class Gateway:
         self.deadlines = Deadlines()
         self.busy_poll = BusyPoll()
         self.port = Port(None)
-        retained = RetainedMessages(config.mqtt.max_retained_messages, config.mqtt.max_retained_bytes)
+        self.storage = storage
+        self.journal = storage.journal if storage is not None else None
+        retained = (
+            storage.retained
+            if storage is not None
+            else RetainedMessages(config.mqtt.max_retained_messages, config.mqtt.max_retained_bytes)
+        )
         self.account = Account(GLOBAL_ACCOUNT, retained)
-        self.mqtt_clients = MqttClients()
+        # How reply subjects name this gateway.
+        self.mqtt_id = storage.gateway_id if storage is not None else new_token()[:8].encode()
+        self.mqtt_sessions = MqttSessions(self, storage.mqtt_sessions if storage is not None else None)
+        self.account.retained_requests = RetainedRequests(self)
+        self._replies = ReplyReceiver(self)
         self.connections: trio.Nursery | None = None
         self.stopping = trio.Event()
 
@@ -49,6 +65,34 @@ class Gateway:
         if self.connections is None:
             raise RuntimeError("the gateway does not run")
         self.connections.start_soon(task)
+
+    def restore(self) -> None:
+        """Take up what an earlier run left on the disk."""
+        if self.storage is not None:
+            self.account.offer_retained()
+            self.mqtt_sessions.restore(self.storage.restored)
+            self.storage.restored.clear()
+        self.deadlines.call_at(trio.current_time() + SWEEP_SECONDS, self._sweep)
+
+    def _sweep(self, now: float) -> None:
+        self.account.retained.sweep(SWEPT_AT_ONCE)
+        self.deadlines.call_at(now + SWEEP_SECONDS, self._sweep)
+
+    def expect_replies(self) -> None:
+        """Take what is sent to the gateway's own reply subjects from now on."""
+        if self._replies.slot < 0:
+            self.account.router.subscribe(self._replies)
+
+    def must_store(self, message: Message) -> bool:
+        """Whether somebody's stored state would change with this message."""
+        if message.is_retained():
+            return True
+        receivers: list[Receiver] = []
+        for interest in self.account.router.tree.match(message.subject):
+            receivers += interest.plain
+            for members in (interest.groups or {}).values():
+                receivers += members
+        return any(getattr(receiver.port, "store", None) is not None for receiver in receivers)
 
     def server_info(self) -> dict[str, object]:
         """The fields of INFO that are the same for every NATS client."""

@@ -13,7 +13,7 @@ from gateway.connection import Connection
 from gateway.errors import ListenError
 from gateway.gateway import Gateway
 from gateway.server_url import join_address
-from gateway.sessions.mqtt_client import MqttClientSession
+from gateway.sessions.mqtt_client import MqttClient
 from gateway.sessions.nats_client import NatsClientSession
 from gateway.sessions.websocket_peer import WebSocketSession
 
@@ -102,8 +102,8 @@ def socket_address(sock: socket.socket) -> str:
     return join_address(host, port)
 
 
-SESSIONS: dict[str, Callable[[Connection, Listener], NatsClientSession | MqttClientSession | WebSocketSession]] = {
+SESSIONS: dict[str, Callable[[Connection, Listener], NatsClientSession | MqttClient | WebSocketSession]] = {
     "nats": lambda connection, _: NatsClientSession(connection),
-    "mqtt": lambda connection, _: MqttClientSession(connection),
+    "mqtt": lambda connection, _: MqttClient(connection),
     "websocket": WebSocketSession,
 }

@@ -26,5 +26,6 @@ class CloseReason(Enum):
     DUPLICATE_REMOTE_LEAFNODE = "Duplicate Remote LeafNode Connection"
     LEAFNODE_LOOP = "Leafnode Loop Detected"
     HUB_REFUSED = "Refused by Hub"
+    STORAGE_FAILURE = "Storage Failure"
     SERVER_SHUTDOWN = "Server Shutdown"
     INTERNAL_ERROR = "Internal Error"

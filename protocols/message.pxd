@@ -7,9 +7,11 @@ cdef class Message:
     cdef public bytes tail, content, headerless, mqtt3, mqtt5
     cdef public tuple queues
     cdef public int qos
+    cdef public object record
     cpdef bytes make_tail(self)
     cpdef bytes body(self)
     cpdef set_body(self, bytes body)
+    cpdef bint is_retained(self) except -1
     cpdef bytes headerless_tail(self)
     cpdef bytes tail_after_reply(self)
 
@@ -18,7 +20,8 @@ cdef class Burst:
     cdef readonly bytes subject
     cdef readonly Py_ssize_t header_size, message_size, count
     cdef readonly tuple queues
-    cdef public bytes mqtt3
+    cdef public bytes mqtt3, mqtt5
+    cdef public int qos
     cdef list _contents, _messages
     cdef bytes _head
     cdef list _pieces
@@ -29,5 +32,6 @@ cdef class Burst:
     @cython.locals(lead=Py_ssize_t)
     cpdef Py_ssize_t nats_size(self, bytes head) except -1
     cpdef list messages(self)
+    cpdef Message last_retained(self)
     cpdef list payloads(self)
     cdef Message _message(self, object content)

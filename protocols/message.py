@@ -10,13 +10,17 @@ Buffer: TypeAlias = bytes | memoryview
 # From this size on, in bytes, copying a content costs more than handling it as a piece of its own.
 LARGE = 2048
 
+# The header of a message that its subject is to keep for those who come later; an empty payload takes it back.
+RETAIN_LINE = b"\r\nMqtt-Retain: 1\r\n"
+
 
 class Message:
     """One published message.
 
     `subject` and `reply` are NATS subjects; `reply` is b"" when there is none. `header_size` counts the bytes of the
     header block (0: none), `size` those of header and payload. `queues` names the queue groups that a leafnode peer
-    addressed; None stands for every group with interest. `qos` is the MQTT quality of service it was published with.
+    addressed; None stands for every group with interest. `qos` is the MQTT quality of service it was published with: 1
+    for a message from NATS, so that who subscribed with acknowledgements gets them. `record` belongs to the storage.
 
     `tail` holds the NATS wire bytes behind `MSG <subject> <sid> `, that is
     `[<reply> ][<header size> ]<size>\\r\\n<header><payload>\\r\\n`; None until `make_tail` when the message did not
@@ -32,6 +36,7 @@ class Message:
         "mqtt5",
         "qos",
         "queues",
+        "record",
         "reply",
         "size",
         "subject",
@@ -53,7 +58,8 @@ class Message:
         self.size = size
         self.tail = tail
         self.queues = queues
-        self.qos = 0
+        self.qos = 1
+        self.record: object = None
         self.mqtt3: bytes | None = None
         self.mqtt5: bytes | None = None
         self.content: bytes | None = None
@@ -87,6 +93,10 @@ class Message:
     def payload(self) -> bytes:
         return self.body()[self.header_size :]
 
+    def is_retained(self) -> bool:
+        """Whether a header says that the subject is to keep the message."""
+        return self.header_size > 0 and RETAIN_LINE in self.header()
+
     def headerless_tail(self) -> bytes:
         """`tail` for a receiver that does not understand headers."""
         if self.header_size == 0:
@@ -105,7 +115,8 @@ class Burst:
     """`count` messages that came in a row and differ in nothing but their content: routed once, delivered together.
 
     There is no reply subject. `message_size` is the size of each in bytes, header block and payload. Where they came in
-    as one run of MQTT packets, `mqtt3` holds that run, and the contents are cut out of it when somebody needs them.
+    as one run of MQTT packets, `mqtt3` or `mqtt5` holds that run, and the contents are cut out of it when they are
+    needed.
     """
 
     __slots__ = (
@@ -117,6 +128,8 @@ class Burst:
         "header_size",
         "message_size",
         "mqtt3",
+        "mqtt5",
+        "qos",
         "queues",
         "subject",
     )
@@ -135,7 +148,9 @@ class Burst:
         self.message_size = message_size
         self.count = count
         self.queues = queues
+        self.qos = 1
         self.mqtt3: bytes | None = None
+        self.mqtt5: bytes | None = None
         self._contents = contents
         self._head: bytes | None = None
         self._pieces: list[Buffer] = []
@@ -144,7 +159,7 @@ class Burst:
     def contents(self) -> list[Buffer]:
         """Header block and payload of each message; of a large one a view of the batch that it came in."""
         if self._contents is None:
-            run = self.mqtt3
+            run = self.mqtt3 if self.mqtt3 is not None else self.mqtt5
             assert run is not None
             packet_size = len(run) // self.count
             lead = packet_size - self.message_size
@@ -184,12 +199,21 @@ class Burst:
             self._messages = [self._message(content) for content in self.contents()]
         return self._messages
 
+    def last_retained(self) -> Message | None:
+        """The last of the messages that the subject is to keep."""
+        if self.header_size:
+            for content in reversed(self.contents()):
+                if RETAIN_LINE in bytes(content[: self.header_size]):
+                    return self._message(content)
+        return None
+
     def payloads(self) -> list[Buffer]:
         contents = self.contents()
         return [content[self.header_size :] for content in contents] if self.header_size else contents
 
     def _message(self, content: Buffer) -> Message:
         message = Message(self.subject, b"", self.header_size, self.message_size, None, self.queues)
+        message.qos = self.qos
         message.set_body(bytes(content))  # A view would keep its whole batch alive.
         return message
 

@@ -2,78 +2,196 @@
 
 from gateway.dataplane.port import Port, Receiver
 from protocols.message import Burst, Message
-from protocols.mqtt.primitives import is_string
 from protocols.mqtt.publish import encode_publish, publish_lead
-from protocols.mqtt.topics import is_topic_name
-from protocols.subjects import subject_to_topic
 
 MQTT_3_1_1 = 4
+MQTT_5_0 = 5
+AWAY = 0
+
+
+class MqttPort(Port):
+    """An MQTT session's place on the switch; it stays while its client is away.
+
+    `version` is the protocol level of the connected client, `AWAY` while there is none. `limit` is how many bytes may
+    wait for the client before QoS 0 messages are dropped, `max_packet_size` the largest packet that it takes.
+    `aliases`, by topic, is set where topics go out as aliases, so that no two clients get the same bytes.
+    """
+
+    __slots__ = ("aliases", "limit", "max_packet_size", "version")
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(None)
+        self.version = AWAY
+        self.limit = limit
+        self.max_packet_size = 0
+        self.aliases: dict[bytes, int] | None = None
+
+    def deliver_reliably(self, message: Message, route: "MqttRoute") -> bool:
+        """Deliver a message with a QoS above 0, now or when the client is back."""
+        raise NotImplementedError
+
+    def encode_unshared(self, message: Message, route: "MqttRoute") -> bytes:
+        """The QoS 0 packet of a message that no other client gets in the same bytes."""
+        raise NotImplementedError
+
+    def dismiss_alias(self, topic: bytes) -> None:
+        """The packet that tells an alias did not go out: the topic has none from now on."""
+        if self.aliases is not None:
+            self.aliases[topic] = 0
+
+    def route_to(self, subject: bytes, share: "MqttShare") -> "MqttRoute | None":
+        """The route of a shared subscription to a literal subject; None where that makes no topic."""
+        raise NotImplementedError
 
 
 class MqttSubscription(Receiver):
-    """One topic filter of an MQTT client, as the subject filter that it maps to.
+    """One topic filter of an MQTT session, as the subject filter that it maps to.
 
-    A filter like `a/#` takes two of these. `qos` is the granted one. What matches several reaches the client once.
+    A filter like `a/#` takes two of these. `qos` is the granted one, `identifier` 0 when there is none. What matches
+    several reaches the client once.
     """
 
-    __slots__ = ("qos",)
+    __slots__ = ("identifier", "no_local", "qos", "retain_as_published")
 
-    def __init__(self, port: Port, subject: bytes, qos: int) -> None:
+    def __init__(
+        self, port: Port, subject: bytes, qos: int, no_local: bool, retain_as_published: bool, identifier: int
+    ) -> None:
         super().__init__(port, subject, b"")
         self.qos = qos
+        self.no_local = no_local
+        self.retain_as_published = retain_as_published
+        self.identifier = identifier
         self.combines = True
 
     def deliver(self, message: Message, source: Port) -> bool:
         return False
 
 
-class MqttRoute(Receiver):
-    """Sends messages on one literal subject to an MQTT client, with at most `qos`.
+class MqttShare(Receiver):
+    """A shared subscription: membership in the queue group `queue`. One whose client is away serves last."""
 
-    QoS 0 messages are dropped and counted (`Port.dropped`) where more than `limit` bytes would wait for the client;
-    others go through `Port.deliver_reliably`.
-    """
+    __slots__ = ("_route", "identifier", "qos", "retain_as_published", "session")
 
-    __slots__ = ("limit", "qos", "topic")
-
-    def __init__(self, port: Port, subject: bytes, topic: bytes, qos: int, limit: int) -> None:
-        super().__init__(port, subject, b"")
-        self.topic = topic
+    def __init__(
+        self, port: MqttPort, subject: bytes, queue: bytes, qos: int, retain_as_published: bool, identifier: int
+    ) -> None:
+        super().__init__(port, subject, queue)
+        self.shared = True
+        self.session = port
         self.qos = qos
-        self.limit = limit
+        self.retain_as_published = retain_as_published
+        self.identifier = identifier
+        self._route: MqttRoute | None = None
 
     def deliver(self, message: Message, source: Port) -> bool:
-        port = self.port
-        outbox = port.outbox
+        return self.session.version != AWAY and self._deliver(message)
+
+    def keep(self, message: Message) -> bool:
+        return self.session.version == AWAY and self._deliver(message)
+
+    def _deliver(self, message: Message) -> bool:
+        route = self._route
+        if route is None or route.subject != message.subject:
+            route = self._route = self.session.route_to(message.subject, self)
+        return route is not None and route.deliver(message, self.session)
+
+
+class MqttRoute(Receiver):
+    """Sends messages on one literal subject to an MQTT session, with at most `qos`.
+
+    QoS 0 messages are dropped and counted (`Port.dropped`) where more than `MqttPort.limit` bytes would wait for the
+    client; others go through `MqttPort.deliver_reliably`. A `plain` one adds nothing of its own to the message, so that
+    clients share its packet. Where `selective`, the session's own messages take the route `own`, or none.
+    """
+
+    __slots__ = ("identifiers", "own", "plain", "qos", "retain_as_published", "selective", "session", "topic")
+
+    def __init__(
+        self,
+        port: MqttPort,
+        subject: bytes,
+        topic: bytes,
+        qos: int,
+        retain_as_published: bool,
+        identifiers: tuple[int, ...],
+    ) -> None:
+        super().__init__(port, subject, b"")
+        self.session = port
+        self.topic = topic
+        self.qos = qos
+        self.retain_as_published = retain_as_published
+        self.identifiers = identifiers
+        self.plain = not retain_as_published and not identifiers
+        self.selective = False
+        self.own: MqttRoute | None = None
+
+    def deliver(self, message: Message, source: Port) -> bool:
+        session = self.session
+        if self.selective and source is session:
+            return self.own is not None and self.own.deliver(message, source)
+        if message.qos and self.qos:
+            return session.deliver_reliably(message, self)
+        outbox = session.outbox
         if outbox is None or outbox.closed:
             return False
-        if message.qos and self.qos:
-            return port.deliver_reliably(message, self.topic)
-        packet = message.mqtt3
-        if packet is None:
-            packet = message.mqtt3 = encode_publish(MQTT_3_1_1, self.topic, message.payload(), 0, 0, False, False)
-        if outbox.pending() + len(packet) > self.limit:
-            port.dropped += 1
+        packet = self._packet(message)
+        size = len(packet)
+        if outbox.pending() + size > session.limit:
+            outbox.flush()  # What counts is what the client does not take.
+            if outbox.pending() + size > session.limit:
+                session.dropped += 1
+                session.dismiss_alias(self.topic)
+                return True
+        if session.max_packet_size and size > session.max_packet_size:  # [MQTT-3.1.2-25]: as if it had been sent.
+            session.dropped += 1
+            session.dismiss_alias(self.topic)
             return True
-        outbox.append(packet, b"", message.size)
+        outbox.append(packet, b"", message.size - message.header_size)
         return True
 
     def deliver_burst(self, burst: Burst, source: Port) -> None:
-        port = self.port
-        outbox = port.outbox
+        session = self.session
+        outbox = session.outbox
+        shared = self.plain and session.aliases is None and not self.selective and not session.max_packet_size
+        if not shared or (burst.qos and self.qos) or (burst.header_size and session.version == MQTT_5_0):
+            Receiver.deliver_burst(self, burst, source)  # Compiled, super() knows no class here.
+            return
         if outbox is None or outbox.closed:
             return
-        packets = burst.mqtt3
-        if packets is None:
-            lead = publish_lead(MQTT_3_1_1, self.topic, burst.message_size - burst.header_size)
-            packets = burst.mqtt3 = lead + lead.join(burst.payloads())
-        if outbox.pending() + len(packets) > self.limit:
-            port.dropped += burst.count
+        packets = self._packets(burst)
+        if outbox.pending() + len(packets) > session.limit:
+            Receiver.deliver_burst(self, burst, source)  # As many as there is room for.
             return
-        outbox.append_burst([packets], len(packets), burst.count, burst.count * burst.message_size)
+        outbox.append_burst(
+            [packets], len(packets), burst.count, burst.count * (burst.message_size - burst.header_size)
+        )
 
+    def _packet(self, message: Message) -> bytes:
+        """The QoS 0 packet of a message, made once for all clients of a protocol version that can share it."""
+        session = self.session
+        if session.version != MQTT_5_0:
+            if message.mqtt3 is None:
+                message.mqtt3 = encode_publish(MQTT_3_1_1, self.topic, message.payload(), 0, 0, False, False)
+            return message.mqtt3
+        if not self.plain or session.aliases is not None:
+            return session.encode_unshared(message, self)
+        if message.mqtt5 is None:
+            if message.header_size or message.reply:
+                message.mqtt5 = session.encode_unshared(message, self)
+            else:
+                message.mqtt5 = encode_publish(MQTT_5_0, self.topic, message.payload(), 0, 0, False, False)
+        return message.mqtt5
 
-def topic_of(subject: bytes) -> bytes | None:
-    """The MQTT topic of a subject, or None where it makes none."""
-    topic = subject_to_topic(subject)
-    return topic if is_topic_name(topic) and is_string(topic) else None
+    def _packets(self, burst: Burst) -> bytes:
+        """The QoS 0 packets of a burst, one behind the other."""
+        five = self.session.version == MQTT_5_0
+        packets = burst.mqtt5 if five else burst.mqtt3
+        if packets is None:
+            version = MQTT_5_0 if five else MQTT_3_1_1
+            lead = publish_lead(version, self.topic, burst.message_size - burst.header_size)
+            packets = lead + lead.join(burst.payloads())
+            if five:
+                burst.mqtt5 = packets
+            else:
+                burst.mqtt3 = packets
+        return packets

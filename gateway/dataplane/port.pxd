@@ -13,6 +13,7 @@ cdef class Receiver:
     cdef public Port port
     cdef readonly bytes subject, queue
     cdef public Py_ssize_t slot
-    cdef public bint combines
+    cdef public bint combines, shared
     cpdef bint deliver(self, Message message, Port source) except -1
+    cpdef bint keep(self, Message message) except -1
     cpdef deliver_burst(self, Burst burst, Port source)

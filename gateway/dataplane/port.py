@@ -29,10 +29,6 @@ class Port:
     def exhausted(self, receiver: "Receiver") -> None:
         """A subscription of this port took its last message."""
 
-    def deliver_reliably(self, message: Message, topic: bytes) -> bool:
-        """Deliver a message that the peer acknowledges (MQTT QoS 1 and 2)."""
-        raise NotImplementedError
-
     def combine(self, subject: bytes, receivers: "list[Receiver]") -> "Receiver | None":
         """One receiver for this port's subscriptions that match a subject (see `Receiver.combines`); None for none."""
         raise NotImplementedError
@@ -42,10 +38,11 @@ class Receiver:
     """A subscription: interest of one port in one filter, and what to do with a message that matches.
 
     `subject` is the filter, `queue` the queue group or b"". `combines`: of several that match one subject the port
-    makes one (`Port.combine`), so that a message reaches it once.
+    makes one (`Port.combine`), so that a message reaches it once. `shared`: a group whose members all are is told apart
+    by its filter too.
     """
 
-    __slots__ = ("combines", "port", "queue", "slot", "subject")
+    __slots__ = ("combines", "port", "queue", "shared", "slot", "subject")
 
     def __init__(self, port: Port, subject: bytes, queue: bytes) -> None:
         self.port = port
@@ -53,10 +50,15 @@ class Receiver:
         self.queue = queue
         self.slot = -1
         self.combines = False
+        self.shared = False
 
     def deliver(self, message: Message, source: Port) -> bool:
         """Append the message to the port's outbox; False when this receiver does not take it."""
         raise NotImplementedError
+
+    def keep(self, message: Message) -> bool:
+        """Keep the message for a peer that is away, where nobody else of its queue group takes it; False to refuse."""
+        return False
 
     def deliver_burst(self, burst: Burst, source: Port) -> None:
         """Deliver several messages at once."""

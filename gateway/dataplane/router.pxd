@@ -11,6 +11,8 @@ cdef class Group:
     cdef public list links
     @cython.locals(members=list, count=Py_ssize_t, start=Py_ssize_t, offset=Py_ssize_t, receiver=Receiver)
     cpdef bint deliver(self, Message message, Port source) except -1
+    @cython.locals(members=list, count=Py_ssize_t, start=Py_ssize_t, offset=Py_ssize_t, receiver=Receiver)
+    cpdef bint keep(self, Message message) except -1
 
 cdef class Routes:
     cdef readonly list plain, groups, links
@@ -22,6 +24,7 @@ cdef class Router:
     cdef GenerationCache _cache
     cdef dict _routes
     cdef list _observers, _stamps
+    cdef object _retainer
     @cython.locals(count=Py_ssize_t, size=Py_ssize_t, received=Py_ssize_t, message=Message, burst=Burst, routes=Routes)
     cpdef Py_ssize_t forward(self, list events, Py_ssize_t index, Port source) except -1
     cdef Routes _resolve(self, bytes subject)
@@ -37,3 +40,6 @@ cdef Py_ssize_t deliver_to_groups(Message message, Routes routes, Port source) e
 
 @cython.locals(plain=list, groups=list, members=dict, combined=dict, upstream=list, interest=Interest, receiver=Receiver)
 cdef Routes resolve(bytes subject, list interests)
+
+@cython.locals(receiver=Receiver)
+cdef bint are_shared(list members) except -1

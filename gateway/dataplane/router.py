@@ -20,6 +20,13 @@ class InterestObserver(Protocol):
         """`count` local receivers now want the subject, in the queue group unless that is b""."""
 
 
+class Retainer(Protocol):
+    """Who keeps the last message of a subject for those that come later."""
+
+    def keep(self, message: Message) -> bool:
+        """Replace what is kept of the message's subject; False when there is no room."""
+
+
 class Group:
     """A queue group with interest in a subject: one of its members gets the message.
 
@@ -40,6 +47,16 @@ class Group:
         start = random.randrange(count) if count > 1 else 0
         for offset in range(count):  # noqa: SIM110 - compiled, a generator would cost more than the delivery
             if members[(start + offset) % count].deliver(message, source):
+                return True
+        return False
+
+    def keep(self, message: Message) -> bool:
+        """Leave the message with a local member that is away; False when none of them keeps it."""
+        members = self.members
+        count = len(members)
+        start = random.randrange(count) if count > 1 else 0
+        for offset in range(count):  # noqa: SIM110 - as above
+            if members[(start + offset) % count].keep(message):
                 return True
         return False
 
@@ -67,10 +84,11 @@ class Router:
     subjects that share its first token (and some that share its bucket).
     """
 
-    __slots__ = ("_cache", "_observers", "_routes", "_stamps", "tree")
+    __slots__ = ("_cache", "_observers", "_retainer", "_routes", "_stamps", "tree")
 
-    def __init__(self) -> None:
+    def __init__(self, retainer: Retainer | None = None) -> None:
         self.tree = SubjectTree()
+        self._retainer = retainer
         self._cache: GenerationCache = GenerationCache(REMEMBERED_SUBJECTS)
         self._routes = self._cache.young
         self._observers: list[InterestObserver] = []
@@ -99,6 +117,10 @@ class Router:
                 if routes is None or routes.stamp != self._stamps[routes.bucket]:
                     routes = self._resolve(burst.subject)
                 deliver_burst(burst, routes, source)
+                if burst.header_size and self._retainer is not None:
+                    last = burst.last_retained()
+                    if last is not None:
+                        self._retainer.keep(last)
                 received += burst.count
                 size += burst.count * burst.message_size
             elif type(event) is Message:
@@ -107,6 +129,8 @@ class Router:
                 if routes is None or routes.stamp != self._stamps[routes.bucket]:
                     routes = self._resolve(message.subject)
                 deliver(message, routes, source)
+                if message.header_size and self._retainer is not None and message.is_retained():
+                    self._retainer.keep(message)
                 received += 1
                 size += message.size
             else:
@@ -120,7 +144,10 @@ class Router:
         """Hand one message to everybody who is interested in `subject`; returns how many took it."""
         source.in_messages += 1
         source.in_bytes += message.size
-        return deliver(message, self._resolve(subject), source)
+        delivered = deliver(message, self._resolve(subject), source)
+        if message.header_size and self._retainer is not None and message.is_retained():
+            self._retainer.keep(message)
+        return delivered
 
     def observe(self, observer: InterestObserver) -> None:
         """Tell the observer of changes from now on; see `local_interest` for what is there already."""
@@ -212,6 +239,8 @@ def deliver_to_groups(message: Message, routes: Routes, source: Port) -> int:
         elif group.links and not source.leaf:
             link = random.choice(group.links)
             named[link] = (*named.get(link, ()), group.name)
+        elif group.keep(message):
+            delivered += 1
     for route in routes.links:
         names = named.pop(route.link, ())
         if names:
@@ -228,6 +257,7 @@ def resolve(subject: bytes, interests: list[Interest]) -> Routes:
     """Make routes out of the interests that match a subject."""
     plain: list[Receiver] = []
     members: dict[bytes, list[Receiver]] = {}
+    groups: list[Group] = []
     combined: dict[Port, list[Receiver]] = {}
     upstream: list[Receiver] = []
     for interest in interests:
@@ -237,8 +267,11 @@ def resolve(subject: bytes, interests: list[Interest]) -> Routes:
             else:
                 plain.append(receiver)
         if interest.groups:
-            # Known by its name alone: on several filters it is still one group, as in nats-server.
+            # Known by its name alone: on several filters it is still one group, as in nats-server. MQTT's are several.
             for name, found in interest.groups.items():
+                if are_shared(found):
+                    groups.append(Group(name, found))
+                    continue
                 members[name] = members[name] + found if name in members else found
         if interest.upstream:
             upstream.extend(interest.upstream)
@@ -246,9 +279,18 @@ def resolve(subject: bytes, interests: list[Interest]) -> Routes:
         route = port.combine(subject, receivers)
         if route is not None:
             plain.append(route)
-    groups = [Group(name, found) for name, found in members.items()]
+    for name, found in members.items():
+        groups.append(Group(name, found))
     links = link_routes(subject, upstream, groups) if upstream else []
     return Routes(plain, groups, links)
+
+
+def are_shared(members: list[Receiver]) -> bool:
+    """Whether all members of a group are MQTT's shared subscriptions."""
+    for receiver in members:  # noqa: SIM110 - compiled, a generator would cost more than the rest
+        if not receiver.shared:
+            return False
+    return True
 
 
 def link_routes(subject: bytes, upstream: list[Receiver], groups: list[Group]) -> list[LeafRoute]:

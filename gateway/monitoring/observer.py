@@ -22,7 +22,8 @@ from gateway.monitoring.snapshot import (
 from gateway.registry import counters
 from gateway.server_url import split_address
 from gateway.sessions.leafnode_peer import LeafnodeSession
-from gateway.sessions.mqtt_client import MqttClientSession
+from gateway.sessions.mqtt_client import MqttClient
+from gateway.sessions.mqtt_session import MqttSession
 from gateway.sessions.nats_client import NatsClientSession
 from gateway.sessions.websocket_peer import WebSocketSession
 from gateway.version import VERSION
@@ -123,12 +124,12 @@ def snapshot(connection: Connection) -> ConnectionSnapshot:
         in_bytes=in_bytes,
         out_bytes=out_bytes,
         stalls=connection.stalls,
-        subscriptions=len(port.subscriptions) if isinstance(port, NatsClientSession | MqttClientSession) else 0,
+        subscriptions=len(port.subscriptions) if isinstance(port, NatsClientSession | MqttSession) else 0,
         name=options.name if options else "",
         lang=options.lang if options else "",
         version=options.version if options else "",
-        account=port.account.name if isinstance(port, NatsClientSession | MqttClientSession) else "",
-        mqtt_client=port.client_id.decode(errors="replace") if isinstance(port, MqttClientSession) else "",
+        account=port.account.name if isinstance(port, NatsClientSession | MqttSession) else "",
+        mqtt_client=port.client_id.decode(errors="replace") if isinstance(port, MqttSession) else "",
         subscriptions_list=tuple if closed else lambda: subscriptions(port),
         stop=datetime.now(UTC) if closed else None,
         reason=connection.close_reason.value if connection.close_reason else "",
@@ -138,7 +139,7 @@ def snapshot(connection: Connection) -> ConnectionSnapshot:
 def connection_type(connection: Connection) -> Literal["nats", "mqtt", "websocket"]:
     if isinstance(connection.session, WebSocketSession):
         return "websocket"
-    return "mqtt" if isinstance(connection.session, MqttClientSession) else "nats"
+    return "mqtt" if isinstance(connection.session, MqttClient) else "nats"
 
 
 def subscriptions(port: Port | None) -> Iterable[SubscriptionSnapshot]:
@@ -151,10 +152,11 @@ def subscriptions(port: Port | None) -> Iterable[SubscriptionSnapshot]:
                 one.delivered,
                 one.maximum,
             )
-    elif isinstance(port, MqttClientSession):
-        for topic_filter, receivers in port.subscriptions.items():
-            for receiver in receivers:
-                yield SubscriptionSnapshot(receiver.subject.decode(errors="replace"), topic_filter.decode())
+    elif isinstance(port, MqttSession):
+        for topic_filter, held in port.subscriptions.items():
+            for receiver in held.receivers:
+                queue = receiver.queue.decode(errors="replace")
+                yield SubscriptionSnapshot(receiver.subject.decode(errors="replace"), topic_filter.decode(), queue)
 
 
 def listener_snapshot(address: str) -> ListenerSnapshot:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import trio
 
 from gateway.dataplane.nats_receivers import LeafInterest, LeafPort, LeafRoute
+from gateway.dataplane.port import Port
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.leafnode import spoke
@@ -71,6 +72,10 @@ class LeafnodeSession(LeafPort):
         self._pings_out = 0
         self._reported = 0
         self._deadline: Deadline | None = None
+
+    @property
+    def port(self) -> Port:
+        return self
 
     def opened(self) -> None:
         self._call_in(self.uplink.config.handshake_timeout_seconds, self._give_up)

@@ -1,24 +1,37 @@
-"""MQTT client session: what an MQTT client's packets mean here. A session ends with its connection."""
+"""MQTT client: one connection, what its packets mean here, and what is said when it ends."""
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 import trio
 
-from gateway.dataplane.mqtt_receivers import MqttRoute, MqttSubscription, topic_of
-from gateway.dataplane.port import Port, Receiver
+from gateway.config import Mqtt
+from gateway.dataplane.port import Port
 from gateway.identity import new_token
-from gateway.sessions.mqtt_inflight import Delivery, Inflight
+from gateway.sessions.mqtt_answers import Answers
+from gateway.sessions.mqtt_connecting import (
+    NO_PROPERTIES,
+    capped_expiry,
+    connack_properties,
+    keep_alive_of,
+    refusal_of,
+    session_expiry,
+    will_of,
+)
+from gateway.sessions.mqtt_publishing import Publishing
+from gateway.sessions.mqtt_session import MqttSession
+from gateway.sessions.mqtt_subscribing import grant
+from gateway.storage.stored_session import StoredWill
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
-from protocols.message import Burst, Message, make_message
 from protocols.mqtt import encoder, packets
 from protocols.mqtt.decoder import Decoder
-from protocols.mqtt.primitives import MQTT_3_1_1, MQTT_5_0
-from protocols.mqtt.publish import Publish, PublishRun, encode_publish
+from protocols.mqtt.primitives import MQTT_3_1, MQTT_3_1_1, MQTT_5_0
+from protocols.mqtt.properties import Properties
+from protocols.mqtt.publish import Publish, PublishRun
 from protocols.mqtt.reason_codes import ReasonCode
-from protocols.subjects import filter_to_subjects, topic_to_subject
 
 if TYPE_CHECKING:
     from gateway.connection import Connection
@@ -26,52 +39,69 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leafgate.mqtt")
 
-HIGHEST_GRANTED_QOS = 1
 # A client may be silent for one and a half times its keep-alive [MQTT-3.1.2-24].
 KEEP_ALIVE_GRACE = 1.5
-# Reasons to close that are no fault of the client or the way to it: its will stays unsaid.
-WILL_STAYS = (CloseReason.SERVER_SHUTDOWN,)
+UNLIMITED = 0xFFFF
+
+# What a 5.0 client hears when the gateway ends the connection; of other ends it knows itself.
+FAREWELLS = {
+    CloseReason.SERVER_SHUTDOWN: ReasonCode.SERVER_SHUTTING_DOWN,
+    CloseReason.STALE_CONNECTION: ReasonCode.KEEP_ALIVE_TIMEOUT,
+    CloseReason.DUPLICATE_CLIENT_ID: ReasonCode.SESSION_TAKEN_OVER,
+    CloseReason.MAXIMUM_PAYLOAD_EXCEEDED: ReasonCode.PACKET_TOO_LARGE,
+    CloseReason.PROTOCOL_VIOLATION: ReasonCode.PROTOCOL_ERROR,
+    CloseReason.INTERNAL_ERROR: ReasonCode.UNSPECIFIED_ERROR,
+}
 
 
-class MqttClientSession(Port):
-    """One MQTT 3.1 or 3.1.1 client."""
+class MqttClient:
+    """One connection of an MQTT client; `session` is None until its CONNECT is accepted."""
 
     kind = "mqtt"
 
     __slots__ = (
+        "_answers",
         "_deadline",
-        "_received",
-        "_reported",
-        "account",
+        "_farewell",
+        "bridge",
         "client_id",
         "connection",
         "decoder",
-        "inflight",
         "longest_silence",
-        "max_payload",
-        "subscriptions",
+        "max_packet_size",
+        "publishing",
+        "receive_maximum",
+        "session",
+        "tells_problems",
+        "topic_alias_maximum",
         "version",
         "will",
     )
 
     def __init__(self, connection: "Connection") -> None:
-        super().__init__(connection.outbox)
-        config = connection.gateway.config.mqtt
-        limits = connection.gateway.config.limits
+        gateway = connection.gateway
         self.connection = connection
-        self.account = connection.gateway.account
-        self.headers = False
-        self.decoder = Decoder(config.max_packet_bytes)
-        self.max_payload = limits.max_payload_bytes
+        self.decoder = Decoder(gateway.config.mqtt.max_packet_bytes)
         self.version = MQTT_3_1_1
         self.client_id = b""
+        self.bridge = False
+        self.session: MqttSession | None = None
+        self.publishing: Publishing | None = None
+        self.will: StoredWill | None = None
         self.longest_silence = 0.0
-        self.will: packets.Will | None = None
-        self.subscriptions: dict[bytes, list[MqttSubscription]] = {}
-        self.inflight = Inflight(config.max_inflight, config.max_queued_messages, limits.max_pending_bytes)
-        self._received: set[int] = set()
-        self._reported = 0
+        # What the client said it takes.
+        self.receive_maximum = UNLIMITED
+        self.max_packet_size = 0
+        self.topic_alias_maximum = 0
+        self.tells_problems = True
+        self._answers = Answers(gateway.journal, self.write)
+        # The reason code to part with, where the reason to close does not say it; None when all is said.
+        self._farewell: ReasonCode | None = ReasonCode.SUCCESS
         self._deadline: Deadline | None = None
+
+    @property
+    def port(self) -> Port | None:
+        return self.session
 
     def opened(self) -> None:
         self._call_in(self.connection.gateway.config.timeouts.connect_seconds, self._check_connected)
@@ -86,158 +116,180 @@ class MqttClientSession(Port):
         return b""
 
     def closed(self, reason: CloseReason) -> None:
-        gateway = self.connection.gateway
-        gateway.deadlines.cancel(self._deadline)
-        gateway.mqtt_clients.leave(self)
-        self._report_losses()
-        for subscriptions in self.subscriptions.values():
-            self._unsubscribe(subscriptions)
-        self.subscriptions.clear()
-        if self.will is not None and reason not in WILL_STAYS:
-            self._publish_will(self.will)
+        self.connection.gateway.deadlines.cancel(self._deadline)
+        self._answers.close()
+        session = self.session
+        if session is None:
+            return
+        self._say_farewell(reason)
+        self._report_losses(session)
+        self.connection.gateway.mqtt_sessions.leave(session, self.will, reason)
 
-    # What routing calls (gateway.dataplane.port.Port).
+    def write(self, data: bytes) -> None:
+        self.connection.outbox.write(data)
 
-    def combine(self, subject: bytes, receivers: list[Receiver]) -> Receiver | None:
-        topic = topic_of(subject)
-        qos = -1
-        for receiver in receivers:
-            assert isinstance(receiver, MqttSubscription)
-            # A filter that begins with a wildcard does not match topics that begin with $ [MQTT-4.7.2-1].
-            if subject.startswith(b"$") and receiver.subject.startswith((b"*", b">")):
-                continue
-            qos = max(qos, receiver.qos)
-        if topic is None or qos < 0:
-            return None
-        return MqttRoute(self, subject, topic, qos, self.connection.gateway.config.limits.max_pending_bytes)
+    def take_over(self) -> None:
+        """Another connection is the client now."""
+        self.connection.close(CloseReason.DUPLICATE_CLIENT_ID, f"client id {self.client_id!r} connected again")
 
-    def deliver_reliably(self, message: Message, topic: bytes) -> bool:
-        self._deliver_reliably(Delivery(topic, message.payload()))
-        return True
-
-    # Packets.
+    # CONNECT and DISCONNECT.
 
     def _on_connect(self, packet: packets.Connect) -> None:
         gateway = self.connection.gateway
-        refusal = self._refusal(packet)
+        config = gateway.config.mqtt
+        self.version = packet.version
+        self.bridge = packet.bridge
+        self.client_id = packet.client_id or b"auto-" + new_token().encode()
+        refusal = refusal_of(gateway, packet, self.client_id)
         if refusal is not None:
             code, reason, detail = refusal
-            self.connection.close(reason, detail, encoder.encode_connack(packet.version, False, code))
+            connack = encoder.encode_connack(self.version, False, code, self.problem(detail))
+            self.connection.close(reason, detail, connack)
             return
-        self.version = packet.version
-        self.client_id = packet.client_id or b"auto-" + new_token().encode()
-        self.will = packet.will
-        gateway.mqtt_clients.take_over(self)
+        self._take_limits(packet.properties or NO_PROPERTIES, config)
+        self.will = will_of(packet.will, gateway.mqtt_id)
+        expiry = session_expiry(packet, config)
+        session, present = gateway.mqtt_sessions.open(self, packet.clean_start, expiry)
+        self.session = session
+        self.publishing = Publishing(self, session, self._answers)
         gateway.deadlines.cancel(self._deadline)
-        self._write(encoder.encode_connack(self.version, False))
-        most = gateway.config.mqtt.max_keep_alive_seconds
-        keep_alive = min(packet.keep_alive or most, most) if most else packet.keep_alive
+        properties = connack_properties(packet, self.client_id, expiry, config)
+        present = present and self.version != MQTT_3_1  # It has no such flag.
+        self.write(encoder.encode_connack(self.version, present, 0, properties))
+        keep_alive = keep_alive_of(packet, config)
         if keep_alive:
             self.longest_silence = keep_alive * KEEP_ALIVE_GRACE
             self._call_in(self.longest_silence, self._check_keep_alive)
+        session.pump()
 
-    def _refusal(self, packet: packets.Connect) -> tuple[ReasonCode, CloseReason, str] | None:
-        """Why a client may not connect, if so."""
-        if packet.version == MQTT_5_0:
-            code = ReasonCode.UNSUPPORTED_PROTOCOL_VERSION
-            return code, CloseReason.BAD_CLIENT_PROTOCOL_VERSION, "MQTT 5.0 is not spoken yet"
-        gateway = self.connection.gateway
-        if gateway.registry.clients > gateway.config.limits.max_connections:
-            code = ReasonCode.SERVER_UNAVAILABLE
-            return code, CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED, "too many connections"
-        fault = self._fault(packet.will.topic, len(packet.will.payload)) if packet.will is not None else None
-        if fault is not None:
-            reason, detail = fault
-            return ReasonCode.SERVER_UNAVAILABLE, reason, f"will: {detail}"
-        return None
-
-    def _on_publish(self, packet: Publish) -> None:
-        subject = self._accept(packet.topic, len(packet.payload))
-        if subject is None:
-            return
-        if packet.qos == 2 and packet.packet_id in self._received:
-            self._write(encoder.encode_pubrec(self.version, packet.packet_id))
-            return
-        message = make_message(subject, packet.payload)
-        if packet.qos:
-            message.qos = packet.qos
-        elif not packet.retain:
-            message.mqtt3 = packet.packet
-        self.account.router.route(message, subject, self)
-        if packet.retain:
-            self.account.retained.keep(message)
-        if packet.qos == 1:
-            self._write(encoder.encode_puback(self.version, packet.packet_id))
-        elif packet.qos == 2:
-            self._received.add(packet.packet_id)
-            self._write(encoder.encode_pubrec(self.version, packet.packet_id))
-
-    def _on_publish_run(self, run: PublishRun) -> None:
-        subject = self._accept(run.topic, run.payload_size)
-        if subject is None:
-            return
-        burst = Burst(subject, 0, run.payload_size, None, run.count, None)
-        burst.mqtt3 = run.packets
-        self.account.router.forward([burst], 0, self)
-
-    def _on_pubrel(self, packet: packets.Pubrel) -> None:
-        self._received.discard(packet.packet_id)
-        self._write(encoder.encode_pubcomp(self.version, packet.packet_id))
-
-    def _on_puback(self, packet: packets.Puback) -> None:
-        for packet_id, delivery in self.inflight.acknowledge(packet.packet_id):
-            self._send(delivery, packet_id)
-
-    def _on_subscribe(self, packet: packets.Subscribe) -> None:
-        granted = [self._subscribe(subscription) for subscription in packet.subscriptions]
-        codes = tuple(ReasonCode.UNSPECIFIED_ERROR if qos is None else ReasonCode(qos) for qos in granted)
-        self._write(encoder.encode_suback(self.version, packet.packet_id, codes))
-        for subscription, qos in zip(packet.subscriptions, granted, strict=True):
-            if qos is not None:
-                self._send_retained(subscription.topic_filter, qos)
-
-    def _on_unsubscribe(self, packet: packets.Unsubscribe) -> None:
-        for topic_filter in packet.topic_filters:
-            self._unsubscribe(self.subscriptions.pop(topic_filter, []))
-        self._write(encoder.encode_unsuback(self.version, packet.packet_id))
-
-    def _on_pingreq(self, packet: packets.Pingreq) -> None:
-        self._write(encoder.PINGRESP)
+    def _take_limits(self, properties: Properties, config: Mqtt) -> None:
+        self.receive_maximum = properties.receive_maximum or UNLIMITED
+        self.max_packet_size = properties.maximum_packet_size or 0
+        self.topic_alias_maximum = min(properties.topic_alias_maximum or 0, config.max_topic_aliases)
+        self.tells_problems = properties.request_problem_information != 0
 
     def _on_disconnect(self, packet: packets.Disconnect) -> None:
-        self.will = None  # [MQTT-3.14.4-3]
+        assert self.session is not None
+        expiry = packet.properties.session_expiry_interval if packet.properties is not None else None
+        if expiry is not None:
+            if expiry and not self.session.expiry_seconds:  # 3.14.2.2.2
+                self.violate(ReasonCode.PROTOCOL_ERROR, "DISCONNECT: the session was to end with the connection")
+                return
+            self.session.expiry_seconds = capped_expiry(expiry, self.connection.gateway.config.mqtt)
+        if packet.reason_code == ReasonCode.NORMAL_DISCONNECTION:
+            self.will = None  # [MQTT-3.14.4-3]
         self.connection.close(CloseReason.CLIENT_CLOSED)
 
-    def _on_unexpected(self, packet: object) -> None:
-        """An acknowledgement of something that we never send."""
-        self.connection.close(CloseReason.PROTOCOL_VIOLATION, f"unexpected {type(packet).__name__.upper()}")
+    def _say_farewell(self, reason: CloseReason) -> None:
+        """A DISCONNECT with the reason: only 5.0 has it."""
+        code = self._farewell or FAREWELLS.get(reason)
+        if self.version == MQTT_5_0 and self._farewell is not None and code is not None:
+            self.write(encoder.encode_disconnect(MQTT_5_0, code, self.problem(self.connection.close_detail)))
+
+    def violate(self, code: ReasonCode, detail: str, reason: CloseReason = CloseReason.PROTOCOL_VIOLATION) -> None:
+        """The client broke a rule: part with this reason code."""
+        self._farewell = code
+        self.connection.close(reason, detail)
+
+    def problem(self, detail: str) -> Properties | None:
+        if not detail or self.version != MQTT_5_0:
+            return None
+        reason = Properties()
+        reason.reason_string = detail.encode("utf-8", "replace").replace(b"\0", b"")
+        return reason
+
+    # Messages from the client.
+
+    def _on_publish(self, packet: Publish) -> None:
+        assert self.publishing is not None
+        self.publishing.publish(packet)
+
+    def _on_publish_run(self, run: PublishRun) -> None:
+        assert self.publishing is not None
+        self.publishing.publish_run(run)
+
+    def _on_pubrel(self, packet: packets.Pubrel) -> None:
+        assert self.publishing is not None
+        self.publishing.release(packet)
+
+    # Acknowledgements of messages to the client.
+
+    def _on_puback(self, packet: packets.Puback) -> None:
+        session = self.session
+        assert session is not None
+        session.outgoing.acknowledge(packet.packet_id, 1)
+        session.acknowledged()
+
+    def _on_pubcomp(self, packet: packets.Pubcomp) -> None:
+        session = self.session
+        assert session is not None
+        session.outgoing.acknowledge(packet.packet_id, 2)
+        session.acknowledged()
+
+    def _on_pubrec(self, packet: packets.Pubrec) -> None:
+        session = self.session
+        assert session is not None
+        if packet.reason_code >= ReasonCode.UNSPECIFIED_ERROR:  # 4.3.3: that is the end of the message
+            session.outgoing.acknowledge(packet.packet_id, 2)
+            session.acknowledged()
+            return
+        mark = self._answers.mark()
+        known = session.outgoing.release(packet.packet_id)
+        code = 0 if known else ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
+        self._answers.give(encoder.encode_pubrel(self.version, packet.packet_id, code), mark, False)
+
+    # Subscriptions.
+
+    def _on_subscribe(self, packet: packets.Subscribe) -> None:
+        session = self.session
+        assert session is not None
+        identifiers = packet.properties.subscription_identifiers if packet.properties is not None else ()
+        identifier = identifiers[0] if identifiers else 0
+        mark = self._answers.mark()
+        codes: list[int] = []
+        to_feed: list[packets.Subscription] = []
+        for asked in packet.subscriptions:
+            wanted = replace(asked, no_local=True, retain_as_published=True) if self.bridge else asked
+            if wanted.no_local and wanted.topic_filter.startswith(b"$share/"):  # [MQTT-3.8.3-4]
+                self.violate(ReasonCode.PROTOCOL_ERROR, "SUBSCRIBE: a shared subscription cannot be no-local")
+                return
+            code, feed = grant(session, wanted, identifier)
+            codes.append(code)
+            if feed:
+                to_feed.append(wanted)
+        self._answers.give(encoder.encode_suback(self.version, packet.packet_id, codes), mark, False)
+        for wanted in to_feed:
+            session.send_retained(wanted, identifier)
+
+    def _on_unsubscribe(self, packet: packets.Unsubscribe) -> None:
+        session = self.session
+        assert session is not None
+        mark = self._answers.mark()
+        codes = [
+            ReasonCode.SUCCESS if session.unsubscribe(topic_filter) else ReasonCode.NO_SUBSCRIPTION_EXISTED
+            for topic_filter in packet.topic_filters
+        ]
+        self._answers.give(encoder.encode_unsuback(self.version, packet.packet_id, codes), mark, False)
+
+    # The rest.
+
+    def _on_pingreq(self, packet: packets.Pingreq) -> None:
+        self.write(encoder.PINGRESP)
+
+    def _on_auth(self, packet: packets.Auth) -> None:
+        """The CONNECT had no authentication method: then no AUTH may follow [MQTT-4.12.0-7]."""
+        self.violate(ReasonCode.PROTOCOL_ERROR, "AUTH: the CONNECT had no authentication method")
 
     def _on_violation(self, event: PeerViolation) -> None:
+        self._farewell = None
         self.connection.close(event.reason, event.detail, event.farewell)
-
-    _HANDLERS: ClassVar[dict[type, Callable[..., None]]] = {
-        packets.Connect: _on_connect,
-        Publish: _on_publish,
-        PublishRun: _on_publish_run,
-        packets.Puback: _on_puback,
-        packets.Pubrec: _on_unexpected,
-        packets.Pubrel: _on_pubrel,
-        packets.Pubcomp: _on_unexpected,
-        packets.Subscribe: _on_subscribe,
-        packets.Unsubscribe: _on_unsubscribe,
-        packets.Pingreq: _on_pingreq,
-        packets.Disconnect: _on_disconnect,
-        packets.Auth: _on_unexpected,
-        PeerViolation: _on_violation,
-    }
-
-    # Time.
 
     def _check_connected(self, now: float) -> None:
         self.connection.close(CloseReason.AUTHENTICATION_TIMEOUT, "no CONNECT in time")
 
     def _check_keep_alive(self, now: float) -> None:
-        self._report_losses()
+        assert self.session is not None
+        self._report_losses(self.session)
         silent = now - self.connection.last_activity
         if silent >= self.longest_silence:
             self.connection.gateway.registry.stale_connections += 1
@@ -245,99 +297,27 @@ class MqttClientSession(Port):
         else:
             self._call_in(self.longest_silence - silent, self._check_keep_alive)
 
+    def _report_losses(self, session: MqttSession) -> None:
+        if session.dropped != session.reported:
+            session.reported = session.dropped
+            reason = "the client takes messages too slowly, or its queue was full while it was away"
+            log.warning("cid=%d event=dropped total=%d reason=%r", self.connection.cid, session.dropped, reason)
+
     def _call_in(self, seconds: float, action: Callable[[float], None]) -> None:
         self._deadline = self.connection.gateway.deadlines.call_at(trio.current_time() + seconds, action)
 
-    # Small parts.
-
-    def _subscribe(self, wanted: packets.Subscription) -> int | None:
-        """Subscribe to a topic filter; returns the granted QoS, None when it is refused."""
-        subjects = filter_to_subjects(wanted.topic_filter)
-        limit = self.connection.gateway.config.limits.max_subscriptions
-        known = self.subscriptions.get(wanted.topic_filter)
-        if subjects is None or (limit and known is None and len(self.subscriptions) >= limit):
-            return None
-        qos = min(wanted.qos, HIGHEST_GRANTED_QOS)
-        if known is not None:  # [MQTT-3.8.4-3]
-            self._unsubscribe(known)
-        subscriptions = [MqttSubscription(self, subject, qos) for subject in subjects]
-        for subscription in subscriptions:
-            self.account.router.subscribe(subscription)
-        self.subscriptions[wanted.topic_filter] = subscriptions
-        return qos
-
-    def _unsubscribe(self, subscriptions: list[MqttSubscription]) -> None:
-        for subscription in subscriptions:
-            self.account.router.unsubscribe(subscription)
-
-    def _send_retained(self, topic_filter: bytes, qos: int) -> None:
-        for subject in filter_to_subjects(topic_filter) or ():
-            for message in self.account.retained.matching(subject):
-                if message.subject.startswith(b"$") and subject.startswith((b"*", b">")):
-                    continue
-                topic = topic_of(message.subject)
-                if topic is None:
-                    continue
-                delivery = Delivery(topic, message.payload(), retain=True)
-                if min(qos, message.qos):
-                    self._deliver_reliably(delivery)
-                else:
-                    self._send(delivery, 0)
-
-    def _publish_will(self, will: packets.Will) -> None:
-        subject = topic_to_subject(will.topic)
-        if subject is None:
-            return
-        self.will = None
-        message = make_message(subject, will.payload)
-        message.qos = will.qos
-        self.account.router.route(message, subject, self)
-        if will.retain:
-            self.account.retained.keep(message)
-
-    def _deliver_reliably(self, delivery: Delivery) -> None:
-        packet_id = self.inflight.add(delivery)
-        if packet_id is None:
-            self.dropped += 1
-        elif packet_id:
-            self._send(delivery, packet_id)
-
-    def _send(self, delivery: Delivery, packet_id: int) -> None:
-        """Send a message, with QoS 0 when there is no packet id; as such it is dropped where there is no room."""
-        topic, payload, retain = delivery
-        packet = encode_publish(self.version, topic, payload, 1 if packet_id else 0, packet_id, retain, False)
-        outbox = self.connection.outbox
-        if outbox.pending() + len(packet) > outbox.limit:
-            outbox.flush()  # What counts is what the client does not take.
-        if not packet_id and outbox.pending() + len(packet) > outbox.limit:
-            self.dropped += 1
-        else:
-            outbox.append(packet, b"", len(payload))
-
-    def _fault(self, topic: bytes, payload_size: int) -> tuple[CloseReason, str] | None:
-        """Why a message may not be published, if so."""
-        if topic_to_subject(topic) is None:
-            return CloseReason.PROTOCOL_VIOLATION, f"topic {topic!r} has white space, which no subject can hold"
-        if payload_size > self.max_payload:
-            detail = f"payload of {payload_size} bytes is longer than {self.max_payload}"
-            return CloseReason.MAXIMUM_PAYLOAD_EXCEEDED, detail
-        return None
-
-    def _accept(self, topic: bytes, payload_size: int) -> bytes | None:
-        """The subject to publish to; None when that may not be, which ends the connection."""
-        subject = topic_to_subject(topic)
-        if subject is not None and payload_size <= self.max_payload:
-            return subject
-        fault = self._fault(topic, payload_size)
-        assert fault is not None
-        self.connection.close(*fault)
-        return None
-
-    def _report_losses(self) -> None:
-        if self.dropped != self._reported:
-            self._reported = self.dropped
-            reason = "the client takes messages too slowly"
-            log.warning("cid=%d event=dropped total=%d reason=%r", self.connection.cid, self.dropped, reason)
-
-    def _write(self, data: bytes) -> None:
-        self.connection.outbox.write(data)
+    _HANDLERS: ClassVar[dict[type, Callable[..., None]]] = {
+        packets.Connect: _on_connect,
+        Publish: _on_publish,
+        PublishRun: _on_publish_run,
+        packets.Puback: _on_puback,
+        packets.Pubrec: _on_pubrec,
+        packets.Pubrel: _on_pubrel,
+        packets.Pubcomp: _on_pubcomp,
+        packets.Subscribe: _on_subscribe,
+        packets.Unsubscribe: _on_unsubscribe,
+        packets.Pingreq: _on_pingreq,
+        packets.Disconnect: _on_disconnect,
+        packets.Auth: _on_auth,
+        PeerViolation: _on_violation,
+    }

@@ -62,6 +62,10 @@ class NatsClientSession(Port):
         self._told_account = False
         self._deadline: Deadline | None = None
 
+    @property
+    def port(self) -> Port:
+        return self
+
     def opened(self) -> None:
         gateway = self.connection.gateway
         self._write(server.encode_info(self._info()))

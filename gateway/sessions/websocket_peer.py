@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 import trio
 
 from gateway.config import Listener
-from gateway.sessions.mqtt_client import MqttClientSession
+from gateway.dataplane.port import Port
+from gateway.sessions.mqtt_client import MqttClient
 from gateway.sessions.nats_client import NatsClientSession
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
@@ -38,13 +39,17 @@ class WebSocketSession:
         )
         largest = connection.gateway.config.limits.max_payload_bytes * MESSAGE_ALLOWANCE
         self.connection = connection
-        self.inner: NatsClientSession | MqttClientSession | None = None
+        self.inner: NatsClientSession | MqttClient | None = None
         self._codec = WebSocketServerCodec(policy, PROTOCOLS, largest)
         self._deadline: Deadline | None = None
 
     @property
     def kind(self) -> str:
         return f"{self.inner.kind}-websocket" if self.inner is not None else "websocket"
+
+    @property
+    def port(self) -> Port | None:
+        return self.inner.port if self.inner is not None else None
 
     def opened(self) -> None:
         gateway = self.connection.gateway
@@ -74,7 +79,7 @@ class WebSocketSession:
         self.connection.outbox.encode = self._codec.encode
         if event.client_ip:
             self.connection.address = (event.client_ip, self.connection.address[1])
-        self.inner = (MqttClientSession if event.protocol == "mqtt" else NatsClientSession)(self.connection)
+        self.inner = (MqttClient if event.protocol == "mqtt" else NatsClientSession)(self.connection)
         self.inner.opened()
 
     def _on_bytes(self, data: bytes) -> None:

@@ -4,6 +4,7 @@ A CONNECT that is refused is answered with a CONNACK where its version has a cod
 """
 
 from protocols.mqtt.encoder import (
+    BRIDGE,
     CLEAN_START,
     PASSWORD,
     SESSION_PRESENT,
@@ -24,14 +25,14 @@ from protocols.mqtt.topics import is_topic_name
 VERSIONS = {b"MQTT": (MQTT_3_1_1, MQTT_5_0), b"MQIsdp": (MQTT_3_1,)}
 
 RESERVED_FLAG = 0x01
-# Set in the protocol level by bridges that ask for more than the specification; the rest is the level they speak.
-BRIDGE = 0x80
 
 
 def parse_connect(reader: PacketReader) -> Connect:
-    reader.version = version = _read_version(reader)
+    level = _read_level(reader)
+    reader.version = version = level & ~BRIDGE
     try:
         connect = _read_connect(reader, version)
+        connect.bridge = level & BRIDGE != 0
         reader.finish()
     except PacketError as fault:
         if version == MQTT_5_0:
@@ -40,13 +41,16 @@ def parse_connect(reader: PacketReader) -> Connect:
     return connect
 
 
-def _read_version(reader: PacketReader) -> int:
-    """The protocol level; PacketError for one that we do not speak, and for another protocol's name."""
+def _read_level(reader: PacketReader) -> int:
+    """The protocol level, with BRIDGE where that is set.
+
+    PacketError for one that we do not speak, and for another protocol's name.
+    """
     name = reader.string("the protocol name")
     if name not in VERSIONS:  # [MQTT-3.1.2-1]: whoever sends this would not understand an answer.
         raise reader.fault(ReasonCode.UNSUPPORTED_PROTOCOL_VERSION, "the protocol name is not MQTT")
     level = reader.byte("the protocol level")
-    if level not in VERSIONS[name]:  # [MQTT-3.1.2-2]
+    if level & ~BRIDGE not in VERSIONS[name]:  # [MQTT-3.1.2-2]
         fault = reader.fault(
             ReasonCode.UNSUPPORTED_PROTOCOL_VERSION, f"there is no protocol level {level} of {name.decode()}"
         )

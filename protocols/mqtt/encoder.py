@@ -48,6 +48,8 @@ WILL_RETAIN = 0x20
 PASSWORD = 0x40
 USERNAME = 0x80
 SESSION_PRESENT = 0x01
+# Set in the protocol level by mosquitto's bridges, which want what no-local and retain-as-published are in 5.0.
+BRIDGE = 0x80
 
 _FAILURE = 0x80
 
@@ -69,7 +71,8 @@ def encode_connect(connect: Connect) -> bytes:
     if connect.password is not None:
         flags |= PASSWORD
         parts.append(encode_binary(connect.password))
-    return encode_packet(0x10, encode_binary(name) + bytes((version, flags)) + b"".join(parts))
+    level = version | BRIDGE if connect.bridge else version
+    return encode_packet(0x10, encode_binary(name) + bytes((level, flags)) + b"".join(parts))
 
 
 def _encode_will(will: Will, version: int) -> bytes:

@@ -24,7 +24,8 @@ class Connect:
     """`version` is the protocol level: 3 (MQTT 3.1), 4 (3.1.1) or 5. `keep_alive` in seconds, 0: none.
 
     `clean_start` is 3.1.1's clean session, which also ends the session with the connection. `client_id` is empty when
-    the server is to choose one.
+    the server is to choose one. A `bridge` to another server wants none of its own messages back, and to see which are
+    retained ones.
     """
 
     version: int
@@ -35,6 +36,7 @@ class Connect:
     password: bytes | None = None
     will: Will | None = None
     properties: Properties | None = None
+    bridge: bool = False
 
 
 @dataclass(slots=True)

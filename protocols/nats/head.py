@@ -54,7 +54,8 @@ class PayloadHead:
         message.size = self.size
         message.tail = cut(data, start, stop) if cython.compiled else data[start:stop]
         message.queues = self.queues
-        message.qos = 0
+        message.qos = 1
+        message.record = None
         message.content = None
         message.headerless = None
         message.mqtt3 = None

@@ -24,6 +24,7 @@ class Recorder:
     """A session that answers with what `answer` says, and remembers what happened to it."""
 
     kind = "test"
+    port = None
 
     def __init__(self, connection: Connection, answer: Callable[["Recorder", bytes], None]) -> None:
         self.connection = connection

@@ -178,7 +178,7 @@ def python_path() -> str:
 
 
 @contextmanager
-def _running(peer: Peer) -> Iterator[Peer]:
+def running(peer: Peer) -> Iterator[Peer]:
     """End the peer at the end; hang its log on an exception that passes by."""
     try:
         yield peer
@@ -225,7 +225,7 @@ def gateway(
     file.write_text("\n".join(lines) + "\n")
     peer = Peer("gateway", directory, [sys.executable, "-m", "gateway", "run", "-c", str(file)], {})
     peer.start()
-    with _running(peer):
+    with running(peer):
         peer.wait_ready(ports_file.exists)
         peer.ports = read_ports_file(ports_file) or {}
         yield peer
@@ -257,7 +257,7 @@ def nats_server(
     file.write_text("\n".join([*lines, config]) + "\n")
     peer = Peer(NATS_SERVER, directory, [program, "-c", str(file)], taken)
     peer.start()
-    with _running(peer):
+    with running(peer):
         nats_server_ready(peer)
         yield peer
 
@@ -278,6 +278,6 @@ def mosquitto(directory: Path, config: str = "") -> Iterator[Peer]:
     file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n{config}\n")
     peer = Peer(MOSQUITTO, directory, [program, "-c", str(file)], {"mqtt": port})
     peer.start()
-    with _running(peer):
+    with running(peer):
         peer.wait_ports()
         yield peer

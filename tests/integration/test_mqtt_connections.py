@@ -11,10 +11,8 @@ from protocols.mqtt.packets import Connect, Subscription, Will
 from tests.integration.mqtt_peers import (
     MQTT_3_1,
     MQTT_3_1_1,
-    MQTT_5_0,
     PATIENCE_SECONDS,
     PahoClient,
-    mosquitto_pub,
     paho_client,
     unique_topic,
 )
@@ -148,17 +146,6 @@ def test_client_without_an_id_that_wants_a_session_is_refused(edge: Peer, versio
         assert client.read_to_end() == bytes((0x20, 2, 0, code))
 
 
-def test_mqtt_5_client_is_told_to_speak_an_older_version(edge: Peer) -> None:
-    client = PahoClient(version=MQTT_5_0)
-    reason = client.connect(edge)
-    assert reason.value == UNSUPPORTED_PROTOCOL_VERSION
-    client.close()
-    edge.wait_for_log("reason='Bad Client Protocol Version' detail='MQTT 5.0 is not spoken yet'")
-    told = mosquitto_pub(edge, "-V", "mqttv5", "-t", "t", "-m", "1")
-    assert told.returncode != 0
-    assert "version" in told.stderr.lower()
-
-
 def test_window_of_unacknowledged_messages_and_the_queue_behind_it_are_bounded(tight_edge: Peer) -> None:
     topic = unique_topic("window")
     with paho_client(tight_edge) as sensor, paho_client(tight_edge, manual_ack=True) as display:
@@ -176,7 +163,7 @@ def test_window_of_unacknowledged_messages_and_the_queue_behind_it_are_bounded(t
             display.paho.ack(message.mid, message.qos)
         assert display.next_message().payload == b"6"
         display.nothing_more()
-    tight_edge.wait_for_log("event=dropped total=3 reason='the client takes messages too slowly'")
+    tight_edge.wait_for_log("event=dropped total=3 reason='the client takes messages too slowly, or")
 
 
 def test_subscriber_that_does_not_read_loses_messages_and_stays(tight_edge: Peer) -> None:

@@ -46,6 +46,11 @@ class MemoryConnection:
             self.outbox.write(farewell)
             self.outbox.flush()
 
+    async def relieved(self) -> None:
+        """A peer without room never makes any."""
+        if self.sink.room == 0:
+            await trio.sleep_forever()
+
     def take(self) -> bytes:
         """What the peer has got since the last time."""
         self.gateway.switch.flush()
@@ -60,5 +65,6 @@ async def running_gateway(config: Config | None = None) -> AsyncIterator[Gateway
     gateway = Gateway(config or Config())
     async with trio.open_nursery() as services:
         services.start_soon(gateway.deadlines.run, gateway.switch.flush)
+        gateway.connections = services
         yield gateway
         services.cancel_scope.cancel()

@@ -1,0 +1,33 @@
+"""Replies to MQTT requests that carry correlation data: it travels in the reply subject, and here it comes off again.
+
+So a responder that knows nothing of MQTT answers a request of an MQTT 5.0 client, and nothing has to be remembered.
+"""
+
+from typing import TYPE_CHECKING
+
+from gateway.dataplane.port import Port, Receiver
+from protocols.message import Message, make_message
+from protocols.mqtt.header_mapping import with_correlation
+from protocols.mqtt.reply_subjects import parse_reply, reply_filter
+
+if TYPE_CHECKING:
+    from gateway.gateway import Gateway
+
+
+class ReplyReceiver(Receiver):
+    """Takes what is sent to this gateway's own reply subjects and sends it on to the response topic."""
+
+    __slots__ = ("_gateway",)
+
+    def __init__(self, gateway: "Gateway") -> None:
+        super().__init__(Port(None), reply_filter(gateway.mqtt_id), b"")
+        self._gateway = gateway
+
+    def deliver(self, message: Message, source: Port) -> bool:
+        subject, correlation = parse_reply(message.subject, self._gateway.mqtt_id)
+        if subject == message.subject:
+            return False
+        header = with_correlation(message.header(), correlation)
+        reply = make_message(subject, message.payload(), message.reply, header)
+        reply.qos = message.qos
+        return self._gateway.account.router.route(reply, subject, source) > 0

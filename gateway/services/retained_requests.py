@@ -1,0 +1,83 @@
+"""Retained messages for NATS clients: a request with a subject filter, a reply for each message, a last one behind.
+
+    nats request --replies=0 '$LEAFGATE.retained.get' 'sensors.>'
+
+Each reply carries the headers of its message and `Mqtt-Retained-Subject: <subject>`; the last one is empty, with status
+204, or 404 when there was none. Setting and deleting needs no service: a header of the message itself does that.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import trio
+
+from gateway.dataplane.port import Port, Receiver
+from protocols.message import Message, make_message
+from protocols.subjects import is_valid_filter
+
+if TYPE_CHECKING:
+    from gateway.gateway import Gateway
+
+SUBJECT = b"$LEAFGATE.retained.get"
+SUBJECT_HEADER = b"Mqtt-Retained-Subject"
+END = b"NATS/1.0 204 EOB\r\n\r\n"
+NONE = b"NATS/1.0 404 No Messages\r\n\r\n"
+BAD_FILTER = b"NATS/1.0 400 Invalid Subject\r\n\r\n"
+BUSY = b"NATS/1.0 429 Too Many Requests\r\n\r\n"
+# Replies before others have their turn, and requests that are answered at the same time.
+SLICE = 500
+MOST_REQUESTS = 64
+
+
+class RetainedRequests(Receiver):
+    """Answers the requests of one account."""
+
+    __slots__ = ("_gateway", "_running")
+
+    def __init__(self, gateway: "Gateway") -> None:
+        super().__init__(Port(None), SUBJECT, b"")
+        self._gateway = gateway
+        self._running = 0
+
+    def deliver(self, message: Message, source: Port) -> bool:
+        if not message.reply:
+            return False
+        subject_filter = message.payload() or b">"
+        if not is_valid_filter(subject_filter) or any(character in subject_filter for character in b" \t\r\n"):
+            self._reply(message.reply, b"", BAD_FILTER)
+        elif self._running >= MOST_REQUESTS:
+            self._reply(message.reply, b"", BUSY)
+        else:
+            found = self._gateway.account.retained.matching(subject_filter)
+            self._running += 1
+            self._gateway.start_task(lambda: self._answer(message.reply, found))
+        return True
+
+    async def _answer(self, reply: bytes, found: Iterator[Message | None]) -> None:
+        switch = self._gateway.switch
+        count = 0
+        try:
+            for message in found:
+                if message is not None:
+                    self._reply(reply, message.payload(), retained_header(message))
+                    count += 1
+                if message is None or count % SLICE == 0:
+                    switch.flush()
+                    await trio.lowlevel.checkpoint()
+                    while switch.congested:
+                        switch.congested.pop()
+                        await trio.sleep(0.01)
+            self._reply(reply, b"", END if count else NONE)
+        finally:
+            self._running -= 1
+            switch.flush()
+
+    def _reply(self, reply: bytes, payload: bytes, header: bytes) -> None:
+        answer = make_message(reply, payload, header=header)
+        self._gateway.account.router.route(answer, reply, self.port)
+
+
+def retained_header(message: Message) -> bytes:
+    """The headers of a retained message, with its subject in front."""
+    status, _, rest = (message.header() or b"NATS/1.0\r\n\r\n").partition(b"\r\n")
+    return b"%b\r\n%b: %b\r\n%b" % (status, SUBJECT_HEADER, message.subject, rest)

@@ -1,0 +1,84 @@
+"""MQTT publishes as messages and messages as MQTT publishes: what a message of NATS has no field for is in headers."""
+
+import time
+from dataclasses import replace
+
+from protocols.message import Message, make_message
+from protocols.mqtt.header_mapping import expiry_seconds, headers_of, properties_of
+from protocols.mqtt.primitives import MQTT_5_0, is_string
+from protocols.mqtt.properties import Properties
+from protocols.mqtt.publish import encode_publish
+from protocols.mqtt.reply_subjects import make_reply, parse_reply
+from protocols.mqtt.topics import is_topic_name
+from protocols.topic_mapping import subject_to_topic, topic_to_subject
+
+# A reply subject goes into a control line beside a subject.
+LONGEST_REPLY = 1024
+
+
+def topic_of(subject: bytes) -> bytes | None:
+    """The MQTT topic of a subject, or None where it makes none."""
+    topic = subject_to_topic(subject)
+    return topic if topic is not None and is_topic_name(topic) and is_string(topic) else None
+
+
+def expiry_of(message: Message) -> float:
+    """When a message that is published now expires, in unix seconds; 0.0 for never."""
+    seconds = expiry_seconds(message.header()) if message.header_size else None
+    return 0.0 if seconds is None else time.time() + seconds
+
+
+def message_of(
+    subject: bytes, payload: bytes, qos: int, retain: bool, properties: Properties | None, mqtt_id: bytes
+) -> Message:
+    """The message that a PUBLISH or a will makes. `mqtt_id` is the gateway's name in reply subjects."""
+    if properties is None and not retain:
+        message = make_message(subject, payload)
+        message.qos = qos
+        return message
+    reply = b""
+    in_header = properties
+    if properties is not None and properties.response_topic is not None:
+        response = topic_to_subject(properties.response_topic) or b""
+        with_correlation = make_reply(mqtt_id, response, properties.correlation_data, LONGEST_REPLY)
+        reply = with_correlation or response
+        if with_correlation is not None:
+            in_header = replace(properties, correlation_data=None)
+    message = make_message(subject, payload, reply, headers_of(in_header, retain))
+    message.qos = qos
+    return message
+
+
+def publish_packet(
+    message: Message,
+    topic: bytes,
+    qos: int,
+    packet_id: int,
+    retain: bool,
+    dup: bool,
+    identifiers: tuple[int, ...],
+    remaining: int | None,
+    alias: int,
+    mqtt_id: bytes,
+) -> bytes:
+    """A PUBLISH of MQTT 5.0. `remaining` are the seconds until it expires, where that was counted down; `alias` 0 none.
+
+    `mqtt_id` is the gateway's name in reply subjects.
+    """
+    properties: Properties | None = None
+    if message.header_size:
+        properties = properties_of(message.header()).properties
+    if message.reply or identifiers or alias or remaining is not None:
+        properties = properties or Properties()
+        if message.reply:
+            subject, correlation = parse_reply(message.reply, mqtt_id)
+            properties.response_topic = topic_of(subject)
+            if properties.response_topic is not None and correlation is not None:
+                properties.correlation_data = correlation
+        if identifiers:
+            properties.subscription_identifiers = identifiers
+        if alias:
+            properties.topic_alias = alias
+        if remaining is not None:
+            properties.message_expiry_interval = remaining
+    return encode_publish(MQTT_5_0, topic, message.payload(), qos, packet_id, retain, dup, properties)

@@ -1,0 +1,172 @@
+"""Publishing: what an MQTT client sends, from its packets to the router, and what it is answered."""
+
+from typing import TYPE_CHECKING
+
+from gateway.sessions.mqtt_answers import Answers
+from gateway.sessions.mqtt_messages import message_of
+from gateway.sessions.mqtt_session import MqttSession
+from protocols.close_reason import CloseReason
+from protocols.message import Burst, Message
+from protocols.mqtt import encoder, packets
+from protocols.mqtt.primitives import MQTT_5_0
+from protocols.mqtt.properties import Properties
+from protocols.mqtt.publish import Publish, PublishRun
+from protocols.mqtt.reason_codes import ReasonCode
+from protocols.nats.server import RESERVED_SUBJECTS
+from protocols.topic_mapping import topic_to_subject
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+    from gateway.sessions.mqtt_client import MqttClient
+
+Fault = tuple[ReasonCode, str]
+
+
+class Publishing:
+    """The publishing side of one connected client."""
+
+    __slots__ = ("_aliases", "_answers", "_client", "_config", "_session", "_version")
+
+    def __init__(self, client: "MqttClient", session: MqttSession, answers: Answers) -> None:
+        self._client = client
+        self._session = session
+        self._answers = answers
+        self._version = client.version
+        self._config = session.gateway.config
+        self._aliases: dict[int, bytes] | None = None
+
+    def publish(self, packet: Publish) -> None:
+        session = self._session
+        topic = packet.topic
+        properties = packet.properties
+        if properties is not None and properties.topic_alias is not None:
+            named = self._resolve_alias(topic, properties)
+            if named is None:
+                return
+            topic = named
+        qos = packet.qos
+        if qos and not self._may_send(packet, session):
+            return
+        fault = publish_fault(self._config, topic, len(packet.payload))
+        if fault is not None:
+            self._refuse(packet, *fault)
+            return
+        subject = topic_to_subject(topic)
+        assert subject is not None
+        message = message_of(subject, packet.payload, qos, packet.retain, properties, session.gateway.mqtt_id)
+        if message.reply:
+            session.gateway.expect_replies()
+        if qos == 0 and not packet.retain:
+            if self._version != MQTT_5_0:
+                message.mqtt3 = packet.packet
+            elif properties is None:
+                message.mqtt5 = packet.packet
+        self._take(packet, message, session)
+
+    def _take(self, packet: Publish, message: Message, session: MqttSession) -> None:
+        """Route a message, and acknowledge it once everything that must survive because of it is on the disk."""
+        router = session.account.router
+        if packet.qos == 0:
+            router.route(message, message.subject, session)
+            return
+        answers = self._answers
+        mark = answers.mark()
+        packet_id = packet.packet_id
+        if answers.fault and session.gateway.must_store(message):
+            self._refuse(packet, ReasonCode.QUOTA_EXCEEDED, answers.fault)
+            return
+        delivered = router.route(message, message.subject, session)
+        code = 0 if delivered or self._version != MQTT_5_0 else ReasonCode.NO_MATCHING_SUBSCRIBERS
+        if packet.qos == 1:
+            answers.give(encoder.encode_puback(self._version, packet_id, code), mark, True)
+            return
+        session.received.add(packet_id)
+        if session.store is not None:
+            session.store.remember_received(session.key, packet_id)
+        answers.give(encoder.encode_pubrec(self._version, packet_id, code), mark, False)
+
+    def _may_send(self, packet: Publish, session: MqttSession) -> bool:
+        """Whether a QoS 1 or 2 message is new; one that was taken before is answered again [MQTT-4.3.3-10]."""
+        if packet.qos == 2 and packet.packet_id in session.received:
+            self._answers.give(encoder.encode_pubrec(self._version, packet.packet_id), self._answers.mark(), False)
+            return False
+        limit = self._config.mqtt.receive_maximum
+        if self._version == MQTT_5_0 and len(session.received) + self._answers.owed >= limit:  # 3.3.4
+            self._client.violate(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, f"more than {limit} messages are unacknowledged")
+            return False
+        return True
+
+    def publish_run(self, run: PublishRun) -> None:
+        fault = publish_fault(self._config, run.topic, run.payload_size)
+        if fault is not None:
+            self._client.violate(*fault, reason=CloseReason.MAXIMUM_PAYLOAD_EXCEEDED)
+            return
+        subject = topic_to_subject(run.topic)
+        assert subject is not None
+        burst = Burst(subject, 0, run.payload_size, None, run.count, None)
+        burst.qos = 0
+        if self._version == MQTT_5_0:
+            burst.mqtt5 = run.packets
+        else:
+            burst.mqtt3 = run.packets
+        self._session.account.router.forward([burst], 0, self._session)
+
+    def _resolve_alias(self, topic: bytes, properties: Properties) -> bytes | None:
+        """The topic that an alias stands for; None ends the connection."""
+        alias = properties.topic_alias
+        assert alias is not None
+        properties.topic_alias = None
+        if alias > self._config.mqtt.max_topic_aliases:  # [MQTT-3.3.2-9]
+            self._client.violate(ReasonCode.TOPIC_ALIAS_INVALID, f"PUBLISH: topic alias {alias} is above the maximum")
+            return None
+        if self._aliases is None:
+            self._aliases = {}
+        if topic:
+            self._aliases[alias] = topic
+            return topic
+        if alias not in self._aliases:  # 3.3.4
+            self._client.violate(ReasonCode.PROTOCOL_ERROR, f"PUBLISH: topic alias {alias} stands for no topic")
+            return None
+        return self._aliases[alias]
+
+    def _refuse(self, packet: Publish, code: ReasonCode, detail: str) -> None:
+        """Say no to one message. QoS 0 and versions before 5.0 know no such answer: there the connection ends."""
+        if code is ReasonCode.PACKET_TOO_LARGE:
+            self._client.violate(code, detail, CloseReason.MAXIMUM_PAYLOAD_EXCEEDED)
+        elif packet.qos == 0 or self._version != MQTT_5_0:
+            stored = code is ReasonCode.QUOTA_EXCEEDED
+            reason = CloseReason.STORAGE_FAILURE if stored else CloseReason.PROTOCOL_VIOLATION
+            self._client.violate(code, detail, reason)
+        else:
+            encode = encoder.encode_puback if packet.qos == 1 else encoder.encode_pubrec
+            problem = self._client.problem(detail) if self._client.tells_problems else None
+            answer = encode(self._version, packet.packet_id, code, problem)
+            self._answers.give(answer, self._answers.mark(), packet.qos == 1)
+
+    def release(self, packet: packets.Pubrel) -> None:
+        session = self._session
+        mark = self._answers.mark()
+        code = 0
+        if packet.packet_id in session.received:
+            session.received.discard(packet.packet_id)
+            if session.store is not None:
+                session.store.forget_received(session.key, packet.packet_id)
+        else:
+            code = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
+        self._answers.give(encoder.encode_pubcomp(self._version, packet.packet_id, code), mark, False)
+
+
+def publish_fault(config: "Config", topic: bytes, payload_size: int) -> Fault | None:
+    """Why a message may not be published, if so."""
+    most = config.limits.max_payload_bytes
+    if payload_size > most:
+        return ReasonCode.PACKET_TOO_LARGE, f"payload of {payload_size} bytes is longer than {most}"
+    levels = config.mqtt.max_topic_levels
+    if topic.count(b"/") >= levels:
+        return ReasonCode.TOPIC_NAME_INVALID, f"the topic has more than {levels} levels"
+    subject = topic_to_subject(topic)
+    if subject is None:
+        return ReasonCode.TOPIC_NAME_INVALID, "there is no subject for the topic"
+    if subject.startswith(RESERVED_SUBJECTS):
+        return ReasonCode.NOT_AUTHORIZED, "the subject is reserved"
+    return None
