@@ -1,4 +1,4 @@
-# make run: start the gateway. make test, test-pure, bench, fuzz, lint, clean. Everything lives in .venv, or in
+# make run: start the gateway. make test, test-pure, bench, fuzz, fuzz-mqtt, torture, lint, clean. Everything lives in .venv, or in
 # .venv-pure with LEAFGATE_PURE=1. ARGS="…" is handed on to the program that is started.
 
 PYTHON ?= python3
@@ -7,6 +7,7 @@ VENV := $(if $(PURE),.venv-pure,.venv)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 FUZZ_SECONDS ?= 600
+TORTURE_MINUTES ?= 10
 
 # Directories are in the list because a deleted file changes only them.
 SOURCES := pyproject.toml setup.py $(shell find firmware gateway protocols -name __pycache__ -prune -o \
@@ -14,7 +15,7 @@ SOURCES := pyproject.toml setup.py $(shell find firmware gateway protocols -name
 PEERS := tests/integration
 NPM := $(shell command -v npm 2>/dev/null)
 
-.PHONY: run test test-pure bench fuzz lint clean
+.PHONY: run test test-pure bench fuzz fuzz-mqtt torture lint clean
 
 run: $(VENV)/installed
 	$(BIN)/leafgate run $(ARGS)
@@ -30,6 +31,12 @@ bench: $(VENV)/installed $(VENV)/installed-test
 
 fuzz: $(VENV)/installed $(VENV)/installed-test
 	$(BIN)/python tests/fuzz/campaign.py --seconds $(FUZZ_SECONDS) $(ARGS)
+
+fuzz-mqtt: $(VENV)/installed $(VENV)/installed-test
+	$(BIN)/python -m tests.fuzz.mqtt_campaign $(ARGS)
+
+torture: $(VENV)/installed $(VENV)/installed-test
+	$(BIN)/python -m tests.torture.campaign --minutes $(TORTURE_MINUTES) $(ARGS)
 
 lint: $(VENV)/installed $(VENV)/installed-lint
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gateway.errors import ConfigError, GatewayError, ListenError
+from gateway.errors import ConfigError, GatewayError, ListenError, StorageError
 from gateway.server_url import ServerUrl, parse_server_url
 from gateway.version import VERSION, form_name
 from protocols.errors import MisuseError
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command(options)
     except ConfigError as error:
         return _complain(error, EXIT_CONFIGURATION)
-    except ListenError as error:
+    except (ListenError, StorageError) as error:
         return _complain(f"{options.config or 'built-in configuration'}: {error}", EXIT_CONFIGURATION)
     except (GatewayError, MisuseError) as error:
         return _complain(error, EXIT_FAILURE)

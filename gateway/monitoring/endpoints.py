@@ -1,6 +1,7 @@
 """The monitoring end points: pure functions from a snapshot and a query to a response, in nats-server's form."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 
 import msgspec
 
@@ -75,9 +76,10 @@ def _varz(provider: SnapshotProvider, query: dict[str, str]) -> Response:
             "cluster": {},
             "gateway": {},
             "leaf": _listener_fields(server.leaf),
-            "mqtt": _listener_fields(server.mqtt),
+            "mqtt": _listener_fields(server.mqtt) | asdict(server.mqtt_state),
             "websocket": _listener_fields(server.websocket),
             "jetstream": {},
+            "storage": {} if server.storage is None else asdict(server.storage),
             "write_deadline": nanoseconds(server.write_deadline),
             "start": timestamp(server.start),
             "now": timestamp(server.now),

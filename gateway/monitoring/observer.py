@@ -16,7 +16,9 @@ from gateway.monitoring.snapshot import (
     ConnectionSnapshot,
     ConnectionState,
     ListenerSnapshot,
+    MqttSnapshot,
     ServerSnapshot,
+    StorageSnapshot,
     SubscriptionSnapshot,
 )
 from gateway.registry import counters
@@ -82,6 +84,8 @@ class Observer:
             cpu=self._cpu_percent(),
             mqtt=self._listeners.get("mqtt"),
             websocket=self._listeners.get("websocket"),
+            mqtt_state=self._mqtt(),
+            storage=self._storage(),
         )
 
     def connections(self, state: ConnectionState) -> Iterable[ConnectionSnapshot]:
@@ -94,7 +98,26 @@ class Observer:
             yield from registry.closed
 
     def health(self) -> str | None:
-        return None
+        journal = self._gateway.journal
+        return f"storage: {journal.fault}" if journal is not None and journal.fault else None
+
+    def _mqtt(self) -> MqttSnapshot:
+        sessions, retained = self._gateway.mqtt_sessions, self._gateway.account.retained
+        return MqttSnapshot(len(sessions), sessions.connected, len(retained), retained.bytes, retained.refused)
+
+    def _storage(self) -> StorageSnapshot | None:
+        storage = self._gateway.storage
+        if storage is None:
+            return None
+        journal = storage.journal
+        return StorageSnapshot(
+            journal.fault or "",
+            journal.faults,
+            journal.commits,
+            journal.rows,
+            journal.pending_bytes,
+            str(storage.database.set_aside or ""),
+        )
 
     def _cpu_percent(self) -> float:
         """Since the last look."""

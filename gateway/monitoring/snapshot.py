@@ -19,6 +19,32 @@ class ListenerSnapshot:
     port: int
 
 
+@dataclass(frozen=True, slots=True)
+class MqttSnapshot:
+    """The MQTT sessions, with and without a client, and the retained messages; `refused` counts those without room."""
+
+    sessions: int
+    clients: int
+    retained_messages: int
+    retained_bytes: int
+    retained_refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class StorageSnapshot:
+    """What is kept on disk. `fault` says why nothing can be written now, `set_aside` where a damaged file was moved.
+
+    `commits` and `rows` were written, `pending_bytes` wait; all since the start.
+    """
+
+    fault: str
+    faults: int
+    commits: int
+    rows: int
+    pending_bytes: int
+    set_aside: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSnapshot:
     """The gateway as a whole. `host` and `port` are those of the first NATS listener; `cpu` is in percent of a core."""
@@ -55,6 +81,8 @@ class ServerSnapshot:
     mqtt: ListenerSnapshot | None = None
     websocket: ListenerSnapshot | None = None
     leaf: ListenerSnapshot | None = None
+    mqtt_state: MqttSnapshot
+    storage: StorageSnapshot | None = None
 
 
 @dataclass(frozen=True, slots=True)

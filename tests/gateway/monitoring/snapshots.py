@@ -5,7 +5,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from gateway.monitoring.snapshot import ConnectionSnapshot, ConnectionState, ListenerSnapshot, ServerSnapshot
+from gateway.monitoring.snapshot import (
+    ConnectionSnapshot,
+    ConnectionState,
+    ListenerSnapshot,
+    MqttSnapshot,
+    ServerSnapshot,
+)
 
 START = datetime(2026, 1, 2, 3, 4, 5, 120_000, tzinfo=UTC)
 NOW = START + timedelta(days=1, hours=2, seconds=3)
@@ -41,6 +47,7 @@ SERVER = ServerSnapshot(
     cores=4,
     cpu=1.5,
     mqtt=ListenerSnapshot("127.0.0.1", 1883),
+    mqtt_state=MqttSnapshot(8, 9, 10, 11, 12),
 )
 
 

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from gateway.monitoring.endpoints import ENDPOINTS, respond
+from gateway.monitoring.snapshot import StorageSnapshot
 from tests.gateway.monitoring.snapshots import FixedProvider, connection
 
 
@@ -53,9 +54,18 @@ def test_varz_shows_the_server():
         "cluster": {},
         "gateway": {},
         "leaf": {},
-        "mqtt": {"host": "127.0.0.1", "port": 1883},
+        "mqtt": {
+            "host": "127.0.0.1",
+            "port": 1883,
+            "sessions": 8,
+            "clients": 9,
+            "retained_messages": 10,
+            "retained_bytes": 11,
+            "retained_refused": 12,
+        },
         "websocket": {},
         "jetstream": {},
+        "storage": {},
         "write_deadline": 10_000_000_000,
         "start": "2026-01-02T03:04:05.12Z",
         "now": "2026-01-03T05:04:08.12Z",
@@ -75,6 +85,18 @@ def test_varz_shows_the_server():
         "slow_consumers": 5,
         "stale_connections": 6,
         "subscriptions": 7,
+    }
+
+
+def test_varz_shows_what_the_storage_does():
+    storage = StorageSnapshot("the disk is full", 1, 2, 3, 4, "/data/leafgate.db.broken-1")
+    assert json.loads(get("/varz", FixedProvider(storage=storage)).body)["storage"] == {
+        "fault": "the disk is full",
+        "faults": 1,
+        "commits": 2,
+        "rows": 3,
+        "pending_bytes": 4,
+        "set_aside": "/data/leafgate.db.broken-1",
     }
 
 
