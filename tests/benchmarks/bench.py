@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contention import Contention
-from machine import LoadError, cores, machine_line, raise_descriptor_limit
+from machine import LoadError, UnsupportedError, cores, machine_line, raise_descriptor_limit
 from measures import Effort, Outcome, Site
 from report import DISTURBED, Record, markdown, write_json
 from rows import CASES, Case
@@ -29,7 +29,14 @@ from traffic import LEAD_BYTES
 
 _ALL = (GATEWAY, NATS_SERVER, MOSQUITTO, RELAY)
 _FULL = Effort(seconds=1.0, idle_connections=3000, idle_messages=10_000)
-_QUICK = Effort(seconds=0.1, idle_connections=50, idle_messages=200)
+_QUICK = Effort(
+    seconds=0.1,
+    idle_connections=50,
+    idle_messages=200,
+    mqtt_connections=500,
+    retained_topics=50_000,
+    storm_sessions=200,
+)
 
 
 def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -44,6 +51,9 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every value to FILE")
     parser.add_argument("--quick", action="store_true", help="once and short: shows that a row works, not its speed")
+    parser.add_argument(
+        "--at-most", type=int, metavar="N", help="no more connections, sessions, topics than this, whatever a row says"
+    )
     parser.add_argument("--python", default=sys.executable, help="interpreter whose installed gateway is measured")
     parser.add_argument("--list", action="store_true", help="list the rows and end")
     asked = parser.parse_args(words)
@@ -51,6 +61,21 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     if unknown:
         parser.error(f"--servers: no such server: {', '.join(sorted(unknown))} (there are {', '.join(_ALL)})")
     return asked
+
+
+def effort_of(asked: argparse.Namespace) -> Effort:
+    effort = _QUICK if asked.quick else replace(_FULL, seconds=asked.seconds, lead_bytes=asked.lead_kib * 1024)
+    if asked.at_most is None:
+        return effort
+    return replace(
+        effort,
+        idle_connections=min(effort.idle_connections, asked.at_most),
+        idle_messages=min(effort.idle_messages, asked.at_most),
+        mqtt_connections=min(effort.mqtt_connections, asked.at_most),
+        retained_topics=min(effort.retained_topics, asked.at_most),
+        offline_sessions=min(effort.offline_sessions, asked.at_most),
+        storm_sessions=min(effort.storm_sessions, asked.at_most),
+    )
 
 
 def chosen(cases: Sequence[Case], pattern: str) -> list[Case]:
@@ -83,7 +108,7 @@ class Plan:
 def measure(case: Case, name: str, plan: Plan) -> tuple[Outcome, float]:
     """The least disturbed of up to three tries, and how much of a core other programs took during it."""
     tries: list[tuple[Outcome, float]] = []
-    while len(tries) < plan.tries:
+    while len(tries) < min(plan.tries, case.runs or plan.tries):
         tries.append(measure_once(case, name, plan))
         if tries[-1][1] <= DISTURBED:
             break
@@ -94,7 +119,7 @@ def measure_once(case: Case, name: str, plan: Plan) -> tuple[Outcome, float]:
     """One measurement on a freshly started server; raises LoadError or OSError when it cannot be believed."""
     with contextlib.ExitStack() as running:
         hub = running.enter_context(start_hub(plan.load_core)) if case.hub else None
-        wish = Wish(case.protocols, hub.addresses["leafnode"] if hub else None, plan.python)
+        wish = Wish(case.protocols, hub.addresses["leafnode"] if hub else None, case.store, plan.python)
         server = running.enter_context(start(name, wish, plan.server_core))
         taking_part = [server, hub] if hub else [server]
         contention = Contention((plan.server_core, plan.load_core), taking_part)
@@ -104,22 +129,29 @@ def measure_once(case: Case, name: str, plan: Plan) -> tuple[Outcome, float]:
 
 
 def measure_case(case: Case, names: Sequence[str], record: Record, plan: Plan) -> None:
-    for turn in range(plan.repeat):
+    runs = min(plan.repeat, case.runs or plan.repeat)
+    for turn in range(runs):
         for name in names:
-            if name not in case.servers or (case.rows[0].key, name) in record.failures:
+            if name not in case.servers or record.is_out(case.rows[0], name):
                 continue
             try:
                 outcome, foreign = measure(case, name, plan)
+            except UnsupportedError as error:
+                for row in case.rows:
+                    record.excuse(row, name, str(error))
+                print(f"{case.rows[0].key} {name}: {error}", file=sys.stderr, flush=True)
+                continue
             except (LoadError, OSError) as error:
                 for row in case.rows:
                     record.fail(row, name, f"{type(error).__name__}: {error}")
                 print(f"{case.rows[0].key} {name}: {error}", file=sys.stderr, flush=True)
                 continue
+            record.remark(case.rows[0], name, outcome.remark)
             for row in case.rows:
                 value = outcome.values[row.metric]
                 record.add(row, name, value, outcome.busy, foreign)
                 print(
-                    f"{row.key} {turn + 1}/{plan.repeat} {name}: {value * row.scale:,.1f} {row.unit}"
+                    f"{row.key} {turn + 1}/{runs} {name}: {value * row.scale:,.1f} {row.unit}"
                     + (f" (other programs: {foreign:.0%} of a core)" if foreign > DISTURBED else ""),
                     file=sys.stderr,
                     flush=True,
@@ -139,13 +171,12 @@ def main() -> int:
     taking_part = [name for name in names if any(name in case.servers for case in cases)]
     versions = {name: version(name, asked.python) for name in taking_part}
     command = "python tests/benchmarks/bench.py " + shlex.join(sys.argv[1:])
-    record = Record(machine_line(), command.strip(), versions)
-    effort = _QUICK if asked.quick else replace(_FULL, seconds=asked.seconds, lead_bytes=asked.lead_kib * 1024)
+    record = Record(machine_line(), command.strip(), versions, cut=asked.quick or asked.at_most is not None)
     # Asked before this process binds itself: afterwards it sees one core only.
     server_core, load_core = cores()
     os.sched_setaffinity(0, {load_core})
     repeat, tries = (1, 1) if asked.quick else (asked.repeat, 3)
-    plan = Plan(server_core, load_core, asked.python, repeat, tries, effort)
+    plan = Plan(server_core, load_core, asked.python, repeat, tries, effort_of(asked))
     try:
         for case in cases:
             measure_case(case, names, record, plan)

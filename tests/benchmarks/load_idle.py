@@ -5,13 +5,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from load_mqtt import MqttClient
+from load_connections import Visitor, open_all
 from load_nats import NatsClient
 from load_requests import blocking_reads
 from machine import LoadError
 from server_process import ServerProcess
+from streams import Stream
 
 _PAYLOAD = b"x" * 16
+_END = _PAYLOAD + b"\r\n"
 # nats-server measures a new connection's latency with a PING after two seconds; that is not to be part of the figure.
 _SETTLE_SECONDS = 3.0
 _QUICK_SETTLE_SECONDS = 0.1
@@ -43,19 +45,18 @@ def nats_cost(server: ServerProcess, connections: int, messages: int) -> IdleCos
             client.stream.close()
 
 
-def mqtt_memory(server: ServerProcess, connections: int) -> float:
+def mqtt_memory(server: ServerProcess, connections: int, version: int) -> float:
     """Bytes for each idle MQTT connection with a clean session and one subscription of its own."""
     before = server.resident_bytes()
-    clients: list[MqttClient] = []
+    streams: list[Stream] = []
+    visitors = [Visitor(f"idle-{number:05d}", f"idle/{number:05d}", version=version) for number in range(connections)]
     try:
-        for number in range(connections):
-            clients.append(MqttClient.over_tcp(server.addresses["mqtt"]))
-            clients[-1].subscribe(f"idle.{number}")
+        streams.extend(open_all(server.addresses["mqtt"], visitors))
         _settle(connections)
         return (server.resident_bytes() - before) / connections
     finally:
-        for client in clients:
-            client.stream.close()
+        for stream in streams:
+            stream.close()
 
 
 def _settle(connections: int) -> None:
@@ -86,7 +87,8 @@ def _waker(publisher: NatsClient, clients: list[NatsClient]) -> Callable[[int], 
         publisher.stream.socket.sendall(publisher.publication(f"idle.{number}", _PAYLOAD))
         connection = clients[number].stream.socket
         data = b""
-        while not data.endswith(b"x\r\n"):
+        # The server's own PING may come before the delivery and behind it, and the delivery in pieces.
+        while _END not in data:
             more = connection.recv(4096)
             if not more:
                 raise LoadError(f"the server closed idle connection {number}")

@@ -4,11 +4,16 @@ import datetime
 import os
 import platform
 import resource
+import tempfile
 from pathlib import Path
 
 
 class LoadError(Exception):
     """A measurement that cannot be believed: a server ended, closed a connection, or lost messages."""
+
+
+class UnsupportedError(Exception):
+    """The server says itself that it cannot do what a row measures: no figure, and no failure either."""
 
 
 def cores() -> tuple[int, int]:
@@ -21,6 +26,23 @@ def raise_descriptor_limit() -> None:
     """Lift the soft limit on open files to the hard one; servers started later inherit it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def connections_possible(asked: int) -> int:
+    """As many of these connections as this process and a server, which has the same limit, can hold open at once."""
+    spare = 200
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return asked if soft == resource.RLIM_INFINITY else min(asked, soft - spare)
+
+
+def disk_directory() -> Path:
+    """A directory for temporary files on a real disk; raises LoadError where there is memory only."""
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    for candidate in (Path(tempfile.gettempdir()), Path("/var/tmp"), Path.cwd()):
+        above = [(len(point), kind) for point, kind in mounts if candidate.resolve().is_relative_to(point)]
+        if above and max(above)[1] not in ("tmpfs", "ramfs"):
+            return candidate
+    raise LoadError("no directory for temporary files is on a disk: /tmp, /var/tmp and this one are in memory")
 
 
 def machine_line() -> str:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from load_idle import mqtt_memory, nats_cost
-from load_mqtt import MqttClient, acknowledged_rate
+from load_idle import nats_cost
+from load_mqtt import MqttClient
 from load_nats import NatsClient
 from load_requests import percentile, round_trips
 from machine import LoadError
@@ -35,14 +35,22 @@ class Effort:
     idle_connections: int
     idle_messages: int
     lead_bytes: int = LEAD_BYTES
+    mqtt_connections: int = 10_000
+    retained_topics: int = 1_000_000
+    offline_sessions: int = 100
+    storm_sessions: int = 5000
 
 
 @dataclass
 class Outcome:
-    """Values by metric, and the share of its core that the server used meanwhile where that tells who was the limit."""
+    """Values by metric, and the share of its core that the server used meanwhile where that tells who was the limit.
+
+    A remark is told below the table.
+    """
 
     values: dict[str, float]
     busy: float | None = None
+    remark: str = ""
 
 
 class Measure(Protocol):
@@ -189,12 +197,3 @@ def request_reply(site: Site, effort: Effort) -> Outcome:
 def idle_nats(site: Site, effort: Effort) -> Outcome:
     cost = nats_cost(site.server, effort.idle_connections, effort.idle_messages)
     return Outcome({"memory": cost.memory_bytes / 1000, "cpu": cost.cpu_seconds * 1e6})
-
-
-def idle_mqtt(site: Site, effort: Effort) -> Outcome:
-    return Outcome({"memory": mqtt_memory(site.server, effort.idle_connections) / 1000})
-
-
-def mqtt_acknowledged(site: Site, effort: Effort) -> Outcome:
-    """QoS 1 with 20 messages in flight: the default window of mosquitto's clients and server."""
-    return Outcome({"rate": acknowledged_rate(site.server.addresses["mqtt"], b"x" * 16, 20, effort.seconds)})

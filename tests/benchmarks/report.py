@@ -23,10 +23,13 @@ class Record:
     machine: str
     command: str
     versions: dict[str, str]
+    cut: bool = False
     values: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     busy: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     foreign: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    excuses: dict[tuple[str, str], str] = field(default_factory=dict)
+    remarks: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def add(self, row: Row, server: str, value: float, busy: float | None, foreign: float) -> None:
         self.values.setdefault((row.key, server), []).append(value * row.scale)
@@ -36,6 +39,18 @@ class Record:
 
     def fail(self, row: Row, server: str, reason: str) -> None:
         self.failures[row.key, server] = reason
+
+    def excuse(self, row: Row, server: str, reason: str) -> None:
+        """The server says itself that it cannot do this."""
+        self.excuses[row.key, server] = reason
+
+    def remark(self, row: Row, server: str, text: str) -> None:
+        """What a reader must know about a figure; the latest one stays."""
+        if text:
+            self.remarks[row.key, server] = text
+
+    def is_out(self, row: Row, server: str) -> bool:
+        return (row.key, server) in self.failures or (row.key, server) in self.excuses
 
     def median(self, key: str, server: str) -> float | None:
         """The median, or None when nothing was measured or one repetition failed."""
@@ -48,7 +63,7 @@ def figure(value: float | None) -> str:
     """Three significant digits are all that a shared machine gives."""
     if value is None:
         return ""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def markdown(record: Record, cases: Sequence[Case]) -> str:
@@ -59,25 +74,31 @@ def markdown(record: Record, cases: Sequence[Case]) -> str:
         f"Machine: {record.machine}",
         f"Servers: {versions}",
         f"Command: `{record.command}`",
+        *(["Counts are cut by --quick or --at-most; the titles name the full ones."] if record.cut else []),
         "",
         "| " + " | ".join(heads) + " |",
         "|---|---|" + "---:|" * (len(heads) - 2),
     ]
     shown = [row for case in cases if RELAY not in case.servers for row in case.rows]
     lines += [_table_line(record, row) for row in shown]
-    notes = _contention_notes(record) + _relay_notes(record) + _load_notes(record) + _failure_notes(record)
+    notes = _contention_notes(record) + _relay_notes(record) + _load_notes(record)
+    notes += _remark_notes(record) + _failure_notes(record)
     return "\n".join([*lines, "", *notes]) if notes else "\n".join(lines)
 
 
 def _table_line(record: Record, row: Row) -> str:
     cells = [row.title, row.unit]
-    for server in _COLUMNS:
-        failed = (row.key, server) in record.failures
-        cells.append("failed" if failed else figure(record.median(row.key, server)))
+    cells += [_cell(record, row, server) for server in _COLUMNS]
     for peer in _COLUMNS[1:]:
         ours, theirs = record.median(row.key, GATEWAY), record.median(row.key, peer)
         cells.append(f"{ours / theirs:.2f}" if ours is not None and theirs else "")
     return "| " + " | ".join(cells) + " |"
+
+
+def _cell(record: Record, row: Row, server: str) -> str:
+    if (row.key, server) in record.failures:
+        return "failed"
+    return "-" if (row.key, server) in record.excuses else figure(record.median(row.key, server))
 
 
 def _relay_notes(record: Record) -> list[str]:
@@ -119,6 +140,13 @@ def _contention_notes(record: Record) -> list[str]:
     return notes
 
 
+def _remark_notes(record: Record) -> list[str]:
+    excused: dict[str, None] = {}
+    for (key, server), reason in record.excuses.items():
+        excused[f"- {key}: {server} {reason}."] = None
+    return [*excused, *(f"- {key}: {server}: {text}." for (key, server), text in record.remarks.items())]
+
+
 def _failure_notes(record: Record) -> list[str]:
     return [f"- {key}: {server} failed: {reason}" for (key, server), reason in record.failures.items()]
 
@@ -131,9 +159,13 @@ def write_json(record: Record, path: Path) -> None:
         entry["foreign"] = record.foreign[key, server]
         if (key, server) in record.busy:
             entry["busy"] = statistics.median(record.busy[key, server])
+        if (key, server) in record.remarks:
+            entry["remark"] = record.remarks[key, server]
         rows.setdefault(key, {})[server] = entry
     for (key, server), reason in record.failures.items():
         rows.setdefault(key, {})[server] = {"failure": reason}
+    for (key, server), reason in record.excuses.items():
+        rows.setdefault(key, {})[server] = {"unsupported": reason}
     told = {
         "machine": record.machine,
         "command": record.command,

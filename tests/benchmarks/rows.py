@@ -8,15 +8,29 @@ from measures import (
     PublishOnly,
     RelayThroughput,
     Throughput,
-    idle_mqtt,
     idle_nats,
-    mqtt_acknowledged,
     request_reply,
 )
-from servers import GATEWAY, MOSQUITTO, NATS_SERVER, RELAY
+from mqtt_measures import (
+    Acknowledged,
+    IdleMqtt,
+    Offline,
+    connect_and_subscribe,
+    reconnect_storm,
+    retained,
+)
+from mqtt_packets import V5
+from servers import GATEWAY, MOSQUITTO, NATS_SERVER, RELAY, Store
 
 NATS_PEERS = (GATEWAY, NATS_SERVER)
 MQTT_PEERS = (GATEWAY, NATS_SERVER, MOSQUITTO)
+
+# Where the sessions are kept, and the window of the publisher.
+_OFFLINE: Sequence[tuple[Store, str, int]] = (
+    ("disk", "on disk", 20),
+    ("disk", "on disk", 1000),
+    ("memory", "in memory", 1000),
+)
 
 
 @dataclass(frozen=True)
@@ -32,13 +46,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Case:
-    """A measurement and the rows it fills."""
+    """A measurement and the rows it fills. Long ones never take more than `runs` runs or tries."""
 
     rows: tuple[Row, ...]
     measure: Measure
     servers: tuple[str, ...] = NATS_PEERS
     protocols: frozenset[str] = frozenset({"nats"})
     hub: bool = False
+    store: Store = ""
+    runs: int | None = None
 
 
 def _rate(
@@ -49,10 +65,75 @@ def _rate(
     servers: tuple[str, ...] = NATS_PEERS,
     unit: str = "k deliveries/s",
     hub: bool = False,
+    store: Store = "",
 ) -> Case:
     row = Row(key, title, unit, scale=1e-3)
-    return Case((row,), measure, servers, frozenset(protocols or ("nats",)), hub)
+    return Case((row,), measure, servers, frozenset(protocols or ("nats",)), hub, store)
 
+
+def _mqtt(*rows: Row, measure: Measure, store: Store = "", runs: int | None = None) -> Case:
+    return Case(rows, measure, MQTT_PEERS, frozenset({"mqtt"}), store=store, runs=runs)
+
+
+_MQTT_CASES = (
+    _rate("mqtt-qos1-1-1-16", "MQTT QoS 1 1→1, 16 B, 20 in flight", Acknowledged(1), "mqtt", servers=MQTT_PEERS),
+    _rate("mqtt-qos2-1-1-16", "MQTT QoS 2 1→1, 16 B, 20 in flight", Acknowledged(2), "mqtt", servers=MQTT_PEERS),
+    _rate(
+        "mqtt-qos1-persistent-16",
+        "MQTT QoS 1 1→1, 16 B, 20 in flight, persistent session on disk",
+        Acknowledged(1, persistent=True),
+        "mqtt",
+        servers=MQTT_PEERS,
+        store="disk",
+    ),
+    *(
+        _mqtt(
+            Row(
+                f"mqtt-offline-{store}-{in_flight}",
+                f"MQTT QoS 1 into 100 offline sessions {where}, {in_flight} in flight",
+                "k queued messages/s",
+                scale=1e-3,
+            ),
+            measure=Offline(in_flight),
+            store=store,
+        )
+        for store, where, in_flight in _OFFLINE
+    ),
+    _mqtt(
+        Row("mqtt-retained-memory", "memory for each of 1,000,000 retained topics", "B (less is better)", "memory"),
+        Row("mqtt-retained-store", "retained topics stored, QoS 1", "k topics/s", scale=1e-3),
+        Row("mqtt-retained-first", "subscription to them all, first message", "ms (less is better)", "first"),
+        Row("mqtt-retained-last", "subscription to them all, last message", "ms (less is better)", "last"),
+        measure=retained,
+        store="disk",
+        runs=1,
+    ),
+    _mqtt(
+        Row("mqtt-connect", "MQTT connect, subscribe, disconnect, 50 at a time", "k connections/s", scale=1e-3),
+        measure=connect_and_subscribe,
+    ),
+    *(
+        _mqtt(
+            Row(
+                f"mqtt-idle-memory-{key}",
+                f"memory for each of 10,000 idle MQTT {name} connections",
+                "KiB (less is better)",
+                "memory",
+            ),
+            measure=measure,
+            runs=3,
+        )
+        for key, name, measure in (("3", "3.1.1", IdleMqtt()), ("5", "5.0", IdleMqtt(V5)))
+    ),
+    _mqtt(
+        Row("mqtt-storm-seconds", "5,000 sessions return for 20 messages each", "s (less is better)", "seconds"),
+        Row("mqtt-storm-p50", "a round trip of two others meanwhile, median", "ms (less is better)", "p50"),
+        Row("mqtt-storm-p99", "a round trip of two others meanwhile, p99", "ms (less is better)", "p99"),
+        measure=reconnect_storm,
+        store="disk",
+        runs=3,
+    ),
+)
 
 CASES: Sequence[Case] = (
     _rate("nats-1-1-16", "NATS 1→1, 16 B", Throughput(16)),
@@ -79,12 +160,6 @@ CASES: Sequence[Case] = (
         ),
         idle_nats,
     ),
-    Case(
-        (Row("mqtt-idle-memory", "memory for an idle MQTT connection", "kB (less is better)", "memory"),),
-        idle_mqtt,
-        MQTT_PEERS,
-        frozenset({"mqtt"}),
-    ),
     _rate(
         "mqtt-1-1-16",
         "MQTT QoS 0 1→1, 16 B",
@@ -99,7 +174,7 @@ CASES: Sequence[Case] = (
         "mqtt",
         servers=MQTT_PEERS,
     ),
-    _rate("mqtt-qos1-1-1-16", "MQTT QoS 1 1→1, 16 B, 20 in flight", mqtt_acknowledged, "mqtt", servers=MQTT_PEERS),
+    *_MQTT_CASES,
     _rate("mqtt-nats-1-1-16", "MQTT → NATS 1→1, 16 B", Throughput(16, publish="mqtt"), "nats", "mqtt"),
     _rate("nats-mqtt-1-1-16", "NATS → MQTT 1→1, 16 B", Throughput(16, receive="mqtt"), "nats", "mqtt"),
     _rate(

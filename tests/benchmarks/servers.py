@@ -13,7 +13,9 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from machine import disk_directory
 from server_process import Address, ServerProcess, free_port
 
 GATEWAY = "gateway"
@@ -25,12 +27,24 @@ LEAF_USER = "bench"
 LEAF_PASSWORD = "bench-secret"
 
 
+Store = Literal["", "memory", "disk"]
+
+# Far above what any row stores.
+_QUEUED_MESSAGES = 1_000_000
+_QUEUED_BYTES = 1 << 30
+_RETAINED_MESSAGES = 2_000_000
+
+
 @dataclass(frozen=True)
 class Wish:
-    """What a row needs from a server: the protocols it shall listen for, and the hub it shall link to as a leafnode."""
+    """What a row needs from a server: the protocols it shall listen for, and the hub it shall link to as a leafnode.
+
+    With a `store` it takes large queues and many retained messages; where it can choose, in memory or on disk.
+    """
 
     protocols: frozenset[str]
     hub: Address | None = None
+    store: Store = ""
     python: str = sys.executable
 
 
@@ -74,7 +88,8 @@ def version(name: str, python: str = sys.executable) -> str:
 
 def start(name: str, wish: Wish, core: int) -> ServerProcess:
     """Start a server on a core and return it once it listens; raises LoadError when it does not come up."""
-    server = ServerProcess(name, tempfile.TemporaryDirectory(prefix="leafgate-bench-"))
+    where = disk_directory() if wish.store == "disk" else None
+    server = ServerProcess(name, tempfile.TemporaryDirectory(prefix="leafgate-bench-", dir=where))
     try:
         _STARTERS[name](server, wish, core)
     except BaseException:
@@ -110,9 +125,21 @@ def _ports_file(path: Path) -> Callable[[], dict[str, Address] | None]:
 def _start_gateway(server: ServerProcess, wish: Wish, core: int) -> None:
     ports = server.directory / "ports.json"
     lines = [f"ports-file = {json.dumps(str(ports))}"]
+    if wish.store == "disk":
+        data = server.directory / "data"
+        data.mkdir()
+        lines += [f"data-directory = {json.dumps(str(data))}"]
     for protocol in ("nats", "mqtt", "websocket"):
         lines += ["[[listeners]]", f'protocol = "{protocol}"', 'address = "127.0.0.1:0"']
     lines += ["[monitoring]", 'address = ""']
+    if wish.store:
+        lines += [
+            "[mqtt]",
+            f"max-queued-messages = {_QUEUED_MESSAGES}",
+            f"max-queued-bytes = {_QUEUED_BYTES}",
+            f"max-retained-messages = {_RETAINED_MESSAGES}",
+            f"max-retained-bytes = {_QUEUED_BYTES}",
+        ]
     if wish.hub is not None:
         host, port = wish.hub
         lines += ["[[uplinks]]", f'urls = ["nats-leaf://{LEAF_USER}:{LEAF_PASSWORD}@{host}:{port}"]']
@@ -131,13 +158,22 @@ _NATS_LOG_LINES = {
 }
 
 
+# Each subscription above QoS 0 is a consumer (1,000 by default); each retained message that a new subscription fetches
+# is a request (10,000 by default, within five seconds).
+_NATS_STORE_OPTIONS = (
+    ", request_queue_limit: 4000000, limits { default_max_consumers: 100000 }",
+    ', js_api_timeout: "120s"',
+)
+
+
 def _nats_config(server: ServerProcess, wish: Wish) -> str:
     lines = ["host: 127.0.0.1", "port: -1", "server_name: bench"]
     if "mqtt" in wish.protocols:
         # Its MQTT keeps sessions in JetStream, even for clean sessions and QoS 0.
+        jetstream, mqtt = _NATS_STORE_OPTIONS if wish.store else ("", "")
         lines += [
-            f"jetstream {{ store_dir: {json.dumps(str(server.directory))} }}",
-            "mqtt { host: 127.0.0.1, port: -1 }",
+            f"jetstream {{ store_dir: {json.dumps(str(server.directory))}{jetstream} }}",
+            f"mqtt {{ host: 127.0.0.1, port: -1{mqtt} }}",
         ]
     if "websocket" in wish.protocols:
         lines += ["websocket { host: 127.0.0.1, port: -1, no_tls: true }"]
@@ -169,11 +205,19 @@ def _start_nats_server(server: ServerProcess, wish: Wish, core: int) -> None:
     server.await_addresses(read)
 
 
-def _start_mosquitto(server: ServerProcess, _wish: Wish, core: int) -> None:
+def _start_mosquitto(server: ServerProcess, wish: Wish, core: int) -> None:
     port = free_port()
     config = server.directory / "mosquitto.conf"
     # Its defaults otherwise. `user` keeps it from leaving root, which could not read its own directory then.
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n")
+    lines = [f"listener {port} 127.0.0.1", "allow_anonymous true", "user root"]
+    if wish.store:
+        lines += ["max_queued_messages 0", "max_queued_bytes 0"]
+    if wish.store == "disk":
+        # Everything stays in memory until its snapshot, half an hour later or at its end.
+        lines += ["persistence true", f"persistence_location {server.directory}/"]
+    else:
+        lines += ["persistence false"]
+    config.write_text("\n".join(lines) + "\n")
 
     def read() -> dict[str, Address] | None:
         return {"mqtt": ("127.0.0.1", port)} if re.search(r"mosquitto version \S+ running", server.log) else None

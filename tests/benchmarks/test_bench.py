@@ -1,5 +1,6 @@
 """`make bench` works: two rows run against a real nats-server, and a failing one is told. No judgement on speed."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -10,11 +11,26 @@ from pathlib import Path
 import pytest
 
 BENCH = Path(__file__).with_name("bench.py")
+GATEWAY = importlib.util.find_spec("gateway")
+HOME = Path(GATEWAY.origin).parent.parent if GATEWAY and GATEWAY.origin else None
 NATS_SERVER = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or shutil.which("nats-server")
 
 
+# The rows of `rows.py` that need a broker with sessions, storage and MQTT 5.0.
+BROKER_ROWS = "^mqtt-(qos|offline|retained|connect|idle|storm)"
+
+
 def run_bench(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, BENCH, *words], capture_output=True, text=True, timeout=120, check=False)
+    # The measured gateway is the one that these tests see, installed or not.
+    path = {"PYTHONPATH": str(HOME)} if HOME else {}
+    return subprocess.run(
+        [sys.executable, BENCH, *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | path,
+    )
 
 
 @pytest.fixture
@@ -42,6 +58,15 @@ def test_scaling_table_has_its_own_rows() -> None:
     done = run_bench("--quick", "--scaling", "--servers", "nats-server", "--rows", "^fresh|subjects-1000-")
     assert done.returncode == 0, done.stderr
     assert "1,000 literal subjects in turn, first pass" in done.stdout
+
+
+def test_every_mqtt_row_has_a_figure_for_the_gateway(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    done = run_bench("--quick", "--at-most", "20", "--servers", "gateway", "--rows", BROKER_ROWS, "--json", str(record))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(record.read_text())["rows"]
+    assert len(rows) == 16
+    assert all("median" in row["gateway"] for row in rows.values()), done.stdout
 
 
 def test_pattern_without_a_row_lists_the_rows() -> None:
