@@ -91,7 +91,7 @@ class Place:
             self.waiting = False
 
     def standing(self) -> dict[str, Any]:
-        outbox, session = self.outbox, self.session
+        outbox, port = self.outbox, self.session.port
         return {
             "closed": self.close_reason and (self.close_reason.name, self.close_detail),
             "waiting": self.waiting,
@@ -99,9 +99,9 @@ class Place:
             "outbox closed": outbox.closed,
             "messages out": outbox.out_messages,
             "bytes out": outbox.out_bytes,
-            "messages in": session.in_messages,
-            "bytes in": session.in_bytes,
-            "dropped": session.dropped,
+            "messages in": port.in_messages,
+            "bytes in": port.in_bytes,
+            "dropped": port.dropped,
         }
 
     # What sessions need.
@@ -117,6 +117,9 @@ class Place:
             self.outbox.write(farewell)
         self.outbox.flush()
         self.outbox.write_wire(self.session.closing_bytes(reason))
+
+    async def relieved(self) -> None:
+        await trio.sleep_forever()
 
     def _ended(self, reason: Any, detail: str) -> None:
         self.close_reason = reason
@@ -157,15 +160,19 @@ def play(form: Form, steps: Iterable[Step], max_pending: int) -> Record:
 async def _play(form: Form, steps: Iterable[Step], max_pending: int) -> Record:
     random.seed(1)  # Queue groups choose by it.
     gateway = _gateway(form, max_pending)
-    places = _places(form, gateway)
     record = Record()
-    for step in steps:
-        place = places[step.place]
-        place.says(step.said)
-        record.congested.append(len(gateway.switch.congested))
-        gateway.switch.congested = []
-        place.takes(step.room)
-        gateway.switch.flush()
+    async with trio.open_nursery() as waiting:
+        # What sessions leave for later never has its turn.
+        gateway.connections = waiting
+        places = _places(form, gateway)
+        for step in steps:
+            place = places[step.place]
+            place.says(step.said)
+            record.congested.append(len(gateway.switch.congested))
+            gateway.switch.congested = []
+            place.takes(step.room)
+            gateway.switch.flush()
+        waiting.cancel_scope.cancel()
     record.sends = [place.sends for place in places]
     record.standing = [place.standing() for place in places]
     return record
@@ -176,6 +183,7 @@ def _gateway(form: Form, max_pending: int) -> Any:
     limits = config.Limits(max_payload_bytes=MOST_PAYLOAD, max_pending_bytes=max_pending)
     gateway = form["gateway.gateway"].Gateway(config.Config(limits=limits))
     gateway.server_id = "N1"
+    gateway.mqtt_id = b"1"
     return gateway
 
 
@@ -186,7 +194,7 @@ def _places(form: Form, gateway: Any) -> list[Place]:
         place.open(form["gateway.sessions.nats_client"].NatsClientSession(place))
         place.says(connect)
     for place, level in zip(places[3:5], (3, 4), strict=True):
-        place.open(form["gateway.sessions.mqtt_client"].MqttClientSession(place))
+        place.open(form["gateway.sessions.mqtt_client"].MqttClient(place))
         place.says(traffic.mqtt_connect(level, b"client-%d" % level, will=level == 4))
     url = form["gateway.server_url"].ServerUrl("nats-leaf", "hub.example", 7422, "leaf", "secret")
     for number, place in enumerate(places[5:]):
