@@ -22,6 +22,7 @@ HOT_MODULES = [
     "protocols.message",
     "protocols.nats.head",
     "protocols.nats.framing",
+    "protocols.mqtt.acknowledgements",
     "gateway.dataplane.outbox",
     "gateway.dataplane.port",
     "gateway.dataplane.nats_receivers",

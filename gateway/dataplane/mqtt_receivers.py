@@ -36,8 +36,9 @@ class MqttPort(Port):
 
     def dismiss_alias(self, topic: bytes) -> None:
         """The packet that tells an alias did not go out: the topic has none from now on."""
-        if self.aliases is not None:
-            self.aliases[topic] = 0
+        aliases = self.aliases
+        if aliases is not None and topic in aliases:
+            aliases[topic] = 0
 
     def route_to(self, subject: bytes, share: "MqttShare") -> "MqttRoute | None":
         """The route of a shared subscription to a literal subject; None where that makes no topic."""
@@ -170,6 +171,8 @@ class MqttRoute(Receiver):
         """The QoS 0 packet of a message, made once for all clients of a protocol version that can share it."""
         session = self.session
         if session.version != MQTT_5_0:
+            if self.retain_as_published and message.is_retained():  # a bridge
+                return encode_publish(MQTT_3_1_1, self.topic, message.payload(), 0, 0, True, False)
             if message.mqtt3 is None:
                 message.mqtt3 = encode_publish(MQTT_3_1_1, self.topic, message.payload(), 0, 0, False, False)
             return message.mqtt3

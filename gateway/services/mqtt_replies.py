@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from gateway.dataplane.port import Port, Receiver
 from protocols.message import Message, make_message
 from protocols.mqtt.header_mapping import with_correlation
-from protocols.mqtt.reply_subjects import parse_reply, reply_filter
+from protocols.mqtt.reply_subjects import REPLY_PREFIX, parse_reply, reply_filter
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
+
+# A response topic can itself be a reply subject, and so on; each is a turn of its own through the router.
+MOST_NESTED = 4
 
 
 class ReplyReceiver(Receiver):
@@ -24,6 +27,8 @@ class ReplyReceiver(Receiver):
         self._gateway = gateway
 
     def deliver(self, message: Message, source: Port) -> bool:
+        if message.subject.count(REPLY_PREFIX) > MOST_NESTED:
+            return False
         subject, correlation = parse_reply(message.subject, self._gateway.mqtt_id)
         if subject == message.subject:
             return False

@@ -2,10 +2,12 @@
 
     nats request --replies=0 '$LEAFGATE.retained.get' 'sensors.>'
 
-Each reply carries the headers of its message and `Mqtt-Retained-Subject: <subject>`; the last one is empty, with status
-204, or 404 when there was none. Setting and deleting needs no service: a header of the message itself does that.
+Each reply carries the headers of its message, but for the one that says to retain it, and
+`Mqtt-Retained-Subject: <subject>`; the last one is empty, with status 204, or 404 when there was none. Setting and
+deleting needs no service: a header of the message itself does that.
 """
 
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -13,10 +15,13 @@ import trio
 
 from gateway.dataplane.port import Port, Receiver
 from protocols.message import Message, make_message
+from protocols.mqtt.header_mapping import without_retain
 from protocols.subjects import is_valid_filter
 
 if TYPE_CHECKING:
     from gateway.gateway import Gateway
+
+log = logging.getLogger("leafgate.mqtt")
 
 SUBJECT = b"$LEAFGATE.retained.get"
 SUBJECT_HEADER = b"Mqtt-Retained-Subject"
@@ -68,6 +73,8 @@ class RetainedRequests(Receiver):
                         switch.congested.pop()
                         await trio.sleep(0.01)
             self._reply(reply, b"", END if count else NONE)
+        except Exception:
+            log.exception("event=retained-request-failed")
         finally:
             self._running -= 1
             switch.flush()
@@ -79,5 +86,6 @@ class RetainedRequests(Receiver):
 
 def retained_header(message: Message) -> bytes:
     """The headers of a retained message, with its subject in front."""
-    status, _, rest = (message.header() or b"NATS/1.0\r\n\r\n").partition(b"\r\n")
+    # The reply is a message of its own: its subject must not keep it.
+    status, _, rest = (without_retain(message.header()) or b"NATS/1.0\r\n\r\n").partition(b"\r\n")
     return b"%b\r\n%b: %b\r\n%b" % (status, SUBJECT_HEADER, message.subject, rest)

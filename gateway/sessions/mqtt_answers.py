@@ -9,6 +9,12 @@ if TYPE_CHECKING:
     from gateway.storage.journal import Journal
 
 
+# A mark from before everything: the answer waits for all that is on its way to the disk, whoever changed it.
+EVER = -1
+# Bytes of answers that may wait for the disk: twice as many PUBACKs as there are identifiers.
+MOST_HELD = 1 << 19
+
+
 class Promise:
     """Answers that wait for one commit; `publishes` of them are PUBACKs."""
 
@@ -26,20 +32,29 @@ class Answers:
     that holds the change. Without a journal nothing survives, and nothing waits.
     """
 
-    __slots__ = ("_batch", "_journal", "_waiting", "_write", "owed")
+    __slots__ = ("_batch", "_crowded", "_journal", "_waiting", "_write", "held", "owed")
 
     def __init__(self, journal: "Journal | None", write: Callable[[bytes], None]) -> None:
         self._journal = journal
         self._write = write
         self._waiting: deque[Promise] | None = None
         self._batch: Batch | None = None
-        # QoS 1 publishes whose PUBACK waits: the client may not have too many of them.
+        self._crowded = False
+        # Bytes of answers that wait, and how many are PUBACKs of messages: the client may not have too many of either.
+        self.held = 0
         self.owed = 0
 
     @property
     def fault(self) -> str | None:
         """Why nothing can be promised at the moment."""
-        return self._journal.fault if self._journal is not None else None
+        if self._journal is None:
+            return None
+        return self._journal.fault or ("the disk is too slow" if self._crowded else None)
+
+    def look(self) -> None:
+        """See whether the disk has room for more; once a batch will do."""
+        if self._journal is not None:
+            self._crowded = not self._journal.has_room()
 
     def mark(self) -> int:
         return self._journal.changes if self._journal is not None else 0
@@ -57,12 +72,14 @@ class Answers:
             self._waiting.append(Promise())
         promise = self._waiting[-1]
         promise.packets.append(packet)
+        self.held += len(packet)
         if publish:
             promise.publishes += 1
             self.owed += 1
         if new:
-            self._batch = journal.batch
             journal.when_durable(self._send)
+            # It waits for the batch before where this one is empty, as what was changed has been taken back.
+            self._batch = journal.batch if journal.batch.actions else None
 
     def close(self) -> None:
         """The client has gone: it will ask again."""
@@ -74,4 +91,6 @@ class Answers:
             self.owed -= promise.publishes
             if not self._waiting:
                 self._batch = None
-            self._write(b"".join(promise.packets))
+            packets = b"".join(promise.packets)
+            self.held -= len(packets)
+            self._write(packets)

@@ -10,7 +10,7 @@ import trio
 from gateway.config import Mqtt
 from gateway.dataplane.port import Port
 from gateway.identity import new_token
-from gateway.sessions.mqtt_answers import Answers
+from gateway.sessions.mqtt_answers import MOST_HELD, Answers
 from gateway.sessions.mqtt_connecting import (
     NO_PROPERTIES,
     capped_expiry,
@@ -27,11 +27,13 @@ from gateway.storage.stored_session import StoredWill
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.mqtt import encoder, packets
+from protocols.mqtt.acknowledgements import PUBACK, PUBCOMP, PUBREL, AckRun, encode_acknowledgements
 from protocols.mqtt.decoder import Decoder
 from protocols.mqtt.primitives import MQTT_3_1, MQTT_3_1_1, MQTT_5_0
 from protocols.mqtt.properties import Properties
 from protocols.mqtt.publish import Publish, PublishRun
 from protocols.mqtt.reason_codes import ReasonCode
+from protocols.mqtt.topics import SHARE_PREFIX
 
 if TYPE_CHECKING:
     from gateway.connection import Connection
@@ -42,6 +44,10 @@ log = logging.getLogger("leafgate.mqtt")
 # A client may be silent for one and a half times its keep-alive [MQTT-3.1.2-24].
 KEEP_ALIVE_GRACE = 1.5
 UNLIMITED = 0xFFFF
+# A reason string is there to be read. It is left out where it could make a packet too large for the client: all else
+# in a packet that may have one takes less than this.
+LONGEST_REASON = 1024
+REASON_ROOM = 64
 
 # What a 5.0 client hears when the gateway ends the connection; of other ends it knows itself.
 FAREWELLS = {
@@ -107,10 +113,13 @@ class MqttClient:
         self._call_in(self.connection.gateway.config.timeouts.connect_seconds, self._check_connected)
 
     def receive(self, data: bytes) -> None:
+        self._answers.look()
         for event in self.decoder.receive(data):
             self._HANDLERS[type(event)](self, event)
             if self.connection.close_reason is not None:
                 return
+        if self._answers.held > MOST_HELD:
+            self.violate(ReasonCode.QUOTA_EXCEEDED, "too many acknowledgements wait for the disk")
 
     def closing_bytes(self, reason: CloseReason) -> bytes:
         return b""
@@ -123,6 +132,7 @@ class MqttClient:
             return
         self._say_farewell(reason)
         self._report_losses(session)
+        self.publishing = None
         self.connection.gateway.mqtt_sessions.leave(session, self.will, reason)
 
     def write(self, data: bytes) -> None:
@@ -140,13 +150,13 @@ class MqttClient:
         self.version = packet.version
         self.bridge = packet.bridge
         self.client_id = packet.client_id or b"auto-" + new_token().encode()
+        self._take_limits(packet.properties or NO_PROPERTIES, config)
         refusal = refusal_of(gateway, packet, self.client_id)
         if refusal is not None:
             code, reason, detail = refusal
             connack = encoder.encode_connack(self.version, False, code, self.problem(detail))
             self.connection.close(reason, detail, connack)
             return
-        self._take_limits(packet.properties or NO_PROPERTIES, config)
         self.will = will_of(packet.will, gateway.mqtt_id)
         expiry = session_expiry(packet, config)
         session, present = gateway.mqtt_sessions.open(self, packet.clean_start, expiry)
@@ -194,8 +204,11 @@ class MqttClient:
     def problem(self, detail: str) -> Properties | None:
         if not detail or self.version != MQTT_5_0:
             return None
+        text = detail[:LONGEST_REASON].encode("utf-8", "replace").replace(b"\0", b"")
+        if self.max_packet_size and len(text) + REASON_ROOM > self.max_packet_size:  # [MQTT-3.14.2-3] and others
+            return None
         reason = Properties()
-        reason.reason_string = detail.encode("utf-8", "replace").replace(b"\0", b"")
+        reason.reason_string = text
         return reason
 
     # Messages from the client.
@@ -226,6 +239,20 @@ class MqttClient:
         session.outgoing.acknowledge(packet.packet_id, 2)
         session.acknowledged()
 
+    def _on_ack_run(self, run: AckRun) -> None:
+        session = self.session
+        assert session is not None
+        if run.kind in (PUBACK, PUBCOMP):
+            qos = 1 if run.kind == PUBACK else 2
+            for packet_id in run.packet_ids:
+                session.outgoing.acknowledge(packet_id, qos)
+            session.acknowledged()
+        elif run.kind == PUBREL:
+            assert self.publishing is not None
+            self.publishing.release_run(run.packet_ids)
+        else:
+            self._release(session, run.packet_ids)
+
     def _on_pubrec(self, packet: packets.Pubrec) -> None:
         session = self.session
         assert session is not None
@@ -233,10 +260,17 @@ class MqttClient:
             session.outgoing.acknowledge(packet.packet_id, 2)
             session.acknowledged()
             return
+        self._release(session, [packet.packet_id])
+
+    def _release(self, session: MqttSession, packet_ids: list[int]) -> None:
         mark = self._answers.mark()
-        known = session.outgoing.release(packet.packet_id)
-        code = 0 if known else ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
-        self._answers.give(encoder.encode_pubrel(self.version, packet.packet_id, code), mark, False)
+        unknown = {packet_id for packet_id in packet_ids if not session.outgoing.release(packet_id)}
+        if unknown and self.version == MQTT_5_0:
+            code = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
+            answers = [encoder.encode_pubrel(MQTT_5_0, one, code if one in unknown else 0) for one in packet_ids]
+            self._answers.give(b"".join(answers), mark)
+        else:
+            self._answers.give(encode_acknowledgements(PUBREL, packet_ids), mark)
 
     # Subscriptions.
 
@@ -249,8 +283,9 @@ class MqttClient:
         codes: list[int] = []
         to_feed: list[packets.Subscription] = []
         for asked in packet.subscriptions:
-            wanted = replace(asked, no_local=True, retain_as_published=True) if self.bridge else asked
-            if wanted.no_local and wanted.topic_filter.startswith(b"$share/"):  # [MQTT-3.8.3-4]
+            shared = asked.topic_filter.startswith(SHARE_PREFIX)
+            wanted = replace(asked, no_local=not shared, retain_as_published=True) if self.bridge else asked
+            if wanted.no_local and shared:  # [MQTT-3.8.3-4]
                 self.violate(ReasonCode.PROTOCOL_ERROR, "SUBSCRIBE: a shared subscription cannot be no-local")
                 return
             code, feed = grant(session, wanted, identifier)
@@ -265,6 +300,10 @@ class MqttClient:
         session = self.session
         assert session is not None
         mark = self._answers.mark()
+        if self._answers.fault and session.store is not None and self.version == MQTT_5_0:
+            refused = [ReasonCode.UNSPECIFIED_ERROR] * len(packet.topic_filters)
+            self._answers.give(encoder.encode_unsuback(self.version, packet.packet_id, refused), mark)
+            return
         codes = [
             ReasonCode.SUCCESS if session.unsubscribe(topic_filter) else ReasonCode.NO_SUBSCRIPTION_EXISTED
             for topic_filter in packet.topic_filters
@@ -310,6 +349,7 @@ class MqttClient:
         packets.Connect: _on_connect,
         Publish: _on_publish,
         PublishRun: _on_publish_run,
+        AckRun: _on_ack_run,
         packets.Puback: _on_puback,
         packets.Pubrec: _on_pubrec,
         packets.Pubrel: _on_pubrel,

@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from gateway.sessions.mqtt_answers import Answers
+from gateway.sessions.mqtt_answers import EVER, Answers
 from gateway.sessions.mqtt_messages import message_of
 from gateway.sessions.mqtt_session import MqttSession
 from protocols.close_reason import CloseReason
 from protocols.message import Burst, Message
 from protocols.mqtt import encoder, packets
+from protocols.mqtt.acknowledgements import PUBCOMP, encode_acknowledgements
 from protocols.mqtt.primitives import MQTT_5_0
 from protocols.mqtt.properties import Properties
 from protocols.mqtt.publish import Publish, PublishRun
@@ -25,7 +26,7 @@ Fault = tuple[ReasonCode, str]
 class Publishing:
     """The publishing side of one connected client."""
 
-    __slots__ = ("_aliases", "_answers", "_client", "_config", "_session", "_version")
+    __slots__ = ("_aliases", "_answers", "_client", "_config", "_inherited", "_session", "_version")
 
     def __init__(self, client: "MqttClient", session: MqttSession, answers: Answers) -> None:
         self._client = client
@@ -34,6 +35,8 @@ class Publishing:
         self._version = client.version
         self._config = session.gateway.config
         self._aliases: dict[int, bytes] | None = None
+        # What is unreleased from earlier connections does not count here (4.9).
+        self._inherited = len(session.received)
 
     def publish(self, packet: Publish) -> None:
         session = self._session
@@ -72,8 +75,9 @@ class Publishing:
         answers = self._answers
         mark = answers.mark()
         packet_id = packet.packet_id
-        if answers.fault and session.gateway.must_store(message):
-            self._refuse(packet, ReasonCode.QUOTA_EXCEEDED, answers.fault)
+        fault = answers.fault
+        if fault and (session.gateway.must_store(message) or (packet.qos == 2 and session.store is not None)):
+            self._refuse(packet, ReasonCode.QUOTA_EXCEEDED, fault)
             return
         delivered = router.route(message, message.subject, session)
         code = 0 if delivered or self._version != MQTT_5_0 else ReasonCode.NO_MATCHING_SUBSCRIBERS
@@ -88,10 +92,12 @@ class Publishing:
     def _may_send(self, packet: Publish, session: MqttSession) -> bool:
         """Whether a QoS 1 or 2 message is new; one that was taken before is answered again [MQTT-4.3.3-10]."""
         if packet.qos == 2 and packet.packet_id in session.received:
-            self._answers.give(encoder.encode_pubrec(self._version, packet.packet_id), self._answers.mark(), False)
+            # The message may still be on its way to the disk, from another connection of this session.
+            self._answers.give(encoder.encode_pubrec(self._version, packet.packet_id), EVER)
             return False
         limit = self._config.mqtt.receive_maximum
-        if self._version == MQTT_5_0 and len(session.received) + self._answers.owed >= limit:  # 3.3.4
+        unreleased = len(session.received) - self._inherited
+        if self._version == MQTT_5_0 and unreleased + self._answers.owed >= limit:  # 3.3.4
             self._client.violate(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, f"more than {limit} messages are unacknowledged")
             return False
         return True
@@ -144,16 +150,26 @@ class Publishing:
             self._answers.give(answer, self._answers.mark(), packet.qos == 1)
 
     def release(self, packet: packets.Pubrel) -> None:
+        self.release_run([packet.packet_id])
+
+    def release_run(self, packet_ids: list[int]) -> None:
+        """Several PUBRELs in a row."""
         session = self._session
         mark = self._answers.mark()
-        code = 0
-        if packet.packet_id in session.received:
-            session.received.discard(packet.packet_id)
+        unknown: set[int] = set()
+        for packet_id in packet_ids:
+            if packet_id not in session.received:
+                unknown.add(packet_id)
+                continue
+            session.received.discard(packet_id)
             if session.store is not None:
-                session.store.forget_received(session.key, packet.packet_id)
-        else:
+                session.store.forget_received(session.key, packet_id)
+        if unknown and self._version == MQTT_5_0:
             code = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
-        self._answers.give(encoder.encode_pubcomp(self._version, packet.packet_id, code), mark, False)
+            answers = [encoder.encode_pubcomp(MQTT_5_0, one, code if one in unknown else 0) for one in packet_ids]
+            self._answers.give(b"".join(answers), mark)
+        else:
+            self._answers.give(encode_acknowledgements(PUBCOMP, packet_ids), mark)
 
 
 def publish_fault(config: "Config", topic: bytes, payload_size: int) -> Fault | None:

@@ -27,10 +27,21 @@ PAGE_BYTES = 1 << 20
 class QueuedPublish:
     """A message as the client is to get it. `message` is None once a QoS 2 one is released: the client has it.
 
-    `expires_at` is in unix seconds, 0.0 for never. `repeated`: it may have been sent before.
+    `expires_at` is in unix seconds, 0.0 for never. `repeated`: it may have been sent before; `doubtful`: by an earlier
+    run, or not at all.
     """
 
-    __slots__ = ("expires_at", "identifiers", "message", "packet_id", "qos", "repeated", "retain", "sequence")
+    __slots__ = (
+        "doubtful",
+        "expires_at",
+        "identifiers",
+        "message",
+        "packet_id",
+        "qos",
+        "repeated",
+        "retain",
+        "sequence",
+    )
 
     def __init__(
         self,
@@ -49,6 +60,7 @@ class QueuedPublish:
         self.identifiers = identifiers
         self.expires_at = expires_at
         self.repeated = False
+        self.doubtful = False
 
 
 class OutgoingQueue:
@@ -59,9 +71,9 @@ class OutgoingQueue:
     """
 
     __slots__ = (
+        "_awaited",
         "_behind",
         "_committed",
-        "_committing",
         "_doubtful",
         "_loaded",
         "_loading",
@@ -92,9 +104,9 @@ class OutgoingQueue:
         self._behind = 0
         self._loaded = 0
         self._loading = False
-        # Up to this sequence all is on the disk, where there is one; whether it is waited for more.
+        # Up to this sequence all is on the disk, where there is one; and what stands for the commit that is awaited.
         self._committed = 0
-        self._committing = False
+        self._awaited: object | None = None
         # So many of the first rows may have been sent by an earlier run.
         self._doubtful = 0
 
@@ -182,31 +194,52 @@ class OutgoingQueue:
     def withdraw(self) -> None:
         """The client has gone: all is to be sent again. What was not sent is left to the disk, where there is one."""
         self._loading = False
-        unsent = self._waiting
-        if self.store is not None and unsent:
-            self._behind += len(unsent)
-            self._loaded = unsent[0].sequence - 1
-            unsent = None
-        if self.sent:
-            for publish in self.sent.values():
-                publish.repeated = True
-                if publish.message is not None:
-                    self.bytes += publish.message.size
-            unsent = deque((*self.sent.values(), *(unsent or ())))
-            self.sent.clear()
-        self._waiting = unsent or None
+        # A release may be on its way to the disk: the client must not hear of it twice before it is there.
+        self._committed = 0
+        self._awaited = None
+        unsent = list(self._waiting or ())
+        if self.store is not None:
+            unsent = self._leave_to_disk(unsent)
+        for publish in self.sent.values():
+            publish.repeated = True
+            publish.doubtful = False
+            if publish.message is not None:
+                self.bytes += publish.message.size
+        again = deque((*self.sent.values(), *unsent))
+        self.sent.clear()
+        self._waiting = again or None
+
+    def close(self) -> None:
+        """The session is over: nothing is taken any more."""
+        self.store = None
+        self.window = self.max_messages = 0
+        self.ready = nothing
+        self._loading = False
+        self._waiting = None
+        self.sent.clear()
+
+    def _leave_to_disk(self, unsent: list[QueuedPublish]) -> list[QueuedPublish]:
+        """Forget what was not sent; returns what was: that this is a repetition is not on the disk."""
+        again = [publish for publish in unsent if publish.repeated and not publish.doubtful]
+        rest = unsent[len(again) :]
+        if rest:
+            self._behind += len(rest)
+            self._loaded = rest[0].sequence - 1
+            self._doubtful += sum(publish.doubtful for publish in rest)
+        return again
 
     def _await_commit(self, store: "SessionStore") -> None:
         """Send a QoS 2 message once it is on the disk: after a crash it must come with the same identifier again."""
-        if self._committing:
+        if self._awaited is not None:
             return
-        self._committing = True
+        awaited = self._awaited = object()
         sequence = self._sequence
 
         def committed() -> None:
-            self._committing = False
-            self._committed = sequence
-            self.ready()
+            if self._awaited is awaited:
+                self._awaited = None
+                self._committed = sequence
+                self.ready()
 
         store.when_durable(committed)
 
@@ -231,12 +264,16 @@ class OutgoingQueue:
             self._waiting = deque()
         for row in rows:
             publish = QueuedPublish(row.sequence, row.message, row.qos, row.retain, row.identifiers, row.expires_at)
-            publish.repeated = self._doubtful > 0
-            self._doubtful -= publish.repeated
+            publish.repeated = publish.doubtful = self._doubtful > 0
+            self._doubtful -= publish.doubtful
             self._waiting.append(publish)
         self._behind = max(self._behind - len(rows), 0)
         self._loaded = rows[-1].sequence
         self.ready()
+
+
+def nothing() -> None:
+    """Nobody waits for messages any more."""
 
 
 def packet_id_of(sequence: int) -> int:

@@ -94,13 +94,16 @@ class MqttSession(MqttPort):
         if self.feed is not None:
             self.feed.stop()
             self.feed = None
+        self.outgoing.window = 0
         self.outgoing.withdraw()
 
     def end(self) -> None:
-        """Give everything back."""
+        """Give everything back. A message that is just being routed does not find its way in any more."""
         for held in self.subscriptions.values():
             self._withdraw(held)
         self.subscriptions.clear()
+        self.outgoing.close()
+        self.store = None
 
     # What routing calls (gateway.dataplane.port.Port, mqtt_receivers.MqttPort).
 
@@ -136,7 +139,8 @@ class MqttSession(MqttPort):
 
     def route_to(self, subject: bytes, share: MqttShare) -> MqttRoute | None:
         topic = topic_of(subject)
-        if topic is None:
+        # [MQTT-4.7.2-1], as in `combine`.
+        if topic is None or (subject.startswith(b"$") and share.subject.startswith((b"*", b">"))):
             return None
         identifiers = (share.identifier,) if share.identifier else ()
         return MqttRoute(self, subject, topic, share.qos, share.retain_as_published, identifiers)
@@ -148,6 +152,7 @@ class MqttSession(MqttPort):
         expires_at = expiry_of(message)
         if not self.outgoing.add(message, qos, retain, route.identifiers, expires_at, away):
             self.dropped += 1
+            self.gateway.mqtt_sessions.lost(self)
             return False
         if not away:
             self.pump()
@@ -180,6 +185,8 @@ class MqttSession(MqttPort):
         if held is None:
             return False
         self._withdraw(held)
+        if self.feed is not None:
+            self.feed.cancel(topic_filter)
         if self.store is not None:
             self.store.delete_subscription(self.key, topic_filter)
         return True
@@ -214,7 +221,7 @@ class MqttSession(MqttPort):
         """Send a retained message; False when it has to wait for room."""
         topic = topic_of(message.subject)
         outbox = self.outbox
-        if topic is None or outbox is None:
+        if topic is None or outbox is None or (expires_at and expires_at <= time.time()):
             return True
         identifiers = (identifier,) if identifier else ()
         if qos:
@@ -227,6 +234,8 @@ class MqttSession(MqttPort):
             return True
         if outbox.pending() > self.high_water:
             outbox.flush()
+            if self.outbox is not outbox:  # The flush has found that the client is gone.
+                return True
             if outbox.pending() > self.high_water:
                 return False
         self._append(self._packet(message, topic, 0, 0, True, False, identifiers, expires_at), topic, message)
@@ -240,11 +249,12 @@ class MqttSession(MqttPort):
         if outbox is None:
             return
         outgoing = self.outgoing
-        while True:
+        # Each flush can find that the client is gone.
+        while self.outbox is outbox:
             # A slow client gets no more than it can take; its acknowledgements bring us back here.
             if outgoing.sent and outbox.pending() > self.high_water:
                 outbox.flush()
-                if outbox.pending() > self.high_water:
+                if outbox.pending() > self.high_water or self.outbox is not outbox:
                     return
             publish = outgoing.take()
             if publish is None:
@@ -265,9 +275,10 @@ class MqttSession(MqttPort):
             self.client.write(encoder.encode_pubrel(self.version, publish.packet_id))
             return
         topic = topic_of(message.subject)
-        expired = publish.expires_at and publish.expires_at <= time.time() and not publish.repeated
-        if topic is None or expired:
-            self.outgoing.acknowledge(publish.packet_id, publish.qos)
+        # What the client was sent before it expired is sent again all the same [MQTT-4.4.0-1].
+        begun = publish.repeated and not publish.doubtful
+        if topic is None or (publish.expires_at and publish.expires_at <= time.time() and not begun):
+            self._give_up(publish)
             return
         packet = self._packet(
             message,
@@ -280,6 +291,14 @@ class MqttSession(MqttPort):
             publish.expires_at,
         )
         if not self._append(packet, topic, message):
+            self._give_up(publish)
+
+    def _give_up(self, publish: QueuedPublish) -> None:
+        """Be done with a message that is not sent. Of a QoS 2 one the client may know: a PUBREL makes it forget."""
+        if publish.qos == 2 and publish.repeated:
+            self.outgoing.release(publish.packet_id)
+            self._send(publish)
+        else:
             self.outgoing.acknowledge(publish.packet_id, publish.qos)
 
     def _append(self, packet: bytes, topic: bytes, message: Message) -> bool:

@@ -1,10 +1,12 @@
 """All MQTT sessions by client id: who takes which over, how long they outlive their clients, and their wills."""
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
 import trio
 
+from gateway.sessions.mqtt_connecting import capped_expiry
 from gateway.sessions.mqtt_session import NEVER_EXPIRES, MqttSession
 from gateway.storage.stored_session import RestoredSession, StoredSession, StoredWill
 from protocols.close_reason import CloseReason
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
     from gateway.gateway import Gateway
     from gateway.sessions.mqtt_client import MqttClient
     from gateway.storage.mqtt_sessions import MqttSessions as SessionStore
+
+log = logging.getLogger("leafgate.mqtt")
+
+# How often lost messages are told of, and of how many sessions one by one.
+LOSS_REPORT_SECONDS = 60.0
+LOSSES_IN_DETAIL = 10
 
 
 class Absence:
@@ -41,6 +49,8 @@ class MqttSessions:
         # When the second began in which clients are counted, and how many came in it.
         self._second = 0.0
         self._arrived = 0
+        # Sessions that have lost messages since the last report.
+        self._losers: dict[bytes, MqttSession] = {}
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -76,7 +86,9 @@ class MqttSessions:
         session.expiry_seconds = expiry_seconds
         session.attach(client)
         self.connected += 1
-        if self.store is not None and not session.key and (expiry_seconds or client.will is not None):
+        # A will that cannot be written down now is none to outlive a crash.
+        lasting = expiry_seconds or (client.will is not None and not self._fault())
+        if self.store is not None and not session.key and lasting:
             session.key = session.outgoing.key = self.store.new_key()
             # Of a session that ends with its connection nothing but the will outlives a crash.
             if expiry_seconds:
@@ -99,45 +111,65 @@ class MqttSessions:
         if will is not None and not delay and not stopping:
             self._publish(will.message, session)
             will = None
-        self._go_absent(session, time.time(), will, delay, session.expiry_seconds)
+        self._go_absent(session, time.time(), will, delay, session.expiry_seconds, stopping)
+
+    def lost(self, session: MqttSession) -> None:
+        """A message found no room in the session's queue. It is counted there; here it gets into the log."""
+        if not self._losers:
+            self.gateway.deadlines.call_at(trio.current_time() + LOSS_REPORT_SECONDS, self._report_losses)
+        self._losers[session.client_id] = session
 
     def restore(self, found: list[RestoredSession]) -> None:
         """Take up the sessions that an earlier run left in the store."""
         now = time.time()
+        over: list[tuple[MqttSession, StoredWill | None]] = []
         for restored in found:
             stored = restored.session
+            # The clock may be behind what it was: a machine without a clock of its own has just been started.
             ended_at = min(stored.ended_at or now, now)
-            left = NEVER_EXPIRES
-            if stored.expiry_seconds != NEVER_EXPIRES:
-                left = max(int(ended_at + stored.expiry_seconds - now), 0)
             session = self._restored(restored)
+            left: float = NEVER_EXPIRES
+            if session.expiry_seconds != NEVER_EXPIRES:
+                left = ended_at + session.expiry_seconds - now
             will = stored.will
-            if will is not None:
-                will.due_at = will.due_at or now + will.delay_seconds
-            if left == 0:
-                self._end(session)
-                if will is not None:
-                    self._publish(will.message, session)
+            if left <= 0:
+                over.append((session, will))
                 continue
             self.gateway.expect_replies()
-            self._go_absent(session, ended_at, will, will.due_at - now if will is not None else 0.0, left)
+            will_in = 0.0
+            if will is not None:
+                will_in = min(will.due_at - now, will.delay_seconds) if will.due_at else will.delay_seconds
+            self._go_absent(session, ended_at, will, will_in, left)
+        # All are there to hear what the others leave behind.
+        for session, will in over:
+            self._end(session)
+            if will is not None:
+                self._publish(will.message, session)
 
     def _restored(self, restored: RestoredSession) -> MqttSession:
         stored = restored.session
         session = self._sessions[stored.client_id] = MqttSession(self.gateway, stored.client_id)
-        session.expiry_seconds = stored.expiry_seconds
+        session.expiry_seconds = capped_expiry(stored.expiry_seconds, self.gateway.config.mqtt)
         for subscription, identifier in restored.subscriptions:
             session.subscribe(subscription, identifier)
         session.received = restored.received
         session.key = session.outgoing.key = stored.key
         session.store = session.outgoing.store = self.store
-        doubtful = 0 if stored.ended_at else self.gateway.config.mqtt.max_inflight
+        # Of a client that was there nobody knows how far it had got; one that had gone had a window's worth at most.
+        doubtful = self.gateway.config.mqtt.max_inflight if stored.ended_at else restored.queue_count
         session.outgoing.restore(restored.queue_count, restored.queue_bytes, restored.last_sequence, doubtful)
         return session
 
     def _go_absent(
-        self, session: MqttSession, began: float, will: StoredWill | None, will_in: float, expires_in: int
+        self,
+        session: MqttSession,
+        began: float,
+        will: StoredWill | None,
+        will_in: float,
+        expires_in: float,
+        stopping: bool = False,
     ) -> None:
+        """Note what is due. When the gateway is `stopping` the will waits for the next start (3.1.2.5)."""
         client_id = session.client_id
         absence = self._absences[client_id] = Absence(began)
         now = trio.current_time()
@@ -145,7 +177,8 @@ class MqttSessions:
         if will is not None:
             will.due_at = time.time() + will_in
             absence.will = will
-            absence.will_deadline = call_at(now + max(will_in, 0.0), lambda _: self._will_is_due(client_id))
+            if not stopping:
+                absence.will_deadline = call_at(now + max(will_in, 0.0), lambda _: self._will_is_due(client_id))
         if expires_in != NEVER_EXPIRES:
             absence.expiry = call_at(now + expires_in, lambda _: self._end(session))
         self._save(session, began, will)
@@ -175,7 +208,26 @@ class MqttSessions:
             self.gateway.deadlines.cancel(absence.will_deadline)
 
     def _publish(self, message: Message, session: MqttSession) -> None:
+        if message.reply:
+            self.gateway.expect_replies()
         self.gateway.account.router.route(message, message.subject, session)
+
+    def _fault(self) -> str | None:
+        journal = self.gateway.journal
+        return journal.fault if journal is not None else None
+
+    def _report_losses(self, now: float) -> None:
+        losers = [one for one in self._losers.values() if one.dropped != one.reported]
+        self._losers.clear()
+        for session in losers[:LOSSES_IN_DETAIL]:
+            session.reported = session.dropped
+            client_id = session.client_id
+            log.warning(
+                "event=dropped client-id=%r total=%d reason=%r", client_id, session.dropped, "its queue is full"
+            )
+        more = len(losers) - LOSSES_IN_DETAIL
+        if more > 0:
+            log.warning("event=dropped sessions=%d reason=%r", more, "their queues are full")
 
     def _save(self, session: MqttSession, ended_at: float, will: StoredWill | None) -> None:
         if self.store is not None and session.key:

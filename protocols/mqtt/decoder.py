@@ -1,7 +1,7 @@
 """MQTT framing: bytes in, packets out, for a server (`Decoder`) and for a client (`ClientDecoder`).
 
 The fixed header is checked as soon as it is there, the body once all of it is. What a packet holds is read by
-publish.py (runs of PUBLISH at once), connect.py and parsers.py.
+publish.py (runs of PUBLISH at once), acknowledgements.py (runs too), connect.py and parsers.py.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,6 +9,15 @@ from typing import ClassVar
 
 from protocols.errors import PeerViolation
 from protocols.mqtt import publish
+from protocols.mqtt.acknowledgements import (
+    ACKNOWLEDGEMENTS,
+    PUBACK,
+    PUBCOMP,
+    PUBREC,
+    PUBREL,
+    SHORT_FORM_SIZE,
+    read_acknowledgements,
+)
 from protocols.mqtt.connect import parse_connack, parse_connect
 from protocols.mqtt.encoder import encode_disconnect
 from protocols.mqtt.errors import PacketError
@@ -59,10 +68,10 @@ DUP = 0x08
 
 # By the whole first byte: the flags of all packets but PUBLISH are fixed [MQTT-2.1.3-1].
 _ACKNOWLEDGEMENTS: Mapping[int, Parser] = {
-    0x40: parse_puback,
-    0x50: parse_pubrec,
-    0x62: parse_pubrel,
-    0x70: parse_pubcomp,
+    PUBACK: parse_puback,
+    PUBREC: parse_pubrec,
+    PUBREL: parse_pubrel,
+    PUBCOMP: parse_pubcomp,
     0xE0: parse_disconnect,
     AUTH: parse_auth,
 }
@@ -85,7 +94,7 @@ _REPEATABLE_3_1 = frozenset((0x62 | DUP, 0x82 | DUP, 0xA2 | DUP))
 
 
 class Decoder:
-    """Decodes what a client sends. Events: Publish, PublishRun, the classes of packets.py, PeerViolation.
+    """Decodes what a client sends. Events: Publish, PublishRun, AckRun, the classes of packets.py, PeerViolation.
 
     `max_packet_size` counts a packet with its fixed header. `version` is 0 until the CONNECT, which must come first,
     has fixed it. In 5.0 the farewell of a later violation is a DISCONNECT, legal only after a CONNACK that accepts.
@@ -144,6 +153,11 @@ class Decoder:
                 if position == end:
                     return
                 first = data[position]
+            if first in ACKNOWLEDGEMENTS and self.version and self.max_packet_size >= SHORT_FORM_SIZE:
+                begin = position
+                position = read_acknowledgements(data, position, self._from_client, events)
+                if position > begin:
+                    continue
             parser = self._parser(first)
             size, body = read_length(data, position + 1)
             if body < 0:
@@ -202,7 +216,7 @@ class Decoder:
 
 
 class ClientDecoder(Decoder):
-    """Decodes what a server sends to a client that sent a CONNECT of this version."""
+    """Decodes what a server sends to a client that sent a CONNECT of this version. It makes no AckRun."""
 
     _parsers: ClassVar[Mapping[int, Parser]] = _FROM_SERVER
     _from_client: ClassVar[bool] = False

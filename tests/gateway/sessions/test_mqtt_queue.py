@@ -1,9 +1,13 @@
 """The outgoing queue of an MQTT session: order, window, limits, packet identifiers, and what leaves it."""
 
+from pathlib import Path
+
 import pytest
 
-from gateway.sessions.mqtt_queue import LAST_PACKET_ID, OutgoingQueue, QueuedPublish, packet_id_of
+from gateway.sessions.mqtt_queue import LAST_PACKET_ID, PAGE_ROWS, OutgoingQueue, QueuedPublish, packet_id_of
+from gateway.storage.storage import Storage
 from protocols.message import make_message
+from tests.gateway.storage.running_journal import durable, running, until
 
 
 def queue(window: int = 10, max_messages: int = 100, max_bytes: int = 10_000) -> OutgoingQueue:
@@ -127,3 +131,93 @@ def test_what_was_sent_is_sent_again_within_the_window():
 @pytest.mark.parametrize(("sequence", "packet_id"), [(1, 1), (65_535, 65_535), (65_536, 1), (131_071, 1)])
 def test_packet_identifier_follows_from_the_sequence(sequence: int, packet_id: int):
     assert packet_id_of(sequence) == packet_id
+
+
+async def test_pages_come_from_the_disk_in_order_while_new_messages_queue_up_behind(tmp_path: Path):
+    count = 2 * PAGE_ROWS + 7
+    storage = Storage(tmp_path, 100, 10_000)
+    outgoing, taken = stored_queue(storage, count + 10)
+    for number in range(count):
+        outgoing.add(make_message(b"a", b"%d" % number), 1, False, (), 0.0, away=True)
+    assert outgoing.take() is None
+    async with running(storage.journal):
+        await until(lambda: len(taken) >= PAGE_ROWS)
+        outgoing.add(make_message(b"a", b"%d" % count), 1, False, (), 0.0, away=False)
+        outgoing.ready()
+        await until(lambda: len(taken) == count + 1)
+    assert payloads(taken) == [b"%d" % number for number in range(count + 1)]
+    assert (len(outgoing), outgoing.bytes) == (0, 0)
+    storage.close()
+
+
+async def test_withdrawal_while_a_page_is_on_its_way_loses_and_doubles_nothing(tmp_path: Path):
+    storage = Storage(tmp_path, 100, 10_000)
+    outgoing, taken = stored_queue(storage, 100)
+    for number in range(5):
+        outgoing.add(make_message(b"a", b"%d" % number), 1, False, (), 0.0, away=True)
+    assert outgoing.take() is None
+    outgoing.withdraw()
+    assert outgoing.take() is None
+    async with running(storage.journal):
+        await until(lambda: len(taken) >= 5)
+        await durable(storage.journal)
+    assert payloads(taken) == [b"0", b"1", b"2", b"3", b"4"]
+    assert len(outgoing) == 0
+    storage.close()
+
+
+async def test_quality_of_service_2_waits_for_the_commit_that_was_asked_for_last(tmp_path: Path):
+    storage = Storage(tmp_path, 100, 10_000)
+    outgoing, taken = stored_queue(storage, 100)
+    add(outgoing, b"1", qos=2)
+    assert outgoing.take() is None
+    assert len(storage.journal.batch.actions) == 1
+    outgoing.withdraw()
+    assert outgoing.take() is None
+    async with running(storage.journal):
+        await until(lambda: len(taken) == 1)
+    assert payloads(taken) == [b"1"]
+    storage.close()
+
+
+async def test_doubtful_messages_are_repetitions_even_when_they_go_back_to_the_disk(tmp_path: Path):
+    storage = Storage(tmp_path, 100, 10_000)
+    outgoing, _ = stored_queue(storage, 100)
+    for number in range(4):
+        outgoing.add(make_message(b"a", b"%d" % number), 1, False, (), 0.0, away=True)
+    async with running(storage.journal):
+        await durable(storage.journal)
+        restored, taken = stored_queue(storage, 100)
+        restored.restore(4, 4, 4, 3)
+        restored.window = 1
+        restored.take()
+        await until(lambda: len(taken) == 1)
+        restored.withdraw()
+        restored.window = 10
+        restored.ready()
+        await until(lambda: len(taken) == 5)
+    assert [(one.sequence, one.repeated, one.doubtful) for one in taken[1:]] == [
+        (1, True, False),
+        (2, True, True),
+        (3, True, True),
+        (4, False, False),
+    ]
+    storage.close()
+
+
+def test_closed_queue_takes_nothing():
+    outgoing = queue()
+    add(outgoing, b"1")
+    outgoing.close()
+    assert not add(outgoing, b"2")
+    assert outgoing.take() is None
+
+
+def stored_queue(storage: Storage, max_messages: int) -> tuple[OutgoingQueue, list[QueuedPublish]]:
+    """A queue with a store, and what its client has been sent."""
+    taken: list[QueuedPublish] = []
+    outgoing = OutgoingQueue(max_messages, 1 << 20, lambda: taken.extend(take_all(outgoing)))
+    outgoing.window = 1000
+    outgoing.store = storage.mqtt_sessions
+    outgoing.key = 1
+    return outgoing, taken
