@@ -92,7 +92,9 @@ class Gateway:
             receivers += interest.plain
             for members in (interest.groups or {}).values():
                 receivers += members
-        return any(getattr(receiver.port, "store", None) is not None for receiver in receivers)
+        return any(
+            getattr(receiver, "qos", 0) and getattr(receiver.port, "store", None) is not None for receiver in receivers
+        )
 
     def server_info(self) -> dict[str, object]:
         """The fields of INFO that are the same for every NATS client."""

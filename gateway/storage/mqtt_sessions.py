@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from gateway.storage.journal import Journal
 from gateway.storage.queue_pages import RELEASED, RETAIN, PageRequest
+from gateway.storage.schema import OF_SESSION
 from gateway.storage.session_rows import load_sessions, session_row
 from gateway.storage.stored_session import QueuedMessage, RestoredSession, StoredSession
 from protocols.message import Message
@@ -16,7 +17,11 @@ from protocols.mqtt.packets import Subscription
 NO_MESSAGE = 0
 
 REFERENCES = "SELECT message, count(*) FROM queue WHERE message > 0 GROUP BY message HAVING count(*) > 1"
-ORPHANS = "DELETE FROM message WHERE id NOT IN (SELECT message FROM queue)"
+# Of sessions that ended while changes to them were under way; messages come last.
+ORPHANS = (
+    *(f"DELETE FROM {table.name} WHERE session NOT IN (SELECT key FROM session)" for table in OF_SESSION),
+    "DELETE FROM message WHERE id NOT IN (SELECT message FROM queue)",
+)
 LAST_MESSAGE = "SELECT max((SELECT coalesce(max(id), 0) FROM message), (SELECT coalesce(max(message), 0) FROM queue))"
 
 
@@ -39,7 +44,8 @@ class MqttSessions:
     def load(self) -> list[RestoredSession]:
         """What the database holds; to be called once, before anything else. Raises sqlite3.Error."""
         connection = self._journal.database.connection
-        connection.execute(ORPHANS)
+        for orphans in ORPHANS:
+            connection.execute(orphans)
         self._references = dict(connection.execute(REFERENCES))
         self._last_message = connection.execute(LAST_MESSAGE).fetchone()[0]
         restored = load_sessions(connection)

@@ -85,9 +85,9 @@ class PersistentClient:
         async with stream:
             decoder = ClientDecoder(MAX_PACKET, self.version)
             properties = Properties(session_expiry_interval=SESSION_SECONDS) if self.version == MQTT_5_0 else None
-            await stream.send_all(
-                encoder.encode_connect(Connect(self.version, self.client_id, clean_start=False, properties=properties))
-            )
+            connect = Connect(self.version, self.client_id, clean_start=False, properties=properties)
+            async with self._sending:
+                await stream.send_all(encoder.encode_connect(connect))
             while data := await stream.receive_some(READ):
                 for packet in decoder.receive(data):
                     if isinstance(packet, PeerViolation):

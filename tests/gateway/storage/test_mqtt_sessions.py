@@ -199,6 +199,18 @@ async def test_ended_session_gives_each_message_back_once(tmp_path: Path):
     storage.close()
 
 
+def test_what_belongs_to_no_session_is_removed_at_start(tmp_path: Path):
+    storage = opened(tmp_path)
+    store = storage.mqtt_sessions
+    store.enqueue(1, 1, make_message(b"a", b"1"), 1)
+    store.save_subscription(1, Subscription(b"a"))
+    store.remember_received(1, 7)
+    storage = reopened(storage)
+    for table in ("queue", "subscription", "received", "message"):
+        assert storage.database.connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    storage.close()
+
+
 def test_message_that_nobody_has_queued_is_removed_at_start(tmp_path: Path):
     storage = opened(tmp_path)
     storage.database.connection.execute("INSERT INTO message VALUES (7, x'61', x'', 0, x'31', 1, 0.0)")
@@ -211,6 +223,7 @@ def test_counts_of_places_come_back(tmp_path: Path):
     storage = opened(tmp_path)
     message = make_message(b"a", b"1")
     for key in (1, 2, 3):
+        storage.mqtt_sessions.save(session(key, b"client %d" % key))
         storage.mqtt_sessions.enqueue(key, 1, message, 1)
     storage = reopened(storage)
     for key, left in ((1, 1), (2, 1), (3, 0)):
