@@ -20,9 +20,11 @@ from setuptools.command.build_ext import build_ext
 HOT_MODULES = [
     "protocols.cache",
     "protocols.message",
+    "protocols.scanning",
     "protocols.nats.head",
     "protocols.nats.framing",
     "protocols.mqtt.acknowledgements",
+    "protocols.mqtt.publish",
     "gateway.dataplane.outbox",
     "gateway.dataplane.port",
     "gateway.dataplane.nats_receivers",

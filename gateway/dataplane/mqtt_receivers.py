@@ -30,6 +30,10 @@ class MqttPort(Port):
         """Deliver a message with a QoS above 0, now or when the client is back."""
         raise NotImplementedError
 
+    def deliver_burst_reliably(self, burst: Burst, route: "MqttRoute") -> None:
+        """Deliver messages with a QoS above 0 and without headers."""
+        raise NotImplementedError
+
     def encode_unshared(self, message: Message, route: "MqttRoute") -> bytes:
         """The QoS 0 packet of a message that no other client gets in the same bytes."""
         raise NotImplementedError
@@ -153,6 +157,9 @@ class MqttRoute(Receiver):
     def deliver_burst(self, burst: Burst, source: Port) -> None:
         session = self.session
         outbox = session.outbox
+        if burst.qos and self.qos and self.plain and not burst.header_size and not self.selective:
+            session.deliver_burst_reliably(burst, self)
+            return
         shared = self.plain and session.aliases is None and not self.selective and not session.max_packet_size
         if not shared or (burst.qos and self.qos) or (burst.header_size and session.version == MQTT_5_0):
             Receiver.deliver_burst(self, burst, source)  # Compiled, super() knows no class here.

@@ -6,7 +6,7 @@ from protocols.message cimport Burst, Message
 cdef class NatsSubscription(Receiver):
     cdef readonly bytes sid
     cdef public long long delivered, maximum
-    cdef bytes _aimed_at, _head
+    cdef bytes _aimed_at, _end, _head
     @cython.locals(port=Port, outbox=Outbox, tail=bytes)
     cpdef bint deliver(self, Message message, Port source) except -1
     @cython.locals(port=Port, outbox=Outbox, head=bytes)

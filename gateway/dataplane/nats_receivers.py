@@ -7,7 +7,7 @@ from protocols.message import Burst, Message
 class NatsSubscription(Receiver):
     """A NATS client's subscription. After `maximum` deliveries (0: no end) it calls `Port.exhausted`."""
 
-    __slots__ = ("_aimed_at", "_head", "delivered", "maximum", "sid")
+    __slots__ = ("_aimed_at", "_end", "_head", "delivered", "maximum", "sid")
 
     def __init__(self, port: Port, subject: bytes, queue: bytes, sid: bytes) -> None:
         super().__init__(port, subject, queue)
@@ -15,6 +15,7 @@ class NatsSubscription(Receiver):
         self.delivered = 0
         self.maximum = 0
         self._aimed_at = subject
+        self._end: bytes | None = None
         self._head = b"MSG %b %b " % (subject, sid)
 
     def deliver(self, message: Message, source: Port) -> bool:
@@ -60,7 +61,9 @@ class NatsSubscription(Receiver):
     def _aim(self, subject: bytes) -> None:
         """A wildcard subscription: its head follows the subject, and runs of one subject share one."""
         self._aimed_at = subject
-        self._head = b"MSG %b %b " % (subject, self.sid)
+        if self._end is None:
+            self._end = b" %b " % self.sid
+        self._head = b"MSG " + subject + self._end
 
 
 class LeafPort(Port):

@@ -41,12 +41,22 @@ class Switch:
         self.congested: list[Outbox] = []
 
     def flush(self) -> None:
-        """Send what the batch appended, one send per touched connection."""
+        """Send what the batch appended, one send per touched connection.
+
+        Raises what the first outbox to fail raised, once all others are flushed.
+        """
         touched = self.touched
-        if touched:
-            self.touched = []
-            for outbox in touched:
+        if not touched:
+            return
+        self.touched = []
+        fault: Exception | None = None
+        for outbox in touched:
+            try:
                 outbox.flush()
+            except Exception as error:  # noqa: BLE001 - an encoder's own mistake
+                fault = fault or error
+        if fault is not None:
+            raise fault
 
 
 class Outbox:
@@ -120,6 +130,8 @@ class Outbox:
         if not self.touched:
             self.touched = True
             self.switch.touched.append(self)
+        if self._queued > FLUSH_AT:
+            self._flush_early()
 
     def write_wire(self, data: bytes) -> None:
         """Queue bytes that go out as they are, not through `encode`, behind everything queued so far."""

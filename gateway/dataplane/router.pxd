@@ -15,19 +15,30 @@ cdef class Group:
     cpdef bint keep(self, Message message) except -1
 
 cdef class Routes:
-    cdef readonly list plain, groups, links
+    cdef public list plain, groups, links
+    cdef public bint general
     cdef public int bucket
     cdef public long long stamp
+
+cdef list NOBODY
+cdef Routes NOWHERE
+
+@cython.locals(routes=Routes)
+cdef Routes make_routes()
 
 cdef class Router:
     cdef readonly SubjectTree tree
     cdef GenerationCache _cache
     cdef dict _routes
-    cdef list _observers, _stamps
+    cdef list _found, _observers, _stamps
     cdef object _retainer
     @cython.locals(count=Py_ssize_t, size=Py_ssize_t, received=Py_ssize_t, message=Message, burst=Burst, routes=Routes)
     cpdef Py_ssize_t forward(self, list events, Py_ssize_t index, Port source) except -1
-    cdef Routes _resolve(self, bytes subject)
+    cdef _retain(self, Message message)
+    @cython.locals(routes=Routes)
+    cpdef Routes _resolve(self, bytes subject)
+    @cython.locals(found=list, interest=Interest, routes=Routes)
+    cdef Routes _route_once(self, bytes subject)
 
 @cython.locals(delivered=Py_ssize_t, receiver=Receiver, link=LeafRoute)
 cdef Py_ssize_t deliver(Message message, Routes routes, Port source) except -1
@@ -38,8 +49,15 @@ cdef deliver_burst(Burst burst, Routes routes, Port source)
 @cython.locals(delivered=Py_ssize_t, group=Group, route=LeafRoute)
 cdef Py_ssize_t deliver_to_groups(Message message, Routes routes, Port source) except -1
 
-@cython.locals(plain=list, groups=list, members=dict, combined=dict, upstream=list, interest=Interest, receiver=Receiver)
+@cython.locals(routes=Routes, plain=list, combining=bint, grouped=bint, linked=bint, interest=Interest,
+               receiver=Receiver)
 cdef Routes resolve(bytes subject, list interests)
+
+@cython.locals(interest=Interest, receiver=Receiver)
+cdef combine(bytes subject, list interests, list plain)
+
+@cython.locals(groups=list, members=dict, interest=Interest)
+cdef list groups_of(list interests)
 
 @cython.locals(receiver=Receiver)
 cdef bint are_shared(list members) except -1

@@ -1,7 +1,7 @@
 """Router: finds the receivers of each message of a batch and hands it to them (hot)."""
 
 import random
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.dataplane.nats_receivers import LeafPort, LeafRoute
 from gateway.dataplane.port import Port, Receiver
@@ -64,33 +64,51 @@ class Group:
 class Routes:
     """Who gets messages on one subject: each of `plain`, one member of each of `groups`, and the far end of `links`.
 
-    They hold as long as `stamp` is the router's stamp of their `bucket`.
+    They hold as long as `stamp` is the router's stamp of their `bucket`. `general`: they are the same for all subjects
+    that interest the same receivers.
     """
 
-    __slots__ = ("bucket", "groups", "links", "plain", "stamp")
+    __slots__ = ("bucket", "general", "groups", "links", "plain", "stamp")
 
-    def __init__(self, plain: list[Receiver], groups: list[Group], links: list[LeafRoute]) -> None:
-        self.plain = plain
-        self.groups = groups
-        self.links = links
-        self.bucket = 0
-        self.stamp = 0
+    plain: list[Receiver]
+    groups: list[Group]
+    links: list[LeafRoute]
+    general: bool
+    bucket: int
+    stamp: int
+
+
+# Never changed: most routes lead to no group and over no link.
+NOBODY: list[Any] = []
+
+
+def make_routes() -> Routes:
+    """Routes to nobody."""
+    routes = Routes.__new__(Routes)
+    routes.plain = routes.groups = routes.links = NOBODY
+    routes.general = True
+    routes.bucket = routes.stamp = 0
+    return routes
+
+
+NOWHERE = make_routes()
 
 
 class Router:
     """One account's subject space: its subscriptions, and messages between them.
 
-    Routes are remembered per subject. Subscribing to a literal subject forgets that one, to a filter with wildcards the
-    subjects that share its first token (and some that share its bucket).
+    Routes are remembered per subject, from its second message on. Subscribing to a literal subject forgets that one, to
+    a filter with wildcards the subjects that share its first token (and some that share its bucket).
     """
 
-    __slots__ = ("_cache", "_observers", "_retainer", "_routes", "_stamps", "tree")
+    __slots__ = ("_cache", "_found", "_observers", "_retainer", "_routes", "_stamps", "tree")
 
     def __init__(self, retainer: Retainer | None = None) -> None:
         self.tree = SubjectTree()
         self._retainer = retainer
         self._cache: GenerationCache = GenerationCache(REMEMBERED_SUBJECTS)
         self._routes = self._cache.young
+        self._found: list[Interest] = []
         self._observers: list[InterestObserver] = []
         # One per bucket of first tokens: a change of a filter with wildcards makes all routes in its bucket old.
         self._stamps = [0] * BUCKETS
@@ -117,10 +135,8 @@ class Router:
                 if routes is None or routes.stamp != self._stamps[routes.bucket]:
                     routes = self._resolve(burst.subject)
                 deliver_burst(burst, routes, source)
-                if burst.header_size and self._retainer is not None:
-                    last = burst.last_retained()
-                    if last is not None:
-                        self._retainer.keep(last)
+                if burst.header_size:
+                    self._retain(burst.last_retained())
                 received += burst.count
                 size += burst.count * burst.message_size
             elif type(event) is Message:
@@ -129,8 +145,8 @@ class Router:
                 if routes is None or routes.stamp != self._stamps[routes.bucket]:
                     routes = self._resolve(message.subject)
                 deliver(message, routes, source)
-                if message.header_size and self._retainer is not None and message.is_retained():
-                    self._retainer.keep(message)
+                if message.header_size:
+                    self._retain(message)
                 received += 1
                 size += message.size
             else:
@@ -140,13 +156,21 @@ class Router:
         source.in_bytes += size
         return index
 
+    def route_burst(self, burst: Burst, source: Port) -> bool:
+        """Hand a burst to everybody who is interested; False when that is nobody."""
+        source.in_messages += burst.count
+        source.in_bytes += burst.count * burst.message_size
+        routes = self._resolve(burst.subject)
+        deliver_burst(burst, routes, source)
+        return bool(routes.plain or routes.groups or routes.links)
+
     def route(self, message: Message, subject: bytes, source: Port) -> int:
         """Hand one message to everybody who is interested in `subject`; returns how many took it."""
         source.in_messages += 1
         source.in_bytes += message.size
         delivered = deliver(message, self._resolve(subject), source)
-        if message.header_size and self._retainer is not None and message.is_retained():
-            self._retainer.keep(message)
+        if message.header_size:
+            self._retain(message)
         return delivered
 
     def observe(self, observer: InterestObserver) -> None:
@@ -183,13 +207,40 @@ class Router:
         else:
             self._stamps[hash(tokens[0]) % BUCKETS] += 1
 
+    def _retain(self, message: Message | None) -> None:
+        """Keep a message for its subject, if its header says so."""
+        if self._retainer is not None and message is not None and message.is_retained():
+            self._retainer.keep(message)
+
     def _resolve(self, subject: bytes) -> Routes:
         routes: Routes | None = self._cache.recall(subject)
-        if routes is None or routes.stamp != self._stamps[routes.bucket]:
-            routes = resolve(subject, self.tree.match(subject))
-            routes.bucket = hash(subject.partition(b".")[0]) % BUCKETS
-            routes.stamp = self._stamps[routes.bucket]
-            self._cache.remember(subject, routes)
+        if routes is None:
+            if not self._cache.is_familiar(subject):
+                return self._route_once(subject)
+        elif routes.stamp == self._stamps[routes.bucket]:
+            return routes
+        routes = resolve(subject, self.tree.match(subject))
+        routes.bucket = hash(subject.partition(b".")[0]) % BUCKETS
+        routes.stamp = self._stamps[routes.bucket]
+        self._cache.remember(subject, routes)
+        return routes
+
+    def _route_once(self, subject: bytes) -> Routes:
+        """Routes for one message whose subject may not come again, as the inbox of a request; not remembered.
+
+        What a filter with wildcards leads to is made once for all subjects that no other filter matches.
+        """
+        found = self._found
+        found.clear()
+        self.tree.find(subject, found)
+        if not found:
+            return NOWHERE
+        interest = found[0] if len(found) == 1 else None
+        if interest is not None and interest.routes is not None:
+            return interest.routes  # type: ignore[return-value]
+        routes = resolve(subject, found)
+        if interest is not None and routes.general and interest.subject != subject:
+            interest.routes = routes
         return routes
 
 
@@ -255,34 +306,61 @@ def deliver_to_groups(message: Message, routes: Routes, source: Port) -> int:
 
 def resolve(subject: bytes, interests: list[Interest]) -> Routes:
     """Make routes out of the interests that match a subject."""
+    routes = make_routes()
     plain: list[Receiver] = []
-    members: dict[bytes, list[Receiver]] = {}
-    groups: list[Group] = []
+    routes.plain = plain
+    combining = grouped = linked = False
+    for interest in interests:
+        for receiver in interest.plain:
+            if receiver.combines:
+                combining = True
+            else:
+                plain.append(receiver)
+        if interest.groups:
+            grouped = True
+        if interest.upstream:
+            linked = True
+    if combining:
+        routes.general = False
+        combine(subject, interests, plain)
+    if grouped:
+        routes.groups = groups_of(interests)
+    if linked:
+        routes.general = False
+        routes.groups = [*routes.groups]
+        routes.links = link_routes(subject, interests, routes.groups)
+    return routes
+
+
+def combine(subject: bytes, interests: list[Interest], plain: list[Receiver]) -> None:
+    """Add one receiver for each port to which several of its receivers are one."""
     combined: dict[Port, list[Receiver]] = {}
-    upstream: list[Receiver] = []
     for interest in interests:
         for receiver in interest.plain:
             if receiver.combines:
                 combined.setdefault(receiver.port, []).append(receiver)
-            else:
-                plain.append(receiver)
-        if interest.groups:
-            # Known by its name alone: on several filters it is still one group, as in nats-server. MQTT's are several.
-            for name, found in interest.groups.items():
-                if are_shared(found):
-                    groups.append(Group(name, found))
-                    continue
-                members[name] = members[name] + found if name in members else found
-        if interest.upstream:
-            upstream.extend(interest.upstream)
     for port, receivers in combined.items():
         route = port.combine(subject, receivers)
         if route is not None:
             plain.append(route)
+
+
+def groups_of(interests: list[Interest]) -> list[Group]:
+    """The queue groups with local members.
+
+    One is known by its name alone: on several filters it is still one group, as in nats-server. MQTT's are several.
+    """
+    groups: list[Group] = []
+    members: dict[bytes, list[Receiver]] = {}
+    for interest in interests:
+        for name, found in (interest.groups or {}).items():
+            if are_shared(found):
+                groups.append(Group(name, found))
+            else:
+                members[name] = members[name] + found if name in members else found
     for name, found in members.items():
         groups.append(Group(name, found))
-    links = link_routes(subject, upstream, groups) if upstream else []
-    return Routes(plain, groups, links)
+    return groups
 
 
 def are_shared(members: list[Receiver]) -> bool:
@@ -293,14 +371,14 @@ def are_shared(members: list[Receiver]) -> bool:
     return True
 
 
-def link_routes(subject: bytes, upstream: list[Receiver], groups: list[Group]) -> list[LeafRoute]:
+def link_routes(subject: bytes, interests: list[Interest], groups: list[Group]) -> list[LeafRoute]:
     """The routes over links: for plain interest, and for groups that have members behind one link and nowhere else.
 
     Of other groups with members behind links the links are noted in `groups`: which one it is, each message decides.
     """
     links: dict[LeafPort, tuple[bytes, ...]] = {}
     behind: dict[bytes, list[LeafPort]] = {}
-    for receiver in upstream:
+    for receiver in (one for interest in interests for one in interest.upstream or ()):
         link = receiver.port
         assert isinstance(link, LeafPort)
         if not receiver.queue:

@@ -1,11 +1,15 @@
 cimport cython
 from gateway.dataplane.port cimport Receiver
+from protocols.scanning cimport cut, find_byte
+
+cdef int DOT
 
 cdef class Interest:
     cdef readonly bytes subject
     cdef readonly list plain
     cdef public dict groups
     cdef public list upstream
+    cdef public object routes
 
 cdef class Node:
     cdef public dict children
@@ -17,8 +21,13 @@ cdef class SubjectTree:
     cdef Node _root
     cdef Py_ssize_t _wildcards
     cdef readonly Py_ssize_t count
-    @cython.locals(found=list, literal=Interest, tokens=list)
+    @cython.locals(found=list)
     cpdef list match(self, bytes subject)
+    @cython.locals(literal=Interest)
+    cpdef find(self, bytes subject, list found)
 
-@cython.locals(child=Node)
-cdef _walk(Node node, list tokens, Py_ssize_t level, Py_ssize_t depth, list found)
+@cython.locals(start=Py_ssize_t, stop=Py_ssize_t, end=Py_ssize_t)
+cdef bint has_empty_token(bytes subject) except -1
+
+@cython.locals(child=Node, stop=Py_ssize_t)
+cdef _walk(Node node, bytes subject, Py_ssize_t start, Py_ssize_t end, list found)

@@ -5,22 +5,27 @@ at most the literal child, `*` and `>` of each level.
 """
 
 from gateway.dataplane.port import Receiver
+from protocols.scanning import cut, find_byte
+
+DOT = 0x2E
 
 
 class Interest:
     """Everybody who subscribed with the same filter.
 
     `plain` and the lists in `groups` (queue group name to members) hold local receivers, `upstream` those of leafnode
-    links, with and without a queue group.
+    links, with and without a queue group. `routes` is the router's: where messages go that interest nobody else; None
+    again after each change.
     """
 
-    __slots__ = ("groups", "plain", "subject", "upstream")
+    __slots__ = ("groups", "plain", "routes", "subject", "upstream")
 
     def __init__(self, subject: bytes) -> None:
         self.subject = subject
         self.plain: list[Receiver] = []
         self.groups: dict[bytes, list[Receiver]] | None = None
         self.upstream: list[Receiver] | None = None
+        self.routes: object = None
 
     def is_empty(self) -> bool:
         return not self.plain and not self.groups and not self.upstream
@@ -64,6 +69,7 @@ class SubjectTree:
         members = _members(interest, receiver)
         receiver.slot = len(members)
         members.append(receiver)
+        interest.routes = None
         self.count += 1
         return interest
 
@@ -78,6 +84,7 @@ class SubjectTree:
             members[receiver.slot] = last
             last.slot = receiver.slot
         receiver.slot = -1
+        interest.routes = None
         self.count -= 1
         if not members and receiver.queue and interest.groups is not None and not receiver.port.leaf:
             del interest.groups[receiver.queue]
@@ -88,14 +95,16 @@ class SubjectTree:
     def match(self, subject: bytes) -> list[Interest]:
         """The interests whose filter matches a published subject; none for a subject with an empty token."""
         found: list[Interest] = []
+        self.find(subject, found)
+        return found
+
+    def find(self, subject: bytes, found: list[Interest]) -> None:
+        """Append what `match` returns."""
         literal = self._literals.get(subject)
         if literal is not None:
             found.append(literal)
-        if self._wildcards:
-            tokens = subject.split(b".")
-            if b"" not in tokens:
-                _walk(self._root, tokens, 0, len(tokens), found)
-        return found
+        if self._wildcards and not has_empty_token(subject):
+            _walk(self._root, subject, 0, len(subject), found)
 
     def interests(self) -> list[Interest]:
         """Every interest, in no order."""
@@ -168,19 +177,36 @@ def _members(interest: Interest, receiver: Receiver) -> list[Receiver]:
     return members
 
 
-def _walk(node: Node, tokens: list[bytes], level: int, depth: int, found: list[Interest]) -> None:
-    if node.rest is not None and level < depth:
-        found.append(node.rest)
-    if level == depth:
+def has_empty_token(subject: bytes) -> bool:
+    start, end = 0, len(subject)
+    while True:
+        stop = find_byte(subject, DOT, start, end)
+        if stop < 0:
+            return start == end
+        if stop == start:
+            return True
+        start = stop + 1
+
+
+def _walk(node: Node, subject: bytes, start: int, end: int, found: list[Interest]) -> None:
+    """Append what matches below a node; the tokens from `start` on are left, none of them if that is behind `end`."""
+    if start > end:
         if node.interest is not None:
             found.append(node.interest)
         return
+    if node.rest is not None:
+        found.append(node.rest)
+    if node.star is None and node.children is None:
+        return
+    stop = find_byte(subject, DOT, start, end)
+    if stop < 0:
+        stop = end
     if node.star is not None:
-        _walk(node.star, tokens, level + 1, depth, found)
+        _walk(node.star, subject, stop + 1, end, found)
     if node.children is not None:
-        child = node.children.get(tokens[level])
+        child = node.children.get(cut(subject, start, stop))
         if child is not None:
-            _walk(child, tokens, level + 1, depth, found)
+            _walk(child, subject, stop + 1, end, found)
 
 
 def _prune(node: Node, tokens: list[bytes], level: int) -> None:

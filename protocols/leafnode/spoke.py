@@ -105,7 +105,7 @@ class SpokeDecoder(Framing):
     __slots__ = ()
 
     def __init__(self) -> None:
-        super().__init__(MAX_PAYLOAD, MAX_CONTROL_LINE, _heads, OPERATIONS, b"LMSG ", ())
+        super().__init__(MAX_PAYLOAD, MAX_CONTROL_LINE, _heads, OPERATIONS, b"LMSG ", b"HMSG ", ())
 
     def parse_line(self, line: bytes) -> object:
         operation, rest = split_operation(line)

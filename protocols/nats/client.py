@@ -45,7 +45,7 @@ class ClientDecoder(Framing):
 
     def __init__(self, max_payload: int) -> None:
         # Stays empty: only heads that come with a ready-made tail are remembered.
-        super().__init__(max_payload, MAX_CONTROL_LINE, GenerationCache(1), OPERATIONS, None, None)
+        super().__init__(max_payload, MAX_CONTROL_LINE, GenerationCache(1), OPERATIONS, b"", b"", None)
 
     def parse_line(self, line: bytes) -> object:
         operation, rest = split_operation(line)

@@ -1,15 +1,16 @@
 cimport cython
 from protocols.cache cimport GenerationCache
-from protocols.nats.head cimport PayloadHead
+from protocols.nats.head cimport PayloadHead, read_head
+from protocols.scanning cimport begins_at, cut, find_byte, is_crlf, repeats_at
 
-@cython.locals(i=Py_ssize_t)
-cdef Py_ssize_t find_line_end(bytes data, Py_ssize_t start, Py_ssize_t end)
+cdef int LF, LARGE
+cdef Py_ssize_t LONGEST_REMEMBERED_LINE
 
 cdef class Framing:
     cdef GenerationCache _cache
     cdef dict _heads
     cdef object _operations
-    cdef bytes _prefix
+    cdef bytes _prefix, _headed_prefix
     cdef tuple _queues
     cdef bytearray _pending
     cdef Py_ssize_t _wanted
@@ -20,8 +21,11 @@ cdef class Framing:
     cpdef list receive(self, bytes data)
     @cython.locals(position=Py_ssize_t, held=Py_ssize_t, stop=Py_ssize_t, line_end=Py_ssize_t)
     cdef Py_ssize_t _resume(self, bytes data, list events) except -1
-    @cython.locals(end=Py_ssize_t, line_end=Py_ssize_t, stop=Py_ssize_t, line=bytes,
-                   head=PayloadHead, contents=list)
+    @cython.locals(end=Py_ssize_t, line_end=Py_ssize_t, head=PayloadHead)
     cdef _decode(self, bytes data, Py_ssize_t position, list events)
-    @cython.locals(head=PayloadHead)
+    @cython.locals(end=Py_ssize_t, stop=Py_ssize_t, contents=list)
+    cdef Py_ssize_t _read_payload(self, PayloadHead head, bytes data, Py_ssize_t position, Py_ssize_t line_end,
+                                  list events) except -1
+    @cython.locals(head=PayloadHead, size=Py_ssize_t)
+    cdef PayloadHead _find_head(self, bytes data, Py_ssize_t position, Py_ssize_t line_end)
     cdef PayloadHead _read_line(self, bytes line, list events)

@@ -1,8 +1,7 @@
 """NATS framing, common to the client and the leafnode protocol: control lines, and payloads behind some of them (hot).
 
-A subclass says what a control line means (`parse_line`). Lines that announce a payload repeat from message to message,
-so what they parsed to is remembered by the whole line; messages in a row with the same line make one Burst, at the cost
-of one comparison and one slice each.
+A subclass says what a control line means (`parse_line`), but the usual lines that announce a payload are read here.
+Messages in a row with the same line make one Burst, at the cost of one comparison and one slice each.
 """
 
 try:
@@ -14,12 +13,17 @@ from protocols.cache import GenerationCache
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.message import LARGE, Buffer, Message
-from protocols.nats.head import CR, LF, PayloadHead, read_head
+from protocols.nats.head import PayloadHead, read_head
+from protocols.scanning import begins_at, cut, find_byte, is_crlf, repeats_at
+
+LF = 0x0A
 
 # A longer line is parsed anew each time: the cache is bounded in bytes, not only in entries.
 LONGEST_REMEMBERED_LINE = 128
 REMEMBERED_LINES = 4096
 LONGEST_OPERATION = 8
+# Known by their beginning alone, whatever follows it; so nats-server reads them.
+NEEDING_NO_SPACE = (b"PING", b"PONG", b"+OK", b"INFO", b"CONNECT")
 
 
 class Refused:
@@ -31,29 +35,18 @@ class Refused:
         self.message = message
 
 
-def find_line_end(data: bytes, start: int, end: int) -> int:
-    """Index of the next LF in `data[start:end]`, or -1."""
-    if cython.compiled:
-        i = start
-        while i < end:
-            if data[i] == LF:
-                return i
-            i += 1
-        return -1
-    return data.find(b"\n", start, end)
-
-
 class Framing:
     """Cuts a byte stream into messages and events; see `receive`.
 
     `max_payload` and `max_control_line` are in bytes; the latter counts a line without its operation. `operations`
-    lists the operation names that the peer may use; `publish` is the one, with its space, that announces a
-    payload without headers and names nothing but subject, reply and size (None: there is none such), and `queues` is
-    what its messages say of queue groups.
+    lists the operation names that the peer may use; `publish` and `publish_with_header` are those, with their
+    space, that announce a payload without and with headers and name nothing but subject, reply and sizes (b"": there
+    is none such), and `queues` is what their messages say of queue groups.
     """
 
     __slots__ = (
         "_cache",
+        "_headed_prefix",
         "_heads",
         "_operations",
         "_pending",
@@ -72,7 +65,8 @@ class Framing:
         max_control_line: int,
         cache: GenerationCache,
         operations: frozenset[bytes],
-        publish: bytes | None,
+        publish: bytes,
+        publish_with_header: bytes,
         queues: tuple[bytes, ...] | None,
     ) -> None:
         self.max_payload = max_payload
@@ -84,6 +78,7 @@ class Framing:
         self._heads = self._cache.young
         self._operations = operations
         self._prefix = publish
+        self._headed_prefix = publish_with_header
         self._queues = queues
         self._pending: bytearray | None = None
         self._wanted = 0
@@ -125,43 +120,49 @@ class Framing:
     def _decode(self, data: bytes, position: int, events: list[object]) -> None:
         """Append what `data` holds from `position` on; hold back an incomplete end."""
         end = len(data)
-        while True:
-            line_end = find_line_end(data, position, end)
+        while not self._wanted:
+            line_end = find_byte(data, LF, position, end)
             if line_end < 0:
                 break
-            line = data[position:line_end]
-            head = self._heads.get(line)
+            head = self._find_head(data, position, line_end)
             if head is None:
-                head = self._read_line(line, events)
-                if head is None:
-                    if self.stopped:
-                        return
-                    position = line_end + 1
-                    continue
-            if head.size > self.max_payload or (head.header_size and not self.headers):
-                events.append(self._refuse_payload(head))
-                return
-            stop = line_end + 3 + head.size
-            if stop > end:
-                self._wanted = stop - position
-                break
-            if data[stop - 2] != CR or data[stop - 1] != LF:
-                events.append(self.parse_error("payload does not end with CRLF"))
-                return
-            if head.line and (head.size >= LARGE or head.repeats_at(data, stop, end)):
-                contents: list[Buffer] = []
-                position = head.read_burst(data, position, end, contents)
-                events.append(head.burst(contents))
-                continue
-            if head.tail_size:
-                events.append(head.message(data, line_end, stop))
+                head = self._read_line(cut(data, position, line_end), events)
+            if head is None:
+                position = line_end + 1
             else:
-                events.append(self._uncommon_event(head, data[line_end + 1 : stop]))
-            position = stop
+                position = self._read_payload(head, data, position, line_end, events)
+            if self.stopped:
+                return
         if position < end:
             self._pending = bytearray(data[position:])
             if not self._wanted:
                 events.extend(self._check_partial_line())
+
+    def _read_payload(self, head: PayloadHead, data: bytes, position: int, line_end: int, events: list[object]) -> int:
+        """Append the message whose line begins at `position`, or all that follow each other with that line.
+
+        Returns where they end; of an incomplete message only the size is noted, in `_wanted`.
+        """
+        end = len(data)
+        stop = line_end + 3 + head.size
+        if head.size > self.max_payload or (head.header_size and not self.headers):
+            events.append(self._refuse_payload(head))
+        elif stop > end:
+            self._wanted = stop - position
+            return position
+        elif not is_crlf(data, stop - 2):
+            events.append(self.parse_error("payload does not end with CRLF"))
+        elif not head.tail_size:
+            events.append(self._uncommon_event(head, cut(data, line_end + 1, stop)))
+        elif not head.reply and (head.size >= LARGE or repeats_at(data, position, line_end + 1 - position, stop, end)):
+            contents: list[Buffer] = []
+            if not head.line:
+                head.line = cut(data, position, line_end + 1)
+            stop = head.read_burst(data, position, end, contents)
+            events.append(head.burst(contents))
+        else:
+            events.append(head.message(data, line_end, stop))
+        return stop
 
     def reserved_event(self, message: Message) -> object:
         """The event for a message whose head is `reserved`."""
@@ -173,29 +174,42 @@ class Framing:
         message.set_body(payload[:-2])
         return self.reserved_event(message) if head.reserved else message
 
+    def _find_head(self, data: bytes, position: int, line_end: int) -> PayloadHead | None:
+        """The head that a line makes which is written the usual way, else None."""
+        size = line_end - position
+        if size > self.max_control_line or not self._prefix:
+            return None
+        if not cython.compiled:
+            # For the interpreter it is less work to remember what a line parsed to than to parse it.
+            line = data[position:line_end]
+            head: PayloadHead | None = self._heads.get(line) or self._cache.recall(line)
+            if head is not None:
+                return head
+        if begins_at(data, position, line_end, self._prefix):
+            head = read_head(data, position + len(self._prefix), line_end, False, self._queues)
+        elif begins_at(data, position, line_end, self._headed_prefix):
+            head = read_head(data, position + len(self._headed_prefix), line_end, True, self._queues)
+        else:
+            return None
+        if cython.compiled or head is None or head.reply or size > LONGEST_REMEMBERED_LINE:
+            return head
+        if self._cache.is_familiar(line):
+            self._cache.remember(line, head)
+        return head
+
     def _read_line(self, line: bytes, events: list[object]) -> PayloadHead | None:
         """The head of a payload, or None after appending the event that the line stands for, if any."""
-        head: PayloadHead | None = self._cache.recall(line)
-        if head is not None:
-            return head
         if len(line) > self.max_control_line:
             _, arguments = split_operation(line)
             if len(arguments) > self.max_control_line:
                 events.append(self._refuse_line())
                 return None
-        if self._prefix is not None and line.startswith(self._prefix):
-            head = read_head(line, self._queues)
-        if head is None:
-            event = self.parse_line(line)
-            if not isinstance(event, PayloadHead):
-                if event is not None:
-                    events.append(event)
-                return None
-            head = event
-        if head.tail_size and not head.reply and len(line) <= LONGEST_REMEMBERED_LINE:
-            head.line = line + b"\n"
-            self._cache.remember(line, head)
-        return head
+        event = self.parse_line(line)
+        if isinstance(event, PayloadHead):
+            return event
+        if event is not None:
+            events.append(event)
+        return None
 
     def _check_partial_line(self) -> list[object]:
         """A violation if no continuation could make a legal line out of what is held back."""
@@ -209,6 +223,7 @@ class Framing:
             known = operation in self._operations
         else:
             known = any(name.startswith(operation) for name in self._operations)
+        known = known or operation.startswith(NEEDING_NO_SPACE)
         if not known:
             return [self.unknown_operation()]
         if len(pending) > self.max_control_line + LONGEST_OPERATION + 1:

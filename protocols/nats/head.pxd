@@ -1,7 +1,12 @@
 cimport cython
 from protocols.message cimport Burst, Message
+from protocols.scanning cimport begins_at, cut, find_gap, is_crlf, read_number
 
+cdef int CR, SPACE, DOLLAR, UNDERSCORE, LARGE
+
+# It holds nothing but bytes, so no circle can go through it.
 @cython.final
+@cython.no_gc
 cdef class PayloadHead:
     cdef readonly bytes subject, reply
     cdef readonly Py_ssize_t header_size, size
@@ -9,24 +14,19 @@ cdef class PayloadHead:
     cdef readonly tuple queues
     cdef public bint reserved
     cdef public bytes line
-    @cython.locals(message=Message, start=Py_ssize_t)
+    @cython.locals(message=Message)
     cdef Message message(self, bytes data, Py_ssize_t line_end, Py_ssize_t stop)
-    cdef bint repeats_at(self, bytes data, Py_ssize_t position, Py_ssize_t end)
     cdef Burst burst(self, list contents)
     @cython.locals(line=bytes, lead=Py_ssize_t, stride=Py_ssize_t, stop=Py_ssize_t, start=Py_ssize_t)
-    cdef Py_ssize_t read_burst(self, bytes data, Py_ssize_t position, Py_ssize_t end, list contents)
+    cdef Py_ssize_t read_burst(self, bytes data, Py_ssize_t position, Py_ssize_t end, list contents) except -1
 
-@cython.locals(parts=list, count=Py_ssize_t, subject=bytes, reply=bytes, size=Py_ssize_t)
-cpdef PayloadHead read_head(bytes line, tuple queues)
+@cython.locals(gap=Py_ssize_t, another=Py_ssize_t, begin=Py_ssize_t, tail=Py_ssize_t, header_size=Py_ssize_t,
+               size=Py_ssize_t, subject=bytes, reply=bytes)
+cpdef PayloadHead read_head(bytes data, Py_ssize_t start, Py_ssize_t line_end, bint with_header, tuple queues)
 
-@cython.locals(first=int)
-cdef bint is_common(bytes subject)
+@cython.locals(head=PayloadHead)
+cdef PayloadHead make_head(bytes subject, bytes reply, Py_ssize_t header_size, Py_ssize_t size, Py_ssize_t tail_size,
+                           tuple queues)
 
-@cython.locals(count=Py_ssize_t, size=Py_ssize_t, i=Py_ssize_t, digit=Py_ssize_t)
-cdef Py_ssize_t read_size(bytes digits)
-
-@cython.locals(i=Py_ssize_t, size=Py_ssize_t)
-cdef bint begins_at(bytes data, Py_ssize_t position, Py_ssize_t end, bytes line)
-
-@cython.locals(text=cython.p_const_char)
-cdef bytes cut(bytes data, Py_ssize_t start, Py_ssize_t stop)
+@cython.locals(first=int, second=int)
+cdef bint is_common(bytes subject, bint is_reply) except -1

@@ -1,15 +1,12 @@
 """Heads of payloads: what the control line in front of a payload says, and the messages that it announces (hot)."""
 
-try:
-    import cython
-except ImportError:
-    from protocols import form as cython
-
 from protocols.message import LARGE, Buffer, Burst, Message
+from protocols.scanning import begins_at, cut, find_gap, is_crlf, read_number
 
-LF = 10
-CR = 13
-LONGEST_SIZE = 9  # digits
+CR = 0x0D
+SPACE = 0x20
+DOLLAR = 0x24
+UNDERSCORE = 0x5F
 
 
 class PayloadHead:
@@ -18,7 +15,7 @@ class PayloadHead:
     `tail_size` counts the bytes at the end of the line (`[reply ][header size ]size\\r`) with which the message's wire
     tail begins; 0 when the line was not written the canonical way and the tail has to be made. A head that is
     `reserved` (and has no `tail_size`) names a subject with a meaning of its own: see `Framing.reserved_event`. `line`
-    is the whole line with its LF for a head that is remembered.
+    is the whole line with its LF once messages in a row had that line.
     """
 
     __slots__ = ("header_size", "line", "queues", "reply", "reserved", "size", "subject", "tail_size")
@@ -46,13 +43,12 @@ class PayloadHead:
 
         Filled in here: a call with arguments costs more than all the rest.
         """
-        start = line_end - self.tail_size
         message = Message.__new__(Message)
         message.subject = self.subject
         message.reply = self.reply
         message.header_size = self.header_size
         message.size = self.size
-        message.tail = cut(data, start, stop) if cython.compiled else data[start:stop]
+        message.tail = cut(data, line_end - self.tail_size, stop)
         message.queues = self.queues
         message.qos = 1
         message.record = None
@@ -66,10 +62,6 @@ class PayloadHead:
         """A burst of messages that the head announces."""
         return Burst(self.subject, self.header_size, self.size, contents, len(contents), self.queues)
 
-    def repeats_at(self, data: bytes, position: int, end: int) -> bool:
-        """Whether this very line stands at `position` again."""
-        return begins_at(data, position, end, self.line)
-
     def read_burst(self, data: bytes, position: int, end: int, contents: list[Buffer]) -> int:
         """Append the contents of the whole messages that follow each other from `position` on, all with this very line.
 
@@ -81,85 +73,72 @@ class PayloadHead:
         view = memoryview(data) if self.size >= LARGE else None
         while begins_at(data, position, end, line):
             stop = position + stride
-            if stop > end or data[stop - 2] != CR or data[stop - 1] != LF:
+            if stop > end or not is_crlf(data, stop - 2):
                 break
             start = position + lead
-            if view is not None:
-                contents.append(view[start : stop - 2])
-            elif cython.compiled:
-                contents.append(cut(data, start, stop - 2))
-            else:
-                contents.append(data[start : stop - 2])
+            contents.append(cut(data, start, stop - 2) if view is None else view[start : stop - 2])
             position = stop
         return position
 
 
-def read_head(line: bytes, queues: tuple[bytes, ...] | None) -> PayloadHead | None:
-    """The head that a canonical line `<operation> <subject> [<reply>] <size>\\r` makes, the operation unseen.
+def read_head(
+    data: bytes, start: int, line_end: int, with_header: bool, queues: tuple[bytes, ...] | None
+) -> PayloadHead | None:
+    """The head that a line `<operation> <subject> [<reply>] [<header size>] <size>\\r` makes.
 
-    None for every other line, and for subjects that may be reserved ones: those take a closer look.
+    Its subject begins at `start`, its LF stands at `line_end`. None for a line that is not written just so, and for
+    subjects that may be reserved ones: those take a closer look.
     """
-    parts = line.split(b" ")
-    count = len(parts)
-    if count == 3:
-        reply = b""
-    elif count == 4:
-        reply = parts[2]
-        if not is_common(reply):
+    gap = find_gap(data, start, line_end)
+    if gap < 0 or data[gap] != SPACE or data[line_end - 1] != CR:
+        return None
+    subject = cut(data, start, gap)
+    begin = tail = gap + 1
+    gap = find_gap(data, begin, line_end)
+    another = find_gap(data, gap + 1, line_end) if gap >= 0 else -1
+    reply = b""
+    if (another if with_header else gap) >= 0:
+        reply = cut(data, begin, gap)
+        if data[gap] != SPACE or not is_common(reply, True):
             return None
-    else:
+        begin, gap = gap + 1, another
+    header_size = 0
+    if with_header:
+        header_size = read_number(data, begin, gap)
+        if header_size <= 0 or data[gap] != SPACE:
+            return None
+        begin = gap + 1
+    size = read_number(data, begin, line_end - 1)
+    if size < header_size or not is_common(subject, False):
         return None
-    subject = parts[1]
-    size = read_size(parts[count - 1])
-    if size < 0 or not is_common(subject) or b"\t" in line:
-        return None
-    return PayloadHead(subject, reply, 0, size, len(line) - len(parts[0]) - len(subject) - 2, queues)
+    return make_head(subject, reply, header_size, size, line_end - tail, queues)
 
 
-def is_common(subject: bytes) -> bool:
-    """Whether a subject is there and certainly none of those that servers reserve (`$…`, `_R_.…`, `_GR_.…`)."""
-    if len(subject) < 2:
-        return len(subject) == 1 and subject != b"$"
-    first = subject[0]
-    return first != 0x24 and (first != 0x5F or subject[1] == 0x49)  # of `_…` only `_INBOX` is common
+def make_head(
+    subject: bytes, reply: bytes, header_size: int, size: int, tail_size: int, queues: tuple[bytes, ...] | None
+) -> PayloadHead:
+    """PayloadHead(…), without what it costs to call a class."""
+    head = PayloadHead.__new__(PayloadHead)
+    head.subject = subject
+    head.reply = reply
+    head.header_size = header_size
+    head.size = size
+    head.tail_size = tail_size
+    head.queues = queues
+    head.reserved = False
+    head.line = b""
+    return head
 
 
-def read_size(digits: bytes) -> int:
-    """The number in `<digits>\\r`, or -1."""
-    count = len(digits) - 1
-    if count < 1 or count > LONGEST_SIZE or digits[count] != CR:
-        return -1
-    size = 0
-    for i in range(count):
-        digit = digits[i] - 0x30
-        if digit < 0 or digit > 9:
-            return -1
-        size = size * 10 + digit
-    return size
+def is_common(subject: bytes, is_reply: bool) -> bool:
+    """Whether a subject is there and certainly none that has a meaning of its own.
 
-
-def begins_at(data: bytes, position: int, end: int, line: bytes) -> bool:
-    """Whether `data[position:end]` begins with a line."""
-    if cython.compiled:
-        size = len(line)
-        if size > end - position:
-            return False
-        i = 0
-        while i < size:
-            if data[position + i] != line[i]:
-                return False
-            i += 1
-        return True
-    return data.startswith(line, position)
-
-
-def cut(data: bytes, start: int, stop: int) -> bytes:
-    """`data[start:stop]` with `0 <= start <= stop <= len(data)`.
-
-    The interpreter's own slicing makes three objects to get one. Compiled, `text` is a view of the bytes without bounds
-    (see the .pxd), so the bounds are checked here.
+    Those begin with `$GR.`, `$NRG.` or `_GR_.`, and in the place of a reply also with `_R_.` or `$JS.ACK.`.
     """
-    if start < 0 or start > stop or stop > len(data):
-        raise IndexError(f"[{start}:{stop}] of {len(data)} bytes")
-    text = data
-    return text[start:stop]
+    if len(subject) < 2:
+        return len(subject) == 1
+    first = subject[0]
+    second = subject[1]
+    if first == DOLLAR:
+        return second not in (0x47, 0x4E) and not (is_reply and second == 0x4A)  # G, N; J
+    return first != UNDERSCORE or second == 0x49  # I, of `_INBOX`

@@ -6,6 +6,7 @@ from protocols.cache import GenerationCache
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.nats.framing import (
+    NEEDING_NO_SPACE,
     REMEMBERED_LINES,
     Framing,
     parse_size,
@@ -98,7 +99,7 @@ class _ConnectFields(msgspec.Struct):
     password: str | None = msgspec.field(name="pass", default=None)
 
 
-_connect_decoder = msgspec.json.Decoder(_ConnectFields)
+_connect_decoder = msgspec.json.Decoder(dict[str, object] | None)
 
 
 class ServerDecoder(Framing):
@@ -112,7 +113,7 @@ class ServerDecoder(Framing):
     __slots__ = ()
 
     def __init__(self, max_payload: int, max_control_line: int) -> None:
-        super().__init__(max_payload, max_control_line, _heads, OPERATIONS, b"PUB ", None)
+        super().__init__(max_payload, max_control_line, _heads, OPERATIONS, b"PUB ", b"HPUB ", None)
         self.headers = False
 
     def parse_line(self, line: bytes) -> object:
@@ -130,17 +131,21 @@ class ServerDecoder(Framing):
             return self._subscribe(rest)
         if operation == b"UNSUB":
             return self._unsubscribe(rest)
-        if operation == b"PING":
-            return Ping()
-        if operation == b"PONG":
-            return Pong()
-        if operation == b"CONNECT":
-            return self._connect(rest)
-        if operation in (b"+OK", b"INFO"):
-            return None
         if operation == b"-ERR":
             return self.violation(CloseReason.CLIENT_CLOSED, f"client sent -ERR {rest[:200].decode('latin-1')}", b"")
+        if operation.startswith(NEEDING_NO_SPACE):
+            return self._parse_beginning(line)
         return self.unknown_operation()
+
+    def _parse_beginning(self, line: bytes) -> object:
+        beginning = line[:7].upper()
+        if beginning.startswith(b"PING"):
+            return Ping()
+        if beginning.startswith(b"PONG"):
+            return Pong()
+        if beginning == b"CONNECT":
+            return self._connect(line[7:].strip(b" \t\r"))
+        return None
 
     def _publish(self, line: bytes, rest: bytes) -> object:
         arguments = split_arguments(rest.rstrip(b"\r"))
@@ -185,7 +190,9 @@ class ServerDecoder(Framing):
 
     def _connect(self, rest: bytes) -> object:
         try:
-            fields = _connect_decoder.decode(rest)
+            # Go's way with names: their case does not count, the last of them does, and null is no object at all.
+            named = {name.casefold(): value for name, value in (_connect_decoder.decode(rest) or {}).items()}
+            fields = msgspec.convert(named, _ConnectFields)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return self._malformed("CONNECT", f"is no valid JSON object: {error}")
         present = {name: value for name, value in msgspec.structs.asdict(fields).items() if value is not None}

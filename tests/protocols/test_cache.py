@@ -86,3 +86,12 @@ def test_the_most_recent_values_are_always_there(keys: list[int]):
             cache.remember(key, key)
     recent = list(dict.fromkeys(reversed(keys)))[:3]
     assert all(look_up(cache, key) == key for key in recent)
+
+
+def test_key_is_familiar_when_it_is_asked_for_again() -> None:
+    cache = GenerationCache(4096)
+    keys = [b"key-%d" % number for number in range(500)]
+    strange = [key for key in keys if not cache.is_familiar(key)]
+    assert len(strange) > 450
+    assert sum(cache.is_familiar(key) for key in keys) > 450
+    assert len(cache) == 0

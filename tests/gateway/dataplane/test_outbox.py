@@ -258,3 +258,27 @@ def test_writer_that_finds_the_peer_gone_ends():
     ends.outbox.sink = leaving
     assert ends.outbox.resume() is False
     assert ends.outbox.pending() == 0
+
+
+def test_many_control_writes_are_flushed_before_the_batch_ends():
+    ends = Ends()
+    pong = b"PONG\r\n" * 1000
+    for _ in range(2 * FLUSH_AT // len(pong)):
+        ends.outbox.write(pong)
+        assert ends.outbox.pending() <= FLUSH_AT
+    assert ends.sink.sends
+    ends.switch.flush()
+    assert b"".join(ends.sink.sends) == pong * (2 * FLUSH_AT // len(pong))
+
+
+def test_outbox_that_fails_leaves_none_of_the_others_unsent():
+    ends = Ends()
+    others = [Outbox(MemorySink(), ends.switch, LIMIT) for _ in range(2)]
+    others[0].write(b"1")
+    ends.outbox.encode = lambda data: 1 // 0
+    ends.outbox.write(b"x")
+    others[1].write(b"2")
+    with pytest.raises(ZeroDivisionError):
+        ends.switch.flush()
+    assert [other.sink.sends for other in others] == [[b"1"], [b"2"]]
+    assert ends.switch.touched == []

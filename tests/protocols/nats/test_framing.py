@@ -181,7 +181,7 @@ def test_control_line_without_end_is_refused_soon_after_the_limit():
     assert violation(events).reason is CloseReason.MAXIMUM_CONTROL_LINE_EXCEEDED
 
 
-@pytest.mark.parametrize("start", [b"X", b"PUX", b"GET /", b" ", b"\t", b"PINGPONG", b"SUBJECT", b"\x16\x03\x01"])
+@pytest.mark.parametrize("start", [b"X", b"PUX", b"GET /", b" ", b"\t", b"PINPONG", b"SUBJECT", b"\x16\x03\x01"])
 def test_unknown_operation_is_told_before_its_line_ends(start: bytes):
     found = violation(decode(server_decoder(), [start]))
     assert (found.reason, found.farewell) == (CloseReason.PARSE_ERROR, b"-ERR 'Unknown Protocol Operation'\r\n")

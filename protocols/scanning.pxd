@@ -1,0 +1,27 @@
+cimport cython
+
+cdef int LF, CR, SPACE, TAB, ZERO, LONGEST_NUMBER
+
+@cython.locals(text=cython.p_const_char, i=Py_ssize_t)
+cpdef Py_ssize_t find_byte(bytes data, char byte, Py_ssize_t start, Py_ssize_t stop) except -2
+
+@cython.locals(text=cython.p_const_char, i=Py_ssize_t)
+cpdef Py_ssize_t find_gap(bytes data, Py_ssize_t start, Py_ssize_t stop) except -2
+
+@cython.locals(number=Py_ssize_t, digit=int, i=Py_ssize_t)
+cpdef Py_ssize_t read_number(bytes data, Py_ssize_t start, Py_ssize_t stop) except -2
+
+cpdef bint is_crlf(bytes data, Py_ssize_t position) except -1
+
+@cython.locals(size=Py_ssize_t)
+cpdef bint begins_at(bytes data, Py_ssize_t position, Py_ssize_t stop, bytes text) except -1
+
+cpdef bint repeats_at(bytes data, Py_ssize_t position, Py_ssize_t size, Py_ssize_t again, Py_ssize_t stop) except -1
+
+@cython.locals(text=cython.p_const_char)
+cpdef bytes cut(bytes data, Py_ssize_t start, Py_ssize_t stop)
+
+cdef int check_bounds(bytes data, Py_ssize_t start, Py_ssize_t stop) except -1
+
+@cython.locals(text=cython.p_const_char, model=cython.p_const_char, i=Py_ssize_t)
+cdef bint equal(bytes one, Py_ssize_t start, bytes other, Py_ssize_t begin, Py_ssize_t size) noexcept

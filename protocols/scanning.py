@@ -1,0 +1,110 @@
+"""Looking through bytes and cutting pieces out of them, without an object for every step (hot).
+
+Compiled, `text` is a view of the bytes without bounds (see the .pxd), so each function checks its bounds first.
+"""
+
+try:
+    import cython
+except ImportError:
+    from protocols import form as cython
+
+LF = 0x0A
+CR = 0x0D
+SPACE = 0x20
+TAB = 0x09
+ZERO = 0x30
+LONGEST_NUMBER = 9  # digits
+
+
+def find_byte(data: bytes, byte: int, start: int, stop: int) -> int:
+    """Index of the first such byte in `data[start:stop]`, or -1."""
+    if cython.compiled:
+        check_bounds(data, start, stop)
+        text = data
+        i = start
+        while i < stop:
+            if text[i] == byte:
+                return i
+            i += 1
+        return -1
+    return data.find(byte, start, stop)
+
+
+def find_gap(data: bytes, start: int, stop: int) -> int:
+    """Index of the first space or tab in `data[start:stop]`, or -1."""
+    if cython.compiled:
+        check_bounds(data, start, stop)
+        text = data
+        i = start
+        while i < stop:
+            if text[i] == SPACE or text[i] == TAB:
+                return i
+            i += 1
+        return -1
+    space = data.find(b" ", start, stop)
+    tab = data.find(b"\t", start, stop if space < 0 else space)
+    return space if tab < 0 else tab
+
+
+def read_number(data: bytes, start: int, stop: int) -> int:
+    """The decimal number in `data[start:stop]`, of at most nine digits, or -1."""
+    if start >= stop or stop - start > LONGEST_NUMBER:
+        return -1
+    number = 0
+    for i in range(start, stop):
+        digit = data[i] - ZERO
+        if digit < 0 or digit > 9:
+            return -1
+        number = number * 10 + digit
+    return number
+
+
+def is_crlf(data: bytes, position: int) -> bool:
+    return data[position] == CR and data[position + 1] == LF
+
+
+def begins_at(data: bytes, position: int, stop: int, text: bytes) -> bool:
+    """Whether `data[position:stop]` begins with a text."""
+    if cython.compiled:
+        size = len(text)
+        if size > stop - position:
+            return False
+        check_bounds(data, position, stop)
+        return equal(data, position, text, 0, size)
+    return data.startswith(text, position, stop)
+
+
+def repeats_at(data: bytes, position: int, size: int, again: int, stop: int) -> bool:
+    """Whether `data[again:stop]` begins with what `data[position:position + size]` holds."""
+    if again + size > stop:
+        return False
+    if cython.compiled:
+        check_bounds(data, position, position + size)
+        check_bounds(data, again, stop)
+        return equal(data, again, data, position, size)
+    return data.startswith(data[position : position + size], again)
+
+
+def cut(data: bytes, start: int, stop: int) -> bytes:
+    """`data[start:stop]`. The interpreter's own slicing makes three objects to get one."""
+    if cython.compiled:
+        check_bounds(data, start, stop)
+        text = data
+        return text[start:stop]
+    return data[start:stop]
+
+
+def check_bounds(data: bytes, start: int, stop: int) -> None:
+    if start < 0 or start > stop or stop > len(data):
+        raise IndexError(f"[{start}:{stop}] of {len(data)} bytes")
+
+
+def equal(one: bytes, start: int, other: bytes, begin: int, size: int) -> bool:
+    """Whether `size` bytes from there on are equal; the caller has checked that they are there."""
+    text, model = one, other
+    i = 0
+    while i < size:
+        if text[start + i] != model[begin + i]:
+            return False
+        i += 1
+    return True

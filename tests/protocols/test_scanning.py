@@ -1,0 +1,43 @@
+"""Scanning: the same answers as the interpreter's own methods, and never a look out of bounds."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.version import form_name
+from protocols.scanning import begins_at, cut, find_byte, find_gap, is_crlf, read_number, repeats_at
+
+TEXT = st.text(alphabet=" \tab.\r\n19", max_size=40).map(str.encode)
+
+
+@given(data=TEXT, places=st.tuples(st.integers(0, 40), st.integers(0, 40)))
+def test_bytes_and_gaps_are_found_where_they_are(data: bytes, places: tuple[int, int]) -> None:
+    start, stop = sorted(min(place, len(data)) for place in places)
+    piece = data[start:stop]
+    assert cut(data, start, stop) == piece
+    assert find_byte(data, 0x0A, start, stop) == data.find(b"\n", start, stop)
+    gaps = [start + place for place, byte in enumerate(piece) if byte in b" \t"]
+    assert find_gap(data, start, stop) == (gaps[0] if gaps else -1)
+    assert read_number(data, start, stop) == (int(piece) if piece.isdigit() and len(piece) <= 9 else -1)
+
+
+@given(data=TEXT, text=TEXT, place=st.integers(0, 40))
+def test_beginnings_are_told(data: bytes, text: bytes, place: int) -> None:
+    place = min(place, len(data))
+    assert begins_at(data, place, len(data), text) == data[place:].startswith(text)
+    whole = text + data + text
+    assert repeats_at(whole, 0, len(text), len(text) + place, len(whole)) == whole[len(text) + place :].startswith(text)
+
+
+def test_line_ends_are_told() -> None:
+    assert [is_crlf(b"a\r\nb", place) for place in range(3)] == [False, True, False]
+
+
+@pytest.mark.parametrize(("start", "stop"), [(-1, 1), (2, 1), (0, 4), (4, 5)])
+@pytest.mark.skipif(form_name() == "pure", reason="the interpreter's own slicing takes any bounds")
+def test_nothing_is_read_out_of_bounds(start: int, stop: int) -> None:
+    for look in (cut, find_gap):
+        with pytest.raises(IndexError):
+            look(b"abc", start, stop)
+    with pytest.raises(IndexError):
+        find_byte(b"abc", 0x0A, start, stop)
