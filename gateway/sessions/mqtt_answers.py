@@ -59,8 +59,8 @@ class Answers:
     def mark(self) -> int:
         return self._journal.changes if self._journal is not None else 0
 
-    def give(self, packet: bytes, mark: int, publish: bool = False) -> None:
-        """Send an answer once what was changed since `mark` is durable. `publish`: it is the PUBACK of a message."""
+    def give(self, packet: bytes, mark: int, publishes: int = 0) -> None:
+        """Send an answer once what was changed since `mark` is durable. It answers so many `publishes` of QoS 1."""
         journal = self._journal
         if journal is None or (journal.changes == mark and not self._waiting):
             self._write(packet)
@@ -73,9 +73,8 @@ class Answers:
         promise = self._waiting[-1]
         promise.packets.append(packet)
         self.held += len(packet)
-        if publish:
-            promise.publishes += 1
-            self.owed += 1
+        promise.publishes += publishes
+        self.owed += publishes
         if new:
             journal.when_durable(self._send)
             # It waits for the batch before where this one is empty, as what was changed has been taken back.

@@ -244,8 +244,7 @@ class MqttClient:
         assert session is not None
         if run.kind in (PUBACK, PUBCOMP):
             qos = 1 if run.kind == PUBACK else 2
-            for packet_id in run.packet_ids:
-                session.outgoing.acknowledge(packet_id, qos)
+            session.outgoing.acknowledge_all(run.packet_ids, qos)
             session.acknowledged()
         elif run.kind == PUBREL:
             assert self.publishing is not None
@@ -292,7 +291,7 @@ class MqttClient:
             codes.append(code)
             if feed:
                 to_feed.append(wanted)
-        self._answers.give(encoder.encode_suback(self.version, packet.packet_id, codes), mark, False)
+        self._answers.give(encoder.encode_suback(self.version, packet.packet_id, codes), mark)
         for wanted in to_feed:
             session.send_retained(wanted, identifier)
 
@@ -308,7 +307,7 @@ class MqttClient:
             ReasonCode.SUCCESS if session.unsubscribe(topic_filter) else ReasonCode.NO_SUBSCRIPTION_EXISTED
             for topic_filter in packet.topic_filters
         ]
-        self._answers.give(encoder.encode_unsuback(self.version, packet.packet_id, codes), mark, False)
+        self._answers.give(encoder.encode_unsuback(self.version, packet.packet_id, codes), mark)
 
     # The rest.
 

@@ -8,7 +8,7 @@ from gateway.sessions.mqtt_session import MqttSession
 from protocols.close_reason import CloseReason
 from protocols.message import Burst, Message
 from protocols.mqtt import encoder, packets
-from protocols.mqtt.acknowledgements import PUBCOMP, encode_acknowledgements
+from protocols.mqtt.acknowledgements import PUBACK, PUBCOMP, PUBREC, encode_acknowledgements
 from protocols.mqtt.primitives import MQTT_5_0
 from protocols.mqtt.properties import Properties
 from protocols.mqtt.publish import Publish, PublishRun
@@ -82,12 +82,12 @@ class Publishing:
         delivered = router.route(message, message.subject, session)
         code = 0 if delivered or self._version != MQTT_5_0 else ReasonCode.NO_MATCHING_SUBSCRIBERS
         if packet.qos == 1:
-            answers.give(encoder.encode_puback(self._version, packet_id, code), mark, True)
+            answers.give(encoder.encode_puback(self._version, packet_id, code), mark, 1)
             return
         session.received.add(packet_id)
         if session.store is not None:
             session.store.remember_received(session.key, packet_id)
-        answers.give(encoder.encode_pubrec(self._version, packet_id, code), mark, False)
+        answers.give(encoder.encode_pubrec(self._version, packet_id, code), mark)
 
     def _may_send(self, packet: Publish, session: MqttSession) -> bool:
         """Whether a QoS 1 or 2 message is new; one that was taken before is answered again [MQTT-4.3.3-10]."""
@@ -103,6 +103,9 @@ class Publishing:
         return True
 
     def publish_run(self, run: PublishRun) -> None:
+        if run.packet_ids is not None:
+            self._publish_numbered(run, run.packet_ids)
+            return
         fault = publish_fault(self._config, run.topic, run.payload_size)
         if fault is not None:
             self._client.violate(*fault, reason=CloseReason.MAXIMUM_PAYLOAD_EXCEEDED)
@@ -116,6 +119,41 @@ class Publishing:
         else:
             burst.mqtt3 = run.packets
         self._session.account.router.forward([burst], 0, self._session)
+
+    def _publish_numbered(self, run: PublishRun, packet_ids: list[int]) -> None:
+        """Take messages with a QoS above 0 at once, or one by one where there is something to say about one of them."""
+        session = self._session
+        answers = self._answers
+        subject = topic_to_subject(run.topic)
+        unreleased = len(session.received) - self._inherited + answers.owed
+        if (
+            subject is None
+            or answers.fault
+            or unreleased + run.count > self._config.mqtt.receive_maximum
+            or publish_fault(self._config, run.topic, run.payload_size) is not None
+            or (run.qos == 2 and (len(set(packet_ids)) < run.count or not session.received.isdisjoint(packet_ids)))
+        ):
+            for packet in run.publishes():
+                if self._client.connection.close_reason is None:
+                    self.publish(packet)
+            return
+        mark = answers.mark()
+        burst = Burst(subject, 0, run.payload_size, [*run.payloads()], run.count, None)
+        burst.qos = run.qos
+        found = session.account.router.route_burst(burst, session)
+        if run.qos == 2:
+            session.received.update(packet_ids)
+            if session.store is not None:
+                for packet_id in packet_ids:
+                    session.store.remember_received(session.key, packet_id)
+        kind = PUBACK if run.qos == 1 else PUBREC
+        if found or self._version != MQTT_5_0:
+            packets = encode_acknowledgements(kind, packet_ids)
+        else:
+            encode = encoder.encode_puback if run.qos == 1 else encoder.encode_pubrec
+            code = ReasonCode.NO_MATCHING_SUBSCRIBERS
+            packets = b"".join([encode(self._version, packet_id, code) for packet_id in packet_ids])
+        answers.give(packets, mark, run.count if run.qos == 1 else 0)
 
     def _resolve_alias(self, topic: bytes, properties: Properties) -> bytes | None:
         """The topic that an alias stands for; None ends the connection."""
@@ -147,7 +185,7 @@ class Publishing:
             encode = encoder.encode_puback if packet.qos == 1 else encoder.encode_pubrec
             problem = self._client.problem(detail) if self._client.tells_problems else None
             answer = encode(self._version, packet.packet_id, code, problem)
-            self._answers.give(answer, self._answers.mark(), packet.qos == 1)
+            self._answers.give(answer, self._answers.mark(), packet.qos & 1)
 
     def release(self, packet: packets.Pubrel) -> None:
         self.release_run([packet.packet_id])

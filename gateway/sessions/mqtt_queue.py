@@ -145,6 +145,36 @@ class OutgoingQueue:
         waiting.append(QueuedPublish(sequence, message, qos, retain, identifiers, expires_at))
         return True
 
+    def takes(self, count: int, qos: int) -> bool:
+        """Whether so many messages can be sent at once (`send_all`)."""
+        sent = self.sent
+        if self._waiting or self._behind or len(sent) + count > self.window or (qos == 2 and self.store is not None):
+            return False
+        return not sent or self._sequence + count - next(iter(sent.values())).sequence < LAST_PACKET_ID
+
+    def send_all(self, messages: list[Message], qos: int, lead: bytes, middle: bytes) -> tuple[bytes, int]:
+        """Count messages without headers as sent; returns their packets, and how many of them there was room for.
+
+        `lead` and `middle` stand before and behind the packet identifier.
+        """
+        sent = self.sent
+        store = self.store
+        sequence = self._sequence
+        parts: list[bytes] = []
+        for message in messages:
+            if store is not None and not store.enqueue(self.key, sequence + 1, message, qos, False, (), 0.0):
+                continue
+            sequence += 1
+            publish = QueuedPublish(sequence, message, qos, False, (), 0.0)
+            sent[publish.packet_id] = publish
+            parts.append(lead)
+            parts.append(publish.packet_id.to_bytes(2))
+            parts.append(middle)
+            parts.append(message.payload())
+        count = sequence - self._sequence
+        self._sequence = self._loaded = sequence
+        return b"".join(parts), count
+
     def take(self) -> QueuedPublish | None:
         """The next message to send, now counted as sent; None when there is none or the window is full."""
         waiting = self._waiting
@@ -179,6 +209,18 @@ class OutgoingQueue:
         if self.store is not None:
             self.store.dequeue(self.key, publish.sequence, publish.message)
         return True
+
+    def acknowledge_all(self, packet_ids: list[int], qos: int) -> None:
+        """The client is done with messages."""
+        if self.store is not None:
+            for packet_id in packet_ids:
+                self.acknowledge(packet_id, qos)
+            return
+        sent = self.sent
+        for packet_id in packet_ids:
+            publish = sent.get(packet_id)
+            if publish is not None and publish.qos == qos:
+                del sent[packet_id]
 
     def release(self, packet_id: int) -> bool:
         """The client has a QoS 2 message (PUBREC); False when none was sent with this identifier."""

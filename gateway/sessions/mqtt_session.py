@@ -10,9 +10,10 @@ from gateway.dataplane.port import Receiver
 from gateway.sessions.mqtt_messages import expiry_of, publish_packet, topic_of
 from gateway.sessions.mqtt_queue import OutgoingQueue, QueuedPublish
 from gateway.sessions.mqtt_retained_feed import RetainedFeed
-from protocols.message import Message
+from protocols.message import Burst, Message
 from protocols.mqtt import encoder, packets
 from protocols.mqtt.primitives import MQTT_5_0
+from protocols.mqtt.publish import numbered_lead
 from protocols.mqtt.topics import parse_shared_filter
 from protocols.topic_mapping import filter_to_subjects, share_name_to_queue
 
@@ -157,6 +158,23 @@ class MqttSession(MqttPort):
         if not away:
             self.pump()
         return True
+
+    def deliver_burst_reliably(self, burst: Burst, route: MqttRoute) -> None:
+        outbox = self.outbox
+        outgoing = self.outgoing
+        qos = min(burst.qos, route.qos)
+        shared = self.aliases is None and not self.max_packet_size
+        if outbox is None or not shared or not outgoing.takes(burst.count, qos) or outbox.pending() > self.high_water:
+            for message in burst.messages():
+                self.deliver_reliably(message, route)
+            return
+        size = burst.message_size
+        lead, middle = numbered_lead(self.version, route.topic, size, qos)
+        packets, count = outgoing.send_all(burst.messages(), qos, lead, middle)
+        outbox.append_burst([packets], len(packets), count, count * size)
+        if count < burst.count:
+            self.dropped += burst.count - count
+            self.gateway.mqtt_sessions.lost(self)
 
     def encode_unshared(self, message: Message, route: MqttRoute) -> bytes:
         retain = route.retain_as_published and message.is_retained()

@@ -55,8 +55,7 @@ def read_acknowledgements(data: bytes, position: int, in_runs: bool, events: lis
         events.append(AckRun(kind, packet_ids))
     elif packet_ids:
         packet = ACKNOWLEDGEMENTS[kind]
-        for packet_id in packet_ids:
-            events.append(packet(packet_id))
+        events.extend([packet(packet_id) for packet_id in packet_ids])
     return position
 
 

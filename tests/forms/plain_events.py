@@ -57,10 +57,24 @@ def _publish(publish) -> object:  # type: ignore[no-untyped-def]
 
 
 def _publish_run(run) -> object:  # type: ignore[no-untyped-def]
-    return ("PublishRun", run.topic, run.count, run.payload_size, run.packets, list(run.payloads()))
+    return (
+        "PublishRun",
+        run.topic,
+        run.count,
+        run.payload_size,
+        run.packets,
+        run.qos,
+        run.packet_ids,
+        repr(run.publishes()),
+    )
+
+
+def _ack_run(run) -> object:  # type: ignore[no-untyped-def]
+    return ("AckRun", run.kind, list(run.packet_ids))
 
 
 _PLAIN = {
+    "AckRun": _ack_run,
     "Burst": _burst,
     "Message": _message,
     "Publish": _publish,

@@ -194,6 +194,20 @@ def _mqtt_control(source: random.Random) -> bytes:
     return packet(source.choice((0x40, 0x62)), packet_id) if source.random() < 0.7 else b"\xc0\x00"
 
 
+def _acknowledgements(source: random.Random) -> bytes:
+    first = source.choice((0x40, 0x50, 0x62, 0x70))
+    return b"".join(packet(first, source.randrange(1, 40).to_bytes(2)) for _ in range(source.choice(RUNS)))
+
+
+def _publishes_in_turn(source: random.Random) -> bytes:
+    """Packets in a row that differ in topic and packet identifier."""
+    payload, first = _payload(source)[:300], source.choice((0x30, 0x32, 0x34))
+    return b"".join(
+        packet(first, _text(topic) + (number.to_bytes(2) if first != 0x30 else b"") + payload)
+        for number, topic in enumerate(source.sample(TOPICS, 4), start=source.randrange(1, 30))
+    )
+
+
 _HEADERLESS_NATS: tuple[tuple[int, Said], ...] = (
     (10, _pub),
     (2, _uncanonical),
@@ -203,4 +217,11 @@ _HEADERLESS_NATS: tuple[tuple[int, Said], ...] = (
 )
 _NATS: tuple[tuple[int, Said], ...] = (*_HEADERLESS_NATS, (3, _hpub))
 _HUB: tuple[tuple[int, Said], ...] = ((10, _leaf_message), (8, _leaf_interest), (2, _leaf_control))
-_MQTT: tuple[tuple[int, Said], ...] = ((10, _publish), (6, _subscribe), (2, _unsubscribe), (2, _mqtt_control))
+_MQTT: tuple[tuple[int, Said], ...] = (
+    (10, _publish),
+    (2, _publishes_in_turn),
+    (6, _subscribe),
+    (2, _unsubscribe),
+    (2, _mqtt_control),
+    (2, _acknowledgements),
+)

@@ -9,6 +9,7 @@ from protocols.mqtt import publish
 from protocols.mqtt.decoder import Decoder
 from protocols.mqtt.encoder import encode_connect, encode_publish
 from protocols.mqtt.packets import Connect
+from protocols.mqtt.properties import Properties
 from protocols.mqtt.publish import (
     LONGEST_REMEMBERED_TOPIC,
     REMEMBERED_TOPICS,
@@ -71,13 +72,57 @@ def test_runs_hold_the_same_messages_however_the_stream_is_cut(sizes, cuts, vers
     assert received == sent
 
 
-def test_equal_topics_are_one_object():
+@pytest.mark.parametrize("version", [3, 4, 5])
+@pytest.mark.parametrize("qos", [1, 2])
+def test_packets_with_identifiers_make_one_run_too(version, qos):
+    decoder = Decoder(1 << 20)
+    decoder.receive(encode_connect(Connect(version, b"c")))
+    run = [encode_publish(version, b"a/b", b"%03d" % number, qos, 500 + number, False, False) for number in range(9)]
+    (event,) = decoder.receive(b"".join(run))
+    assert isinstance(event, PublishRun)
+    assert (event.topic, event.count, event.payload_size, event.qos) == (b"a/b", 9, 3, qos)
+    assert event.packet_ids == [500 + number for number in range(9)]
+    assert event.payloads() == [b"%03d" % number for number in range(9)]
+    singles = [decoder.receive(packet) for packet in run]
+    assert [event.publishes()[number : number + 1] for number in range(9)] == singles
+
+
+def test_run_ends_before_a_packet_that_is_not_like_the_others():
+    decoder = Decoder(1 << 20)
+    decoder.receive(encode_connect(Connect(5, b"c")))
+    alike = [encode_publish(5, b"a", b"1", 1, number, False, False) for number in (1, 2)]
+    expiring = encode_publish(5, b"a", b"", 1, 3, False, False, Properties(message_expiry_interval=5))
+    repeated = encode_publish(5, b"a", b"1", 1, 4, False, True)
+    more, sure = encode_publish(5, b"a", b"1", 1, 5, True, False), encode_publish(5, b"a", b"1", 2, 6, False, False)
+    events = decoder.receive(b"".join((*alike, expiring, repeated, more, sure)))
+    assert isinstance(events[0], PublishRun)
+    assert events[0].packet_ids == [1, 2]
+    assert [(event.packet_id, event.dup, event.retain, event.qos) for event in events[1:]] == [
+        (3, False, False, 1),
+        (4, True, False, 1),
+        (5, False, True, 1),
+        (6, False, False, 2),
+    ]
+    assert events[1].properties == Properties(message_expiry_interval=5)
+
+
+def test_packet_identifier_0_within_a_run_is_a_violation():
+    decoder = Decoder(1 << 20)
+    decoder.receive(encode_connect(Connect(4, b"c")))
+    good = b"".join(encode_publish(4, b"a", b"1", 1, number, False, False) for number in (1, 2))
+    bad = bytes.fromhex("32 06 0001 61 0000 31")
+    run, violation = decoder.receive(good + bad + good)
+    assert run.packet_ids == [1, 2]
+    assert violation.detail == "PUBLISH: the packet identifier is 0"
+
+
+def test_equal_topics_are_one_object_from_the_second_on():
     topic = b"sensors/kitchen/one-object"
     decoder = connected()
     first, second = decoder.receive(packet(topic) + packet(topic, b"1"))
     (third,) = connected().receive(packet(topic))
-    assert first.topic == topic
-    assert first.topic is second.topic is third.topic
+    assert first.topic == second.topic == topic
+    assert second.topic is third.topic
 
 
 @pytest.mark.parametrize("topic", [b"bad/+", b"bad/#", b"bad\0", b"bad\xff"])
@@ -90,10 +135,10 @@ def test_bad_topic_is_refused_every_time(topic):
 def test_remembered_topics_stay_bounded():
     decoder = connected()
     for i in range(3 * REMEMBERED_TOPICS):
-        decoder.receive(packet(b"many/%d" % i))
-    assert len(publish._topics) <= 2 * REMEMBERED_TOPICS
+        decoder.receive(packet(b"many/%d" % i) * 2 + packet(b"many/%d" % i, b"1"))
+    assert REMEMBERED_TOPICS < len(publish._topics) <= 2 * REMEMBERED_TOPICS
     long_topic = b"t" * (LONGEST_REMEMBERED_TOPIC + 1)
-    assert len(decoder.receive(packet(long_topic))) == 1
+    assert len(decoder.receive(packet(long_topic) + packet(long_topic, b"1"))) == 2
     assert long_topic not in publish._topics.keys()
 
 
