@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from gateway.storage.journal import Journal
 from gateway.storage.queue_pages import RELEASED, RETAIN, PageRequest
-from gateway.storage.schema import OF_SESSION
 from gateway.storage.session_rows import load_sessions, session_row
 from gateway.storage.stored_session import QueuedMessage, RestoredSession, StoredSession
 from protocols.message import Message
@@ -19,7 +18,9 @@ NO_MESSAGE = 0
 REFERENCES = "SELECT message, count(*) FROM queue WHERE message > 0 GROUP BY message HAVING count(*) > 1"
 # Of sessions that ended while changes to them were under way; messages come last.
 ORPHANS = (
-    *(f"DELETE FROM {table.name} WHERE session NOT IN (SELECT key FROM session)" for table in OF_SESSION),
+    "DELETE FROM subscription WHERE session NOT IN (SELECT key FROM session)",
+    "DELETE FROM queue WHERE session NOT IN (SELECT key FROM session)",
+    "DELETE FROM received WHERE session NOT IN (SELECT key FROM session)",
     "DELETE FROM message WHERE id NOT IN (SELECT message FROM queue)",
 )
 LAST_MESSAGE = "SELECT max((SELECT coalesce(max(id), 0) FROM message), (SELECT coalesce(max(message), 0) FROM queue))"
