@@ -1,6 +1,6 @@
 cimport cython
 
-cdef int LF, CR, SPACE, TAB, ZERO, LONGEST_NUMBER
+cdef int SPACE, TAB, ZERO, LONGEST_NUMBER
 
 @cython.locals(text=cython.p_const_char, i=Py_ssize_t)
 cpdef Py_ssize_t find_byte(bytes data, char byte, Py_ssize_t start, Py_ssize_t stop) except -2
@@ -10,8 +10,6 @@ cpdef Py_ssize_t find_gap(bytes data, Py_ssize_t start, Py_ssize_t stop) except 
 
 @cython.locals(number=Py_ssize_t, digit=int, i=Py_ssize_t)
 cpdef Py_ssize_t read_number(bytes data, Py_ssize_t start, Py_ssize_t stop) except -2
-
-cpdef bint is_crlf(bytes data, Py_ssize_t position) except -1
 
 @cython.locals(size=Py_ssize_t)
 cpdef bint begins_at(bytes data, Py_ssize_t position, Py_ssize_t stop, bytes text) except -1

@@ -8,8 +8,6 @@ try:
 except ImportError:
     from protocols import form as cython
 
-LF = 0x0A
-CR = 0x0D
 SPACE = 0x20
 TAB = 0x09
 ZERO = 0x30
@@ -57,10 +55,6 @@ def read_number(data: bytes, start: int, stop: int) -> int:
             return -1
         number = number * 10 + digit
     return number
-
-
-def is_crlf(data: bytes, position: int) -> bool:
-    return data[position] == CR and data[position + 1] == LF
 
 
 def begins_at(data: bytes, position: int, stop: int, text: bytes) -> bool:

@@ -2,6 +2,7 @@ cimport cython
 from gateway.dataplane.outbox cimport Outbox
 from gateway.dataplane.port cimport Port, Receiver
 from protocols.message cimport Burst, Message
+from protocols.mqtt.publish cimport encode_publish, publish_lead
 
 cdef class MqttPort(Port):
     cdef public int version

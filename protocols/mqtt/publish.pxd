@@ -33,10 +33,10 @@ cdef Py_ssize_t _read_packet(bytes data, Py_ssize_t position, Py_ssize_t body, P
 @cython.locals(publish=Publish)
 cdef Publish make_publish(bytes topic, bint retain)
 
-@cython.locals(packet_ids=list, end=Py_ssize_t, at=Py_ssize_t, packet_id=int)
+@cython.locals(packet_ids=list, end=Py_ssize_t, at=Py_ssize_t, packet_id=int, alike=bint)
 cdef list read_packet_ids(bytes data, Py_ssize_t position, Py_ssize_t lead, Py_ssize_t size, int version)
 
-@cython.locals(size=Py_ssize_t, end=Py_ssize_t)
+@cython.locals(size=Py_ssize_t, end=Py_ssize_t, lead=Py_ssize_t)
 cdef Py_ssize_t find_run_end(bytes data, Py_ssize_t position, Py_ssize_t lead_end, Py_ssize_t stop) except -1
 
 @cython.locals(topics=GenerationCache)

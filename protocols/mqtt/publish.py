@@ -1,5 +1,10 @@
 """PUBLISH: reading a run of them and writing one (hot). All other packets are few and live elsewhere."""
 
+try:
+    import cython
+except ImportError:
+    from protocols import form as cython
+
 from protocols.cache import GenerationCache
 from protocols.errors import MisuseError
 from protocols.mqtt.errors import PacketError
@@ -159,7 +164,8 @@ def _read_packet(
     here = start + (data[body] << 8 | data[body + 1]) if start <= stop else start
     if here > stop:
         raise _fault(ReasonCode.MALFORMED_PACKET, "the topic name is cut short")
-    topic = cut(data, start, here)
+    # In the interpreter a call costs more than what `cut` saves.
+    topic = cut(data, start, here) if cython.compiled else data[start:here]
     # Always the same object for a topic that comes often, so that its hash is known.
     topics = _topics
     checked = topics.young.get(topic)
@@ -187,13 +193,13 @@ def _read_packet(
     if first > TYPE | RETAIN:
         here = _read_delivery(publish, first, data, here, stop)
     else:
-        publish.packet = cut(data, position, stop)
+        publish.packet = cut(data, position, stop) if cython.compiled else data[position:stop]
     if version == MQTT_5_0:
         if here < stop and data[here] == 0 and checked:
             here += 1
         else:
             here = _read_properties(publish, from_client, data, here, stop)
-    publish.payload = cut(data, here, stop)
+    publish.payload = cut(data, here, stop) if cython.compiled else data[here:stop]
     events.append(publish)
     return stop
 
@@ -221,7 +227,11 @@ def read_packet_ids(data: bytes, position: int, lead: int, size: int, version: i
     at = position
     if size < lead + 3:
         return packet_ids
-    while at + size <= end and (at == position or repeats_at(data, position, lead, at, end)):
+    model = b"" if cython.compiled else data[position : position + lead]
+    while at + size <= end:
+        alike = repeats_at(data, position, lead, at, end) if cython.compiled else data.startswith(model, at)
+        if not alike and at != position:
+            break
         packet_id = data[at + lead] << 8 | data[at + lead + 1]
         if packet_id == 0 or (version == MQTT_5_0 and data[at + lead + 2] != 0):
             break
@@ -236,8 +246,14 @@ def find_run_end(data: bytes, position: int, lead_end: int, stop: int) -> int:
     Its remaining length is among those bytes, so they all have its size.
     """
     size = stop - position
+    lead = lead_end - position
     end = len(data)
-    while stop + size <= end and repeats_at(data, position, lead_end - position, stop, end):
+    if cython.compiled:
+        while stop + size <= end and repeats_at(data, position, lead, stop, end):
+            stop += size
+        return stop
+    model = data[position:lead_end]
+    while stop + size <= end and data.startswith(model, stop):
         stop += size
     return stop
 

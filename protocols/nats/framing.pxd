@@ -1,9 +1,9 @@
 cimport cython
 from protocols.cache cimport GenerationCache
 from protocols.nats.head cimport PayloadHead, read_head
-from protocols.scanning cimport begins_at, cut, find_byte, is_crlf, repeats_at
+from protocols.scanning cimport begins_at, cut, find_byte, repeats_at
 
-cdef int LF, LARGE
+cdef int LF, CR, LARGE
 cdef Py_ssize_t LONGEST_REMEMBERED_LINE
 
 cdef class Framing:

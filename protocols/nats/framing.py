@@ -14,9 +14,10 @@ from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.message import LARGE, Buffer, Message
 from protocols.nats.head import PayloadHead, read_head
-from protocols.scanning import begins_at, cut, find_byte, is_crlf, repeats_at
+from protocols.scanning import begins_at, cut, find_byte, repeats_at
 
 LF = 0x0A
+CR = 0x0D
 
 # A longer line is parsed anew each time: the cache is bounded in bytes, not only in entries.
 LONGEST_REMEMBERED_LINE = 128
@@ -121,7 +122,7 @@ class Framing:
         """Append what `data` holds from `position` on; hold back an incomplete end."""
         end = len(data)
         while not self._wanted:
-            line_end = find_byte(data, LF, position, end)
+            line_end = find_byte(data, LF, position, end) if cython.compiled else data.find(b"\n", position)
             if line_end < 0:
                 break
             head = self._find_head(data, position, line_end)
@@ -150,11 +151,18 @@ class Framing:
         elif stop > end:
             self._wanted = stop - position
             return position
-        elif not is_crlf(data, stop - 2):
+        elif data[stop - 2] != CR or data[stop - 1] != LF:
             events.append(self.parse_error("payload does not end with CRLF"))
         elif not head.tail_size:
             events.append(self._uncommon_event(head, cut(data, line_end + 1, stop)))
-        elif not head.reply and (head.size >= LARGE or repeats_at(data, position, line_end + 1 - position, stop, end)):
+        elif not head.reply and (
+            head.size >= LARGE
+            or (
+                repeats_at(data, position, line_end + 1 - position, stop, end)
+                if cython.compiled
+                else data.startswith(data[position : line_end + 1], stop)
+            )
+        ):
             contents: list[Buffer] = []
             if not head.line:
                 head.line = cut(data, position, line_end + 1)

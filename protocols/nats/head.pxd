@@ -1,8 +1,8 @@
 cimport cython
 from protocols.message cimport Burst, Message
-from protocols.scanning cimport begins_at, cut, find_gap, is_crlf, read_number
+from protocols.scanning cimport begins_at, cut, find_gap, read_number
 
-cdef int CR, SPACE, DOLLAR, UNDERSCORE, LARGE
+cdef int LF, CR, SPACE, DOLLAR, UNDERSCORE, LARGE
 
 # It holds nothing but bytes, so no circle can go through it.
 @cython.final
@@ -14,7 +14,7 @@ cdef class PayloadHead:
     cdef readonly tuple queues
     cdef public bint reserved
     cdef public bytes line
-    @cython.locals(message=Message)
+    @cython.locals(message=Message, start=Py_ssize_t)
     cdef Message message(self, bytes data, Py_ssize_t line_end, Py_ssize_t stop)
     cdef Burst burst(self, list contents)
     @cython.locals(line=bytes, lead=Py_ssize_t, stride=Py_ssize_t, stop=Py_ssize_t, start=Py_ssize_t)

@@ -1,8 +1,14 @@
 """Heads of payloads: what the control line in front of a payload says, and the messages that it announces (hot)."""
 
-from protocols.message import LARGE, Buffer, Burst, Message
-from protocols.scanning import begins_at, cut, find_gap, is_crlf, read_number
+try:
+    import cython
+except ImportError:
+    from protocols import form as cython
 
+from protocols.message import LARGE, Buffer, Burst, Message
+from protocols.scanning import begins_at, cut, find_gap, read_number
+
+LF = 0x0A
 CR = 0x0D
 SPACE = 0x20
 DOLLAR = 0x24
@@ -48,7 +54,8 @@ class PayloadHead:
         message.reply = self.reply
         message.header_size = self.header_size
         message.size = self.size
-        message.tail = cut(data, line_end - self.tail_size, stop)
+        start = line_end - self.tail_size
+        message.tail = cut(data, start, stop) if cython.compiled else data[start:stop]
         message.queues = self.queues
         message.qos = 1
         message.record = None
@@ -71,12 +78,18 @@ class PayloadHead:
         lead = len(line)
         stride = lead + self.size + 2
         view = memoryview(data) if self.size >= LARGE else None
-        while begins_at(data, position, end, line):
+        # In the interpreter a call costs more than all that these would do.
+        while begins_at(data, position, end, line) if cython.compiled else data.startswith(line, position):
             stop = position + stride
-            if stop > end or not is_crlf(data, stop - 2):
+            if stop > end or data[stop - 2] != CR or data[stop - 1] != LF:
                 break
             start = position + lead
-            contents.append(cut(data, start, stop - 2) if view is None else view[start : stop - 2])
+            if view is not None:
+                contents.append(view[start : stop - 2])
+            elif cython.compiled:
+                contents.append(cut(data, start, stop - 2))
+            else:
+                contents.append(data[start : stop - 2])
             position = stop
         return position
 

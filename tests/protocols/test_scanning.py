@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.version import form_name
-from protocols.scanning import begins_at, cut, find_byte, find_gap, is_crlf, read_number, repeats_at
+from protocols.scanning import begins_at, cut, find_byte, find_gap, read_number, repeats_at
 
 TEXT = st.text(alphabet=" \tab.\r\n19", max_size=40).map(str.encode)
 
@@ -27,10 +27,6 @@ def test_beginnings_are_told(data: bytes, text: bytes, place: int) -> None:
     assert begins_at(data, place, len(data), text) == data[place:].startswith(text)
     whole = text + data + text
     assert repeats_at(whole, 0, len(text), len(text) + place, len(whole)) == whole[len(text) + place :].startswith(text)
-
-
-def test_line_ends_are_told() -> None:
-    assert [is_crlf(b"a\r\nb", place) for place in range(3)] == [False, True, False]
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 1), (2, 1), (0, 4), (4, 5)])
