@@ -4,16 +4,18 @@ How the file is read and its errors are worded is `gateway.config_file`. A struc
 rules between keys; only ranges of single values are checked while a file is read.
 """
 
+import re
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from gateway.config_file import KeyedValueError, read_config_file
 from gateway.server_url import ServerUrl, is_loopback, join_address, parse_server_url, split_address
+from protocols.subjects import is_valid_literal
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -22,6 +24,7 @@ DAY = 86_400
 UPLINK_PORTS = {"nats-leaf": 7422, "nats": 7422}
 
 Seconds = Annotated[float, Meta(ge=0.01, le=DAY)]
+Baud = Annotated[int, Meta(ge=50, le=12_000_000)]
 # Zero is a wait of no length here.
 Grace = Annotated[float, Meta(ge=0, le=DAY)]
 # The name goes unquoted into monitoring paths and, as the origin of a leafnode, into space-separated lines.
@@ -135,6 +138,46 @@ class Uplink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
             )
 
 
+class Serial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """A serial port with a device behind it; a glob or the ids of a USB adapter may mean several."""
+
+    port: Annotated[str, Meta(min_length=1)]
+    protocol: Literal["link", "lines"] = "link"
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]*$", max_length=64)] = ""
+    user: str = ""
+    subject: str = "devices.{name}"
+    baud: Baud = 115_200
+    auto_baud: bool = False
+    upgrade_baud: Annotated[int, Meta(ge=0, le=12_000_000)] = 0
+    pattern: str = r"(?P<subject>[^=\s]+)=(?P<payload>.*)"
+    queue_bytes: Annotated[int, Meta(ge=4 * KIB, le=64 * MIB)] = 256 * KIB
+    resume_seconds: Grace = 60.0
+
+    def __post_init__(self) -> None:
+        if not is_valid_literal(self.subject.replace("{name}", "name").encode()):
+            raise KeyedValueError("subject", f"{self.subject!r} is no subject; write it as devices.{{name}}")
+        try:
+            groups = re.compile(self.pattern.encode()).groupindex
+        except re.error as error:
+            raise KeyedValueError("pattern", f"is no regular expression: {error}") from None
+        if not {"subject", "payload"} <= groups.keys():
+            raise KeyedValueError("pattern", "needs the groups (?P<subject>...) and (?P<payload>...)")
+        network = urlsplit(self.port) if "://" in self.port else None
+        if network is not None:
+            self._check_url(network)
+
+    def _check_url(self, url: SplitResult) -> None:
+        try:
+            usable = url.scheme in ("socket", "rfc2217") and url.hostname and url.port
+        except ValueError:
+            usable = False
+        if not usable:
+            raise KeyedValueError("port", "a networked port is written as socket://host:port or rfc2217://host:port")
+        if url.scheme == "socket" and (self.auto_baud or self.upgrade_baud):
+            key = "auto-baud" if self.auto_baud else "upgrade-baud"
+            raise KeyedValueError(key, "a socket:// port has no rate that could be changed; use rfc2217://")
+
+
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
     """What one connection, and all of them together, may take."""
 
@@ -214,6 +257,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     listeners: tuple[Listener, ...] = DEFAULT_LISTENERS
     monitoring: Monitoring = Monitoring()
     uplinks: tuple[Uplink, ...] = ()
+    serial: tuple[Serial, ...] = ()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     mqtt: Mqtt = Mqtt()

@@ -84,6 +84,11 @@ class Daemon:
                     gateway.connections = connections
                     for uplink in uplinks:
                         connections.start_soon(uplink.run)
+                    if self.config.serial:
+                        from gateway.serial_ports.service import SerialService
+
+                        gateway.serial = SerialService(gateway)
+                        connections.start_soon(gateway.serial.run)
                     await self._serve(gateway, listeners, signals)
                     services.start_soon(self._end_on_second_signal, signals, services.cancel_scope)
                     gateway.stopping.set()

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -20,6 +21,9 @@ from gateway.storage.retained_messages import RetainedMessages
 from gateway.storage.storage import Storage
 from gateway.version import VERSION
 from protocols.message import Message
+
+if TYPE_CHECKING:
+    from gateway.serial_ports.service import SerialService
 
 # Clients switch features on by the server version: this is the nats-server whose client protocol we speak.
 SPOKEN_VERSION = "2.15.1"
@@ -57,6 +61,8 @@ class Gateway:
         self.mqtt_sessions = MqttSessions(self, storage.mqtt_sessions if storage is not None else None)
         self.account.retained_requests = RetainedRequests(self)
         self._replies = ReplyReceiver(self)
+        # What `[[serial]]` names; None where that is nothing.
+        self.serial: SerialService | None = None
         self.connections: trio.Nursery | None = None
         self.stopping = trio.Event()
 

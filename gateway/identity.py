@@ -19,3 +19,8 @@ def new_server_id() -> str:
 def new_token() -> str:
     """22 characters that nobody else has."""
     return "".join(secrets.choice(ALPHABET) for _ in range(22))
+
+
+def random_sid() -> int:
+    """A session id of a serial link: 32 bits, not 0."""
+    return secrets.randbelow(0xFFFF_FFFF) + 1

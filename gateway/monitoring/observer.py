@@ -101,6 +101,10 @@ class Observer:
         journal = self._gateway.journal
         return f"storage: {journal.fault}" if journal is not None and journal.fault else None
 
+    def serial_faults(self) -> dict[str, str]:
+        serial = self._gateway.serial
+        return dict(serial.faults) if serial is not None else {}
+
     def _mqtt(self) -> MqttSnapshot:
         sessions, retained = self._gateway.mqtt_sessions, self._gateway.account.retained
         return MqttSnapshot(len(sessions), sessions.connected, len(retained), retained.bytes, retained.refused)

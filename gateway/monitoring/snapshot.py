@@ -137,3 +137,6 @@ class SnapshotProvider(Protocol):
 
     def health(self) -> str | None:
         """What is wrong, or None."""
+
+    def serial_faults(self) -> dict[str, str]:
+        """What is wrong with serial ports, by port."""

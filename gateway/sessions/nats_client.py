@@ -29,6 +29,7 @@ class NatsClientSession(Port):
     """One NATS client. Without authentication every operation is open to it, even before CONNECT."""
 
     kind = "nats"
+    subscription_type: ClassVar[type[NatsSubscription]] = NatsSubscription
 
     __slots__ = (
         "_deadline",
@@ -153,7 +154,7 @@ class NatsClientSession(Port):
             self._refuse(f'Subscription to "{text(event.subject)}" using queue "{text(event.queue)}"')
             return
         if event.sid not in self.subscriptions:
-            subscription = NatsSubscription(self, event.subject, event.queue, event.sid)
+            subscription = self.subscription_type(self, event.subject, event.queue, event.sid)
             self.subscriptions[event.sid] = subscription
             self.account.router.subscribe(subscription)
         self._accepted()

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.config import Config, Listener, Monitoring, Uplink, load_config
+from gateway.config import Config, Listener, Monitoring, Serial, Uplink, load_config
 from gateway.errors import ConfigError
 from gateway.server_url import ServerUrl
 
@@ -49,7 +49,9 @@ def test_reference_file_is_the_default():
 def test_reference_file_with_its_optional_tables_has_their_defaults(load):
     config = load(COMMENTED_OUT.sub("", (CONFIGS / "leafgate.toml").read_text()))
     urls = (ServerUrl("nats-leaf", "hub.example", 7422, "user", "password"),)
-    assert config == msgspec.structs.replace(Config(), uplinks=(Uplink(urls=urls),))
+    assert config == msgspec.structs.replace(
+        Config(), uplinks=(Uplink(urls=urls),), serial=(Serial(port="/dev/ttyUSB0"),)
+    )
 
 
 def test_reference_file_names_every_key():
@@ -64,6 +66,7 @@ def test_reference_file_names_every_key():
 
     expected = keys(msgspec.to_builtins(Config()))
     expected |= {f"uplinks.{field.encode_name}" for field in msgspec.structs.fields(Uplink)}
+    expected |= {f"serial.{field.encode_name}" for field in msgspec.structs.fields(Serial)}
     assert keys(document) == expected
 
 
@@ -131,6 +134,30 @@ FAULTS = {
     "URL with TLS": (
         "[[uplinks]]\nurls = ['nats://a', 'tls://b']",
         "uplinks[0].urls[1]: tls:// is not supported yet; use nats-leaf:// or nats://",
+    ),
+    "serial port without a device": (
+        "[[serial]]\nport = ''",
+        "serial[0].port: expected a string of length >= 1, got ''",
+    ),
+    "serial subject with a wildcard": (
+        "[[serial]]\nport = 'a'\nsubject = 'x.*'",
+        "serial[0].subject: 'x.*' is no subject; write it as devices.{name}",
+    ),
+    "serial pattern that is none": (
+        "[[serial]]\nport = 'a'\npattern = '('",
+        "serial[0].pattern: is no regular expression: missing ), unterminated subpattern at position 0",
+    ),
+    "serial pattern without groups": (
+        "[[serial]]\nport = 'a'\npattern = '.*'",
+        "serial[0].pattern: needs the groups (?P<subject>...) and (?P<payload>...)",
+    ),
+    "serial URL without a port": (
+        "[[serial]]\nport = 'socket://host'",
+        "serial[0].port: a networked port is written as socket://host:port or rfc2217://host:port",
+    ),
+    "rate of a socket": (
+        "[[serial]]\nport = 'socket://host:1'\nauto-baud = true",
+        "serial[0].auto-baud: a socket:// port has no rate that could be changed; use rfc2217://",
     ),
     "syntax": ("name = 'a'\n[limits\n", "line 2, column 8: Expected ']' at the end of a table declaration"),
     "unfinished": ("name = 'a", 'end of document: Expected "\'"'),

@@ -61,6 +61,7 @@ class FixedProvider:
 
     def __init__(self, *connections: ConnectionSnapshot, error: str | None = None, **server: Any) -> None:
         self._connections = connections
+        self.faults: dict[str, str] = {}
         self._error = error
         self._server = dataclasses.replace(SERVER, **server)
 
@@ -73,3 +74,6 @@ class FixedProvider:
 
     def health(self) -> str | None:
         return self._error
+
+    def serial_faults(self) -> dict[str, str]:
+        return self.faults

@@ -30,6 +30,14 @@ def test_health_tells_what_is_wrong():
     assert (response.status, response.body) == (503, b'{"status":"unavailable","error":"the disk is full"}')
 
 
+def test_serial_ports_that_fail_degrade_health():
+    provider = FixedProvider()
+    provider.faults = {"/dev/ttyUSB0": "not plugged in"}
+    response = get("/healthz", provider)
+    assert response.status == 200
+    assert response.body == b'{"status":"degraded","serial":{"/dev/ttyUSB0":"not plugged in"}}'
+
+
 def test_varz_shows_the_server():
     response = get("/varz")
     assert (response.status, response.content_type) == (200, "application/json")

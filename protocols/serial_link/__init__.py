@@ -1,0 +1,1 @@
+"""Serial link: a reliable, ordered byte stream over a UART. README.md is its specification."""
