@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 600
 TORTURE_MINUTES ?= 10
 
 # Directories are in the list because a deleted file changes only them.
-SOURCES := pyproject.toml setup.py $(shell find firmware gateway protocols -name __pycache__ -prune -o \
+SOURCES := pyproject.toml setup.py $(shell find firmware gateway micropython protocols -name __pycache__ -prune -o \
 	\( -type d -o -name '*.py' -o -name '*.pxd' \) -print)
 PEERS := tests/integration
 NPM := $(shell command -v npm 2>/dev/null)

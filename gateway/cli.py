@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gateway.device_parser import add_device_commands
 from gateway.errors import ConfigError, GatewayError, ListenError, StorageError
 from gateway.server_url import ServerUrl, parse_server_url
 from gateway.version import VERSION, form_name
@@ -57,6 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_gateway_commands(commands)
     _add_client_commands(commands)
+    add_device_commands(commands)
+    commands.choices["device"].set_defaults(command=_device)
     return parser
 
 
@@ -155,6 +158,12 @@ def _request(options: argparse.Namespace) -> int:
     url, payload = _server_url(options.server), _payload(options.payload)
     trio.run(nats_command.request, url, options.subject, payload, options.timeout)
     return EXIT_OK
+
+
+def _device(options: argparse.Namespace) -> int:
+    from gateway.device_command import run_device_command
+
+    return run_device_command(options)
 
 
 def _server_url(text: str) -> ServerUrl:

@@ -35,6 +35,8 @@ OUTSIDE_WORLD = frozenset(
 )
 # Sans I/O all of them. `cython` is there for the compiled form only (protocols/form.py).
 CODEC_LIBRARIES = frozenset(("cython", "h11", "msgspec", "wsproto"))
+DEVICE_COMMANDS = ("gateway/device_command.py", "gateway/device_updates.py")
+DEVICE_COMMAND_MODULES = ("gateway.device_command", "gateway.device_updates")
 EMPTY_NAMES = frozenset(("base", "common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"))
 
 
@@ -72,7 +74,16 @@ def test_protocols_import_only_themselves_and_what_does_no_input_or_output():
 
 
 def test_gateway_imports_of_ours_only_protocols_and_itself():
-    assert offenders("gateway", lambda _, root: root not in OURS - {"gateway", "protocols"}) == []
+    found = offenders("gateway", lambda _, root: root not in OURS - {"gateway", "protocols"})
+    # The command line is where the tools for boards and the subject space meet; nothing of the daemon is in there.
+    assert [text for text in found if not text.startswith(DEVICE_COMMANDS)] == []
+
+
+def test_only_the_command_line_imports_the_device_commands():
+    importers = {
+        path.stem for path in sources("gateway") for name in imports(path.read_text()) if name in DEVICE_COMMAND_MODULES
+    }
+    assert importers == {"cli", "device_command"}
 
 
 def test_firmware_imports_of_ours_only_the_serial_link_and_itself():
@@ -80,6 +91,11 @@ def test_firmware_imports_of_ours_only_the_serial_link_and_itself():
         return root not in OURS - {"firmware"} or f"{name}.".startswith("protocols.serial_link.")
 
     assert offenders("firmware", allowed) == []
+
+
+def test_esptool_is_run_but_never_imported():
+    roots = {name.partition(".")[0] for room in ROOMS for path in sources(room) for name in imports(path.read_text())}
+    assert roots & {"esptool", "espefuse", "espsecure", "esp_rfc2217_server"} == set()
 
 
 def test_micropython_imports_nothing_of_ours():

@@ -1,0 +1,5 @@
+"""Started by MicroPython. Never changed over the air, as `boot_slots`: it must always find a slot that runs."""
+
+import boot_slots
+
+boot_slots.run()

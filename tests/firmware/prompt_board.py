@@ -1,0 +1,53 @@
+"""A board at its prompt: a real MicroPython on a pseudo terminal, its file system in a file."""
+
+import contextlib
+import os
+import select
+import subprocess
+import threading
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.firmware.micropython_board import micropython
+
+START = Path(__file__).parent / "micropython" / "repl_start.py"
+POLL_SECONDS = 0.05
+
+
+@contextlib.contextmanager
+def board_at_prompt(image: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """The port to open, and the process; what is written to the file system is in `image`."""
+    # Two terminals and a pump between them: MicroPython holds one end of the first, the test opens that of the second.
+    board, inside = os.openpty()
+    cable, outside = os.openpty()
+    tty.setraw(inside)
+    tty.setraw(outside)
+    port = os.ttyname(outside)
+    line = [micropython(), "-X", "heapsize=512k", "-i", str(START), str(image)]
+    ending = threading.Event()
+    process = subprocess.Popen(line, stdin=inside, stdout=inside, stderr=inside)
+    os.close(inside)
+    pump = threading.Thread(target=_pump, args=(board, cable, ending), daemon=True)
+    pump.start()
+    try:
+        yield port, process
+    finally:
+        process.kill()
+        process.wait(10)
+        ending.set()
+        pump.join(10)
+        for descriptor in (board, cable, outside):
+            os.close(descriptor)
+
+
+def _pump(one: int, other: int, ending: threading.Event) -> None:
+    opposite = {one: other, other: one}
+    while not ending.is_set():
+        for readable in select.select([one, other], [], [], POLL_SECONDS)[0]:
+            try:
+                data = os.read(readable, 4096)
+            except OSError:  # the process has ended
+                return
+            while data:
+                data = data[os.write(opposite[readable], data) :]

@@ -1,0 +1,45 @@
+"""Files over the cable: the real mpremote, a real MicroPython at its prompt, LittleFS in a file."""
+
+import pytest
+
+from firmware.device_files import DeviceSettings, first_files, release_files
+from firmware.errors import DeviceError
+from firmware.filesystem_image import build_image
+from firmware.release import Release, ReleaseKey
+from firmware.serial_push import push_files
+from tests.firmware.micropython_board import require_esptool
+from tests.firmware.prompt_board import board_at_prompt
+
+KIBIBYTE = 1024
+
+
+def read_image(path, name: str) -> bytes:
+    from littlefs import LittleFS
+
+    content = bytearray(path.read_bytes())
+    filesystem = LittleFS(block_size=4096, block_count=len(content) // 4096, mount=False)
+    filesystem.context.buffer = content
+    filesystem.mount()
+    with filesystem.open(name, "rb") as file:
+        return file.read()
+
+
+def test_files_land_in_the_slot_that_runs_and_the_board_restarts(tmp_path):
+    require_esptool()
+    settings = DeviceSettings("pump", ("nats://192.0.2.1:4222",))
+    files = first_files(settings, Release("pump", 1, release_files(), ReleaseKey(bytes(32)))) | {"/slot": b"b a 1\n"}
+    image = tmp_path / "image"
+    image.write_bytes(build_image(files | {"/b/x": b""}, 512 * KIBIBYTE))
+    pushed = {"application.py": b"print('new')\n" * 200, "lib/deep/module.py": b"x = 1\n"}
+    with board_at_prompt(image) as (port, process):
+        assert push_files(port, pushed) == "b"
+        assert process.wait(10) == 42
+    assert {name: read_image(image, f"/b/{name}") for name in pushed} == pushed
+
+
+def test_board_without_our_files_is_told(tmp_path):
+    require_esptool()
+    image = tmp_path / "image"
+    image.write_bytes(build_image({}, 512 * KIBIBYTE))
+    with board_at_prompt(image) as (port, _), pytest.raises(DeviceError, match="leafgate device flash"):
+        push_files(port, {"application.py": b""})
