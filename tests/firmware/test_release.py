@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from firmware.device_files import AGENT_FILES, DeviceSettings, first_files, release_files
+from firmware.device_files import CLIENT_PACKAGE, DeviceSettings, first_files, release_files
 from firmware.device_identity import make_identity, sign
 from firmware.errors import DeviceError
 from firmware.release import SIGNATURE_PREFIX, SIGNATURE_SIZE, Release, ReleaseKey, load_release_key, read_manifest
@@ -18,7 +18,7 @@ FILES = {"agent.py": b"pass", "lib/x.py": bytes(5000)}
 
 @pytest.fixture(scope="module")
 def ed25519():
-    spec = importlib.util.spec_from_file_location("ed25519", AGENT_FILES / "ed25519.py")
+    spec = importlib.util.spec_from_file_location("ed25519", CLIENT_PACKAGE / "ed25519.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

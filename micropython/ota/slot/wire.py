@@ -31,7 +31,7 @@ class Client:
         if not info.startswith(b"INFO "):
             raise OSError("no NATS server")
         if nonce := nkey_expanded and json.loads(info[5:]).get("nonce"):
-            from ed25519 import sign
+            from leafgate.ed25519 import sign
 
             signature = await sign(bytes.fromhex(nkey_expanded), nonce.encode())
             encoded = binascii.b2a_base64(signature)[:86]

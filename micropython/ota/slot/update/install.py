@@ -23,7 +23,7 @@ class Refused(Exception):
 
 async def check_signed(signed, key, device):
     """The manifest in `signed`. Raises Refused unless it is for `device` and signed with the secret of `key`."""
-    from ed25519 import verify
+    from leafgate.ed25519 import verify
 
     if not await verify(key, signed[:SIGNATURE], PREFIX + hashlib.sha256(signed[SIGNATURE:]).digest()):
         raise Refused("the manifest is not signed by the release key of this device")

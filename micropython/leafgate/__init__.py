@@ -1,0 +1,6 @@
+"""NATS for MicroPython: `nc = await leafgate.connect("nats://192.168.1.10:4222")`. What is not core is imported by use:
+tls, websocket, serial_link, nkey, jetstream, outbox, wifi, clock.
+"""
+
+from leafgate.client import Client, connect
+from leafgate.subscription import Message, NoResponders, Subscription
