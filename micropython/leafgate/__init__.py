@@ -3,4 +3,12 @@ tls, websocket, serial_link, nkey, jetstream, outbox, wifi, clock.
 """
 
 from leafgate.client import Client, connect
-from leafgate.subscription import Message, NoResponders, Subscription
+from leafgate.subscription import Message, Subscription
+
+
+def __getattr__(name):
+    if name == "NoResponders":
+        from leafgate.answers import NoResponders
+
+        return NoResponders
+    raise AttributeError(name)

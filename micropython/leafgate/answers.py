@@ -3,29 +3,30 @@
 import asyncio
 import os
 from binascii import hexlify
-from leafgate.subscription import NoResponders
+from leafgate.subscription import Subscription
 
 
-class Answers:
+class NoResponders(OSError):
+    """Nobody is subscribed to what was asked."""
+
+
+class Answers(Subscription):
     """What comes back to those who asked: each gets the one that has its token at the end of the subject."""
 
     def __init__(self, client):
-        self.subject = "_INBOX." + hexlify(os.urandom(8)).decode() + ".*"
-        self.queue = ""
-        self.left = self._last = 0
-        self.task = None
-        self._client = client
-        self._asked = {}
+        super().__init__(client, "_INBOX.%s.*" % hexlify(os.urandom(8)).decode(), "", None, 0)
+        self.asked = {}
+        self.last = 0
 
     async def ask(self, subject, data, headers):
-        self._last += 1
-        token = str(self._last)
-        self._asked[token] = answer = [asyncio.Event(), None]
+        self.last += 1
+        token = str(self.last)
+        self.asked[token] = answer = [asyncio.Event(), None]
         try:
-            await self._client.publish(subject, data, self.subject[:-1] + token, headers)
+            await self.client.publish(subject, data, self.subject[:-1] + token, headers)
             await answer[0].wait()
         finally:
-            del self._asked[token]
+            del self.asked[token]
         if not answer[1]:
             raise OSError("closed")
         if answer[1].status == 503:
@@ -33,11 +34,10 @@ class Answers:
         return answer[1]
 
     async def put(self, message):
-        answer = self._asked.get(message.subject[len(self.subject) - 1 :])
-        if answer:
+        if not message:
+            for answer in self.asked.values():
+                answer[0].set()
+        elif message.subject[len(self.subject) - 1 :] in self.asked:
+            answer = self.asked[message.subject[len(self.subject) - 1 :]]
             answer[1] = message
-            answer[0].set()
-
-    def end(self):
-        for answer in self._asked.values():
             answer[0].set()

@@ -1,9 +1,12 @@
 """Header blocks, of messages that have one."""
 
 
-def encode(headers):
-    lines = ["%s: %s\r\n" % pair for pair in headers.items()]
-    return "NATS/1.0\r\n" + "".join(lines) + "\r\n"
+def announce(subject, reply, headers, size):
+    """What goes before a payload of `size` bytes, and the size of block and payload together."""
+    block = "NATS/1.0\r\n" + "".join(["%s: %s\r\n" % pair for pair in headers.items()]) + "\r\n"
+    head = len(block.encode())
+    size += head
+    return "HPUB %s %s %d %d\r\n%s" % (subject, reply, head, size, block), size
 
 
 def decode(block):

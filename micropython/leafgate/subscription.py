@@ -1,15 +1,12 @@
 """What comes from a subject: messages, and the subscriptions that hand them out."""
 
 import asyncio
-from collections import deque
-
-
-class NoResponders(OSError):
-    """Nobody is subscribed to what was asked."""
 
 
 class Message:
-    """`subject` and `reply` are str, `data` is bytes, `head` the header block as it came."""
+    """`subject` and `reply` are str, `data` is bytes (bytearray where it is longer than the buffer rx), `head` the
+    header block as it came.
+    """
 
     def __init__(self, client, subject, reply, data, head):
         self.client = client
@@ -37,49 +34,55 @@ class Message:
 class Subscription:
     """`async for message in subscription`. `dropped` counts messages that found `pending` others waiting."""
 
-    def __init__(self, client, subject, queue, callback, pending):
+    def __init__(self, client, subject, queue, cb, pending):
+        self.client = client
         self.subject = subject
         self.queue = queue
+        self.pending = pending
+        self.waiting = []
+        self.count = 0  # messages that came on this connection
         self.left = 0  # messages until it ends by itself; 0: it does not
         self.dropped = 0
-        self._client = client
-        self._pending = pending
-        self._waiting = deque((), pending)
-        self._wake = asyncio.Event()
-        self._ended = False
-        self.task = asyncio.create_task(self._call(callback)) if callback else None
+        self.closed = False
+        self.wake = asyncio.Event()
+        self.task = asyncio.create_task(self.run(cb)) if cb else None
 
     def __aiter__(self):
         return self
 
     async def __anext__(self):
-        while not self._waiting:
-            if self._ended:
+        while not self.waiting:
+            if self.closed:
                 raise StopAsyncIteration
-            self._wake.clear()
-            await self._wake.wait()
-        return self._waiting.popleft()
+            self.wake.clear()
+            await self.wake.wait()
+        return self.waiting.pop(0)
 
     async def unsubscribe(self, after=0):
         """Now, or after that many messages more. What waits is still given out."""
-        await self._client.unsubscribe(self, after)
+        await self.client.unsubscribe(self, after)
+
+    def line(self):
+        """What tells a server that has not heard of it."""
+        self.count = 0
+        line = "SUB %s %s %d\r\n" % (self.subject, self.queue, self.sid)
+        return line + "UNSUB %d %d\r\n" % (self.sid, self.left) if self.left else line
 
     async def put(self, message):
-        if len(self._waiting) >= self._pending:
-            await asyncio.sleep(0)  # their turn
-        if len(self._waiting) < self._pending:
-            self._waiting.append(message)
-            self._wake.set()
+        """None: that was all."""
+        if len(self.waiting) >= self.pending:
+            await asyncio.sleep_ms(0)  # their turn
+        if not message:
+            self.closed = True
+        elif len(self.waiting) < self.pending:
+            self.waiting.append(message)
         else:
             self.dropped += 1
+        self.wake.set()
 
-    def end(self):
-        self._ended = True
-        self._wake.set()
-
-    async def _call(self, callback):
+    async def run(self, cb):
         async for message in self:
             try:
-                await callback(message)
+                await cb(message)
             except Exception as error:  # the next message is none the worse for it
-                self._client.tell("error", error)
+                self.client.tell("error", error)

@@ -1,4 +1,4 @@
-"""Lines and payloads over a stream, through buffers that are made once.
+"""Lines and payloads over a stream.
 
 A stream is what asyncio's is: `await readinto(buffer)` (0 at its end, None for nothing yet), `write(data)`, which takes
 all of it, `await drain()`, which sends it, and `await wait_closed()`, which closes it.
@@ -11,7 +11,7 @@ _LONGEST_LINE = const(8192)  # INFO of a large cluster
 
 
 async def open_tcp(host, port):
-    stream, _ = await asyncio.open_connection(host, port)
+    stream = (await asyncio.open_connection(host, port))[0]
     try:
         # A message may go out in pieces; they must not wait for each other's acknowledgement.
         stream.s.setsockopt(6, 1, 1)  # IPPROTO_TCP, TCP_NODELAY
@@ -21,101 +21,119 @@ async def open_tcp(host, port):
 
 
 class Wire:
-    def __init__(self, rx, tx, broken):
-        self._broken = broken
-        self._buffer = bytearray(rx)
-        self._rx = memoryview(self._buffer)
-        self._tx = memoryview(bytearray(tx))
-        self._lock = asyncio.Lock()
-        self.attach(None)
+    """One connection. The buffers, rx and tx, serve all connections one after the other; `reader` is the task that
+    reads, and is cancelled where the connection is spoiled.
+    """
 
-    def attach(self, stream):
-        """Begin with what this stream brings."""
+    def __init__(self, stream, rx, tx, reader):
         self.stream = stream
-        self._at = self._end = 0
+        self.buf = rx
+        self.rx = memoryview(rx)
+        self.tx = memoryview(tx)
+        self.reader = reader
+        self.start = self.end = 0  # of what is in rx
+        self.task = None  # that sends
+        self.wake = asyncio.Event()  # clear: others wait to send
 
     async def send(self, head, data=None):
-        """`head` (str), then `data` with a CRLF behind it where it is not None. Cancelled, it breaks the connection."""
-        head = head.encode()
-        async with self._lock:
-            stream = self.stream
-            if not stream:
-                raise OSError("not connected")
-            try:
-                if data is None:
+        """`head` (str), then `data` with a CRLF behind it where it is not None. Cancelled, it spoils the connection."""
+        while self.task:
+            self.wake.clear()
+            await self.wake.wait()
+        stream = self.stream
+        if not stream:
+            raise OSError("connection lost")
+        self.task = asyncio.current_task()
+        try:
+            head = head.encode()
+            size = len(head)
+            if data is None:
+                stream.write(head)
+            else:
+                end = size + len(data)
+                tx = self.tx
+                if end + 2 > len(tx):
                     stream.write(head)
+                    stream.write(data)
+                    stream.write(b"\r\n")
                 else:
-                    end = len(head)
-                    size = end + len(data) + 2
-                    tx = self._tx
-                    if size > len(tx):
-                        stream.write(head)
-                        stream.write(data)
-                        stream.write(b"\r\n")
-                    else:
-                        tx[:end] = head
-                        tx[end : size - 2] = data
-                        tx[size - 2 : size] = b"\r\n"
-                        stream.write(tx[:size])
-                await stream.drain()
-            except asyncio.CancelledError:
-                self._broken()  # half a message may have gone
-                raise
+                    tx[:size] = head
+                    tx[size:end] = data
+                    tx[end : end + 2] = b"\r\n"
+                    stream.write(tx[: end + 2])
+            await stream.drain()
+        except asyncio.CancelledError:
+            if not self.stream:
+                raise OSError("connection lost")
+            if self.task is not self.reader:
+                self.reader.cancel()  # half a message may have gone
+            raise
+        finally:
+            self.task = None
+            if not self.wake.is_set():
+                self.wake.set()
+                await asyncio.sleep_ms(0)  # who waits comes before our next message
 
     async def line(self):
         """The next line, without its CRLF."""
         head = b""
         while True:
-            found = self._buffer.find(b"\r\n", self._at, self._end)
+            found = self.buf.find(b"\r\n", self.start, self.end)
             if found >= 0:
-                line = bytes(self._rx[self._at : found])
-                self._at = found + 2
+                line = bytes(self.rx[self.start : found])
+                self.start = found + 2
                 return head + line if head else line
-            if self._end - self._at == len(self._rx):
-                head += self._rx[: self._end - 1]  # the last may be half of a CRLF
-                self._at = self._end - 1
+            if self.end - self.start == len(self.rx):
+                head += self.rx[: self.end - 1]  # the last may be half of a CRLF
+                self.start = self.end - 1
                 if len(head) > _LONGEST_LINE:
                     raise OSError("line too long")
-            await self._fill()
+            await self.fill()
 
-    async def payload(self, size):
-        """The next `size` bytes, which a CRLF follows."""
-        if size + 2 <= len(self._rx):
-            while self._end - self._at < size + 2:
-                await self._fill()
-            data = bytes(self._rx[self._at : self._at + size])
-            self._at += size + 2
+    async def read(self, size):
+        """The next `size` bytes, which a CRLF follows; a bytearray where the buffer is too small for them."""
+        if size + 2 <= len(self.rx):
+            while self.end - self.start < size + 2:
+                await self.fill()
+            data = bytes(self.rx[self.start : self.start + size])
+            self.start += size + 2
             return data
         data = bytearray(size)
-        view = memoryview(data)
-        done = self._end - self._at
-        view[:done] = self._rx[self._at : self._end]
-        self._at = self._end
-        while done < size:
-            done += await self._read(view[done:])
+        await self.skip(size, data)
         await self.skip(2)
         return data
 
-    async def skip(self, size):
-        while size:
-            if self._at == self._end:
-                await self._fill()
-            step = min(size, self._end - self._at)
-            self._at += step
-            size -= step
+    async def skip(self, size, data=None):
+        """Move the next `size` bytes to the bytearray `data`, or nowhere."""
+        done = 0
+        while done < size:
+            if self.start == self.end:
+                await self.fill()
+            step = min(size - done, self.end - self.start)
+            if data:
+                data[done : done + step] = self.rx[self.start : self.start + step]
+            done += step
+            self.start += step
 
-    async def _fill(self):
-        rest = self._end - self._at
-        if self._at:
-            self._rx[:rest] = self._rx[self._at : self._end]
-            self._at = 0
-            self._end = rest
-        self._end += await self._read(self._rx[rest:])
+    async def fill(self):
+        """Read what there is, behind what has not been taken."""
+        rest = self.end - self.start
+        if self.start:
+            self.rx[:rest] = self.rx[self.start : self.end]
+            self.start = 0
+            self.end = rest
+        count = await self.stream.readinto(self.rx[rest:])
+        if count == 0:
+            raise OSError("closed by the server")
+        self.end += count or 0
 
-    async def _read(self, buffer):
-        while True:
-            count = await self.stream.readinto(buffer)
-            if count:
-                return count
-            if count == 0:
-                raise OSError("closed by the server")
+    async def close(self):
+        """Who still sends is told."""
+        stream = self.stream
+        self.stream = None
+        if self.task:
+            self.task.cancel()
+        try:
+            await stream.wait_closed()
+        except OSError:
+            pass
