@@ -66,6 +66,7 @@ class Daemon:
     async def run(self) -> int:
         gateway = Gateway(self.config, self.storage)
         gateway.restore()
+        gateway.offer_time()
         with trio.open_signal_receiver(*SIGNALS) as signals:
             listeners = open_listeners(self.config)
             monitoring = MonitoringService(gateway, listeners)

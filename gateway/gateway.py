@@ -16,7 +16,9 @@ from gateway.identity import new_server_id, new_token
 from gateway.registry import Registry
 from gateway.services.mqtt_replies import ReplyReceiver
 from gateway.services.retained_requests import RetainedRequests
+from gateway.services.time_requests import TimeRequests
 from gateway.sessions.mqtt_sessions import MqttSessions
+from gateway.sessions.presence import take_back
 from gateway.storage.retained_messages import RetainedMessages
 from gateway.storage.storage import Storage
 from gateway.version import VERSION
@@ -72,12 +74,17 @@ class Gateway:
             raise RuntimeError("the gateway does not run")
         self.connections.start_soon(task)
 
+    def offer_time(self) -> None:
+        """Tell the time to those who ask from now on."""
+        self.account.router.subscribe(TimeRequests(self.account.router))
+
     def restore(self) -> None:
         """Take up what an earlier run left on the disk."""
         if self.storage is not None:
             self.account.offer_retained()
             self.mqtt_sessions.restore(self.storage.restored)
             self.storage.restored.clear()
+            take_back(self)
         self.deadlines.call_at(trio.current_time() + SWEEP_SECONDS, self._sweep)
 
     def _sweep(self, now: float) -> None:

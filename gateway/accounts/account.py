@@ -1,12 +1,16 @@
 """Account: one isolated subject space, and what belongs to it."""
 
 import time
+from typing import TYPE_CHECKING
 
 from gateway.dataplane.port import Receiver
 from gateway.dataplane.router import Router
 from gateway.storage.retained_messages import RetainedMessages
 from protocols.message import Message
 from protocols.mqtt.header_mapping import expiry_seconds
+
+if TYPE_CHECKING:
+    from gateway.sessions.presence import Presence
 
 GLOBAL_ACCOUNT = "$G"
 
@@ -20,6 +24,8 @@ class Account:
         self.retained = retained
         # Reads retained messages to NATS clients; subscribed from the first one on.
         self.retained_requests: Receiver | None = None
+        # Who is there, by the subject that says so.
+        self.presences: dict[bytes, Presence] = {}
 
     def keep(self, message: Message) -> bool:
         """Retain a message (gateway.dataplane.router.Retainer); False when there is no room."""

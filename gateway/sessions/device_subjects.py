@@ -3,9 +3,8 @@
 import re
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from gateway.dataplane.port import Port
+from gateway.sessions.presence import Presence
 from protocols.message import make_message
 from protocols.subjects import is_valid_literal
 
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 
 UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 LONGEST_LOG = 1024
-# Who subscribes later wants to know, too.
-RETAIN = b"NATS/1.0\r\nMqtt-Retain: 1\r\n\r\n"
 
 
 def subject_token(name: str) -> str:
@@ -33,16 +30,15 @@ class DeviceSubjects:
         self.user = config.user
         self._gateway = gateway
         self._port = Port(None)
-        self._present: bool | None = None
+        self._presence = Presence(gateway, self.prefix + b".presence")
 
     def presence(self, present: bool, port: str) -> None:
         """Tell subscribers, once per change."""
-        if present != self._present:
-            self._present = present
-            about = {"state": "online" if present else "offline", "name": self.name, "port": port}
-            if self.user:
-                about["user"] = self.user
-            self.publish(b"presence", msgspec.json.encode(about), RETAIN)
+        about = {"name": self.name, "port": port}
+        if self.user:
+            about["user"] = self.user
+        self._presence.tell(present, about)
+        self._gateway.switch.flush()
 
     def log(self, text: bytes) -> None:
         """What the device printed outside of any protocol, line by line."""
@@ -50,11 +46,11 @@ class DeviceSubjects:
             if line.strip():
                 self.publish(b"log", line[:LONGEST_LOG])
 
-    def publish(self, tail: bytes, payload: bytes, header: bytes = b"") -> bool:
+    def publish(self, tail: bytes, payload: bytes) -> bool:
         """False for a tail that makes no subject."""
         subject = b"%b.%b" % (self.prefix, tail)
         if not is_valid_literal(subject):
             return False
-        self._gateway.account.router.route(make_message(subject, payload, header=header), subject, self._port)
+        self._gateway.account.router.route(make_message(subject, payload), subject, self._port)
         self._gateway.switch.flush()
         return True

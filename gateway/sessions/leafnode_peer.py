@@ -14,6 +14,7 @@ import trio
 
 from gateway.dataplane.nats_receivers import LeafInterest, LeafPort, LeafRoute
 from gateway.dataplane.port import Port
+from gateway.services.time_requests import SUBJECT as TIME_SUBJECT
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.leafnode import spoke
@@ -119,7 +120,8 @@ class LeafnodeSession(LeafPort):
                 return
             self._told.discard(key)
         else:
-            if (told and not queue) or not self._may_subscribe(subject):
+            # The hub has a clock of its own, and so have the gateways behind it.
+            if (told and not queue) or subject == TIME_SUBJECT or not self._may_subscribe(subject):
                 return
             self._told.add(key)
         self._write(spoke.encode_interest(subject, queue, count))

@@ -8,6 +8,7 @@ import trio
 
 from gateway.dataplane.nats_receivers import NatsSubscription
 from gateway.dataplane.port import Port, Receiver
+from gateway.sessions.presence import Presence, is_presence_subject
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.message import Burst, Message, make_message
@@ -35,6 +36,7 @@ class NatsClientSession(Port):
         "_deadline",
         "_pinged_at",
         "_pings_out",
+        "_presence",
         "_spoke",
         "_told_account",
         "account",
@@ -61,6 +63,7 @@ class NatsClientSession(Port):
         self._pinged_at = 0.0
         self._spoke = False
         self._told_account = False
+        self._presence: Presence | None = None
         self._deadline: Deadline | None = None
 
     @property
@@ -105,6 +108,7 @@ class NatsClientSession(Port):
     def closed(self, reason: CloseReason) -> None:
         self.connection.gateway.deadlines.cancel(self._deadline)
         self._drop_subscriptions()
+        self._tell_presence("")
 
     # What routing calls (gateway.dataplane.port.Port).
 
@@ -134,12 +138,15 @@ class NatsClientSession(Port):
             self._close(CloseReason.AUTHENTICATION_FAILURE, "Authorization Violation")
         elif options.no_responders and not options.headers:
             self._close(CloseReason.PROTOCOL_VIOLATION, "no responders requires headers support")
+        elif options.presence and not is_presence_subject(options.presence.encode()):
+            self._close(CloseReason.PROTOCOL_VIOLATION, "Invalid Presence Subject")
         else:
             if self.options is not server.DEFAULT_OPTIONS:
                 self._drop_subscriptions()
             self.options = options
             self.echo = options.echo
             self.headers = options.headers
+            self._tell_presence(options.presence)
             self._accepted()
 
     def _on_subscribe(self, event: server.Subscribe) -> None:
@@ -271,6 +278,17 @@ class NatsClientSession(Port):
     def _remove(self, subscription: NatsSubscription) -> None:
         self.subscriptions.pop(subscription.sid, None)
         self.account.router.unsubscribe(subscription)
+
+    def _tell_presence(self, subject: str) -> None:
+        """We are there, on this subject, and not any more on the one before."""
+        told = self._presence
+        wanted = subject.encode()
+        if told is not None and told.subject != wanted:
+            told.tell(False, {"name": self.options.name})
+            self._presence = None
+        if wanted and self._presence is None:
+            self._presence = Presence(self.connection.gateway, wanted)
+            self._presence.tell(True, {"name": self.options.name})
 
     def _drop_subscriptions(self) -> None:
         for subscription in self.subscriptions.values():

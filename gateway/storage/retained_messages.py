@@ -114,6 +114,10 @@ class RetainedMessages:
         for subject in self._subjects.matching(subject_filter):
             yield None if subject is None else self.get(subject)
 
+    def containing(self, part: bytes) -> list[bytes]:
+        """The subjects of the messages in whose header or payload `part` occurs."""
+        return [subject for subject, packed in self._packed.items() if part in packed]
+
     def sweep(self, most: int) -> None:
         """Remove what has expired, looking at `most` subjects or some more; the next call goes on behind them."""
         now = self._clock()

@@ -47,6 +47,8 @@ class ConnectOptions(msgspec.Struct, kw_only=True, frozen=True):
     auth_token: str = ""
     account: str = ""
     tls_required: bool = False
+    # Ours alone: the subject on which the gateway tells that this client is there; nats-server reads past it.
+    presence: str = ""
 
 
 class Connect(msgspec.Struct):
@@ -96,6 +98,7 @@ class _ConnectFields(msgspec.Struct):
     auth_token: str | None = None
     account: str | None = None
     tls_required: bool | None = None
+    presence: str | None = None
     password: str | None = msgspec.field(name="pass", default=None)
 
 

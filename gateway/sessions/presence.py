@@ -1,0 +1,73 @@
+"""Presence: what the gateway tells, retained, on a subject that stands for a peer: that it is there, or is not."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from protocols.message import make_message
+from protocols.nats.server import RESERVED_SUBJECTS
+from protocols.subjects import is_valid_literal
+
+if TYPE_CHECKING:
+    from gateway.gateway import Gateway
+
+ONLINE_LINE = b"Leafgate-Presence: online\r\n"
+# Who subscribes later wants to know, too. A gateway that was killed finds by the second line whom to take back.
+ONLINE = b"NATS/1.0\r\nMqtt-Retain: 1\r\n%b\r\n" % ONLINE_LINE
+OFFLINE = b"NATS/1.0\r\nMqtt-Retain: 1\r\n\r\n"
+
+
+def is_presence_subject(subject: bytes) -> bool:
+    """Whether a peer may name it: one to publish on, and none that belongs to servers."""
+    return (
+        is_valid_literal(subject)
+        and not subject.startswith((b"$", *RESERVED_SUBJECTS))
+        and not any(character in subject for character in b" \t\r\n")
+    )
+
+
+class Presence:
+    """Tells on `subject`, once per change: {"state": "online" or "offline", …}.
+
+    Of several peers with one subject the last to come has it: a device that is back must not be called offline because
+    its connection of before ends at last. The caller flushes the switch.
+    """
+
+    def __init__(self, gateway: "Gateway", subject: bytes) -> None:
+        self.subject = subject
+        self._gateway = gateway
+        self._present: bool | None = None
+
+    def tell(self, present: bool, about: dict[str, str]) -> None:
+        if present == self._present:
+            return
+        self._present = present
+        presences = self._gateway.account.presences
+        if present:
+            presences[self.subject] = self
+        elif presences.get(self.subject, self) is not self:
+            return
+        else:
+            presences.pop(self.subject, None)
+        publish(self._gateway, self.subject, present, about)
+
+
+def publish(gateway: "Gateway", subject: bytes, present: bool, about: dict[str, str]) -> None:
+    payload = msgspec.json.encode({"state": "online" if present else "offline"} | about)
+    message = make_message(subject, payload, header=ONLINE if present else OFFLINE)
+    gateway.account.router.route(message, subject, gateway.port)
+
+
+def take_back(gateway: "Gateway") -> None:
+    """Tell of everybody whom an earlier run left online, because it was killed, that they are not there."""
+    retained = gateway.account.retained
+    for subject in retained.containing(ONLINE_LINE):
+        message = retained.get(subject)
+        if message is None:
+            continue
+        try:
+            about = msgspec.json.decode(message.payload(), type=dict[str, str])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            about = {}  # a client's own message, with our header
+        about.pop("state", None)
+        publish(gateway, subject, False, about)
