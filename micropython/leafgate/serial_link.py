@@ -1,6 +1,6 @@
 # Serial link, the device's end: a reliable byte stream over a UART, as protocols/serial_link/README.md specifies it.
-# `stream = await SerialLink(uart).open()`; then read, readinto, write, close. A link keeps its UART for good; after the
-# end of a session (read gives b"") open() begins another.
+# `await leafgate.connect(SerialLink(uart))`. It opens streams, one after the other, and is the one that is open. A link
+# keeps its UART for good; after the end of a session (readinto gives 0) open() begins another.
 
 import asyncio
 import os
@@ -42,32 +42,31 @@ class SerialLink:
         self.baud = self._base = baud
         self.mtu = mtu
         self.up = False
-        self.repeated = self.damaged = 0
+        self.damaged = 0
         self._line = line
         self._set_baud = set_baud
         self._console = console
         self._rx = memoryview(bytearray(rx))
         self._tx = memoryview(bytearray(tx))
         self._frame = memoryview(bytearray(max(mtu, 96) + 8))
-        self._wire = bytearray(2 * len(self._frame) + 1)
-        self._wv = memoryview(self._wire)
+        self._wire = memoryview(bytearray(2 * len(self._frame) + 2))
         self._part = memoryview(bytearray(len(self._wire)))
         self._moved = asyncio.Event()  # for the application
         self._work = asyncio.Event()  # for the sender
-        self._lock = asyncio.Lock()
-        self._tasks = None
+        self._idle = None
         self._end()
 
     def _end(self):
         # Forget the session; its frames validate nowhere any more.
         self.up = self._used = self._wanted = False
         self._sid = unpack_from("<I", os.urandom(4))[0] or 1
-        self._peer = self._edge = self._next_in = self._owed = self._told = 0
-        self._seq = self._lost = self._order = self._rtt = self._old = 0
+        self._peer = self._edge = self._next_in = self._owed = 0
+        self._seq = self._order = self._rtt = self._old = 0
         self._due = None
         self._early = {}
         self._flight = []
         self._says = []
+        self._out = []
         self._flying = self._wired = 0  # bytes of the stream, and of the line
         self._moved.set()
 
@@ -78,40 +77,49 @@ class SerialLink:
         self._end()
         self._rx_at = self._rx_n = self._tx_at = self._tx_n = 0
         self._wanted = True
-        self._tasks = self._tasks or [asyncio.create_task(t()) for t in (self._receive, self._send, self._clock)]
+        if self._idle is None:
+            for task in self._receive, self._send, self._clock:
+                asyncio.create_task(task())
         self._hello(1)
         while not self.up:
             await self._move()
         return self
 
-    async def read(self, n):
-        return bytes(await self._cut(n))
-
     async def readinto(self, buf):
-        v = await self._cut(len(buf))
-        buf[: len(v)] = v
-        return len(v)
+        while self._wanted and not self._rx_n:
+            await self._move()
+        at = self._rx_at
+        n = min(len(buf), self._rx_n, len(self._rx) - at)
+        buf[:n] = self._rx[at : at + n]
+        self._rx_at = (at + n) % len(self._rx)
+        self._rx_n -= n
+        if self._credit() - self._told >= len(self._rx) >> 7:  # half of it, in units of 64
+            self._owe(True)
+        return n
 
-    async def write(self, data):
+    def write(self, data):
+        self._out.append(memoryview(data))
+
+    async def drain(self):
         # Returns when everything is accepted; OSError when the session has ended.
-        data = memoryview(data)
         size = len(self._tx)
-        async with self._lock:  # two tasks' bytes do not mix
-            while self._wanted:
-                if not data:
-                    return
-                end = (self._tx_at + self._tx_n) % size
-                n = min(len(data), size - self._tx_n, size - end)
-                if n:
-                    self._tx[end : end + n] = data[:n]
-                    self._tx_n += n
-                    data = data[n:]
-                    self._work.set()
-                else:
-                    await self._move()
-        raise OSError(104)  # ECONNRESET
+        while self._out:
+            if not self._wanted:
+                raise OSError
+            data = self._out[0]
+            end = (self._tx_at + self._tx_n) % size
+            n = min(len(data), size - self._tx_n, size - end)
+            if n:
+                self._tx[end : end + n] = data[:n]
+                self._tx_n += n
+                self._out[0] = data = data[n:]
+                self._work.set()
+            if not data:
+                self._out.pop(0)
+            elif not n:
+                await self._move()
 
-    async def close(self):
+    async def wait_closed(self):
         # What was written has a second to arrive.
         for _ in range(50):
             if self.up and self._tx_n:
@@ -120,17 +128,6 @@ class SerialLink:
             self._say(_BYE)
             await asyncio.sleep_ms(50)
         self._end()
-
-    async def _cut(self, n):
-        while self._wanted and not self._rx_n:
-            await self._move()
-        at = self._rx_at
-        n = min(n, self._rx_n, len(self._rx) - at)
-        self._rx_at = (at + n) % len(self._rx)
-        self._rx_n -= n
-        if self._credit() - self._told >= len(self._rx) >> 7:  # half of it, in units of 64
-            self._owe(True)
-        return self._rx[at : at + n]
 
     async def _move(self):
         self._moved.clear()
@@ -156,13 +153,24 @@ class SerialLink:
 
     def _hello(self, ask):
         b = bytearray(19)
-        pack_into("<3sBIIHHHB", b, 0, b"NL1", ask, self._sid, self._peer, self.mtu, self._line,
-                  bool(self._console) + 2 * bool(self._set_baud), len(self.name))
+        pack_into(
+            "<3sBIIHHHB",
+            b,
+            0,
+            b"NL1",
+            ask,
+            self._sid,
+            self._peer,
+            self.mtu,
+            self._line,
+            bool(self._console) + 2 * bool(self._set_baud),
+            len(self.name),
+        )
         self._said = ticks_ms()
         self._say(_HELLO, 0, b + self.name)
 
     def _next(self):
-        # The wire bytes of the next frame, or None.
+        # Make the next frame in _wire; where it ends, or None.
         if self._says:
             kind, seq, payload = self._says.pop(0)
             n = len(payload)
@@ -171,7 +179,7 @@ class SerialLink:
         if not self.up:
             return None
         due = self._due is not None and ticks_diff(ticks_ms(), self._due) >= 0
-        f = None if due and self._early else self._pick()
+        f = None if self._old or (due and self._early) else self._pick()
         if f:
             seq, at, n = f[:3]
             head = min(n, len(self._tx) - at)
@@ -190,22 +198,17 @@ class SerialLink:
             pack_into("<I", self._frame, 4, bits)
         else:
             return None
-        if n == 0 or kind == _ACK or not self._early:
+        if kind == _ACK or not self._early:
             self._due = None
             self._owed = 0
         return self._encode(kind, seq, n)
 
     def _pick(self):
         # The DATA frame to send: a lost one, else a new one that the gateway has room for.
-        if self._old:
-            return None
-        if self._lost:
-            self._lost -= 1
-            self.repeated += 1
-            for f in self._flight:
-                if f[_STATE] == _LOST:
-                    f[_TIME] = 0
-                    return f
+        for f in self._flight:
+            if f[_STATE] == _LOST:
+                f[_TIME] = 0
+                return f
         free = self._edge - self._flying
         n = min(self._tx_n - self._flying, self.mtu, self._pmtu)
         if n <= 0 or free <= 0 or len(self._flight) >= _WINDOW:
@@ -231,23 +234,19 @@ class SerialLink:
         pack_into("<I", f, n, crc32(f[:n], 0 if kind == _HELLO else self._sid))
         body = bytes(f[: n + 4]).replace(b"\xc1", b"\xc1\xe1").replace(b"\xc0", b"\xc1\xe0")
         if kind == _HELLO or self._console:
-            body = b"".join(b"\xc1" + bytes((c ^ 32,)) if c < 32 else bytes((c,)) for c in body)
-        n = len(body)
-        self._wv[:n] = body
-        self._wire[n] = 0xC0
-        return self._wv[: n + 1]
-
-    async def _write(self, data):
-        while data:
-            yield core._io_queue.queue_write(self.uart)
-            data = data[self.uart.write(data) or 0 :]
+            for c in range(32):
+                body = body.replace(bytes((c,)), bytes((0xC1, c ^ 32)))
+        n = len(body) + 1
+        self._wire[1:n] = body
+        self._wire[0] = self._wire[n] = 0xC0
+        return n + 1
 
     async def _send(self):
-        quiet = True
+        free = 0
         while True:
-            wire = self._next()
-            if wire is None:
-                quiet = True
+            n = self._next()
+            if n is None:
+                free = 0
                 self._work.clear()
                 if self._old < 0:
                     await asyncio.sleep_ms(50)  # the answer must have left
@@ -255,19 +254,18 @@ class SerialLink:
                     self._rate(new)
                 await self._work.wait()
                 continue
-            if quiet:
-                quiet = False
-                free = ticks_us()
-                await self._write(b"\xc0")
-            await self._write(wire)
-            if self.baud:
-                # No more than 20 ms of the line wait in the system: what is urgent would wait behind.
-                free = ticks_add(free, len(wire) * 10000000 // self.baud)
-                ahead = ticks_diff(free, ticks_us())
-                if ahead < 0:
-                    free = ticks_us()
-                elif ahead > 20000:
-                    await asyncio.sleep_ms((ahead - 10000) // 1000)
+            data = self._wire[1 if free else 0 : n]  # behind silence an END comes first
+            while data:
+                yield core._io_queue.queue_write(self.uart)
+                data = data[self.uart.write(data) or 0 :]
+            # No more than 20 ms of the line wait in the system: what is urgent would wait behind.
+            now = ticks_us()
+            if not free or ticks_diff(free, now) < 0:
+                free = now
+            free = ticks_add(free, self.baud and n * 10000000 // self.baud) | 1
+            ahead = ticks_diff(free, now)
+            if ahead > 20000:
+                await asyncio.sleep_ms((ahead - 10000) // 1000)
 
     def _rate(self, baud):
         self.baud = baud
@@ -283,7 +281,6 @@ class SerialLink:
         if f[_STATE] == _SENT:
             f[_STATE] = _LOST
             self._wired -= f[_SIZE] + 9
-            self._lost += 1
 
     def _acked(self, ack, credit, bits):
         flight = self._flight
@@ -293,10 +290,7 @@ class SerialLink:
         for f in flight:
             k = (f[_SEQ] - ack) & 255
             if (k > 127 or (k and bits >> (k - 1) & 1)) and f[_STATE] != _THERE:
-                if f[_STATE] == _LOST:
-                    self._lost -= 1
-                else:
-                    self._wired -= f[_SIZE] + 9
+                self._lose(f)
                 f[_STATE] = _THERE
                 if newest is None or (f[_ORDER] - newest) & 0x3FFF < 0x2000:
                     newest = f[_ORDER]
@@ -320,14 +314,13 @@ class SerialLink:
     # Receiving.
 
     async def _receive(self):
-        reader = asyncio.StreamReader(self.uart)
         part = self._part
         fill = 0
         while True:
-            data = await reader.read(512)
+            yield core._io_queue.queue_read(self.uart)
+            data = self.uart.read(512) or b""
             if not data:
-                await asyncio.sleep_ms(20)
-                continue
+                await asyncio.sleep_ms(20)  # unplugged
             start = 0
             while start <= len(data):
                 end = data.find(b"\xc0", start)
@@ -338,7 +331,7 @@ class SerialLink:
                 fill += n
                 start = stop + 1
                 if end >= 0:
-                    if 8 <= fill <= len(part) and self._wanted:
+                    if fill <= len(part) and self._wanted:
                         self._take(bytes(part[:fill]))
                     fill = 0
 

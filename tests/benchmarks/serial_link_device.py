@@ -34,7 +34,8 @@ async def main(tty, baud, mtu, mode, size):
     left, check = size, 0
     if mode == "up":
         while left:
-            await stream.write(block[: min(left, len(block))])
+            stream.write(block[: min(left, len(block))])
+            await stream.drain()
             left -= min(left, len(block))
     else:
         buffer = bytearray(1024)
@@ -44,12 +45,14 @@ async def main(tty, baud, mtu, mode, size):
             check = crc32(view[:count], check)
             left -= count
             if mode == "echo":
-                await stream.write(view[:count])
+                stream.write(view[:count])
+                await stream.drain()
         if mode == "down":
-            await stream.write(b"%08x" % check)
-    while await stream.read(64):
+            stream.write(b"%08x" % check)
+            await stream.drain()
+    while await stream.readinto(block):
         pass
-    print(link.repeated, link.damaged)
+    print(link.damaged)
 
 
 asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5])))

@@ -176,7 +176,7 @@ def main() -> None:
     parser.add_argument("--baud", type=int, default=921_600)
     arguments = parser.parse_args()
     print(f"{arguments.bytes} bytes at {arguments.baud} baud; share of the line's rate that is payload")
-    print("direction   MTU  bit errors   share  intact  repeated by us, by the device (and damaged)")
+    print("direction   MTU  bit errors   share  intact  repeated by us, damaged at the device")
     for mode, mtu, errors in ROWS:
         result = Run(mode, arguments.bytes, arguments.baud, mtu, errors, seed=7).run()
         print(

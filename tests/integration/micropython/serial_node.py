@@ -7,6 +7,7 @@ import asyncio
 import sys
 import termios
 
+import leafgate
 from leafgate.serial_link import SerialLink
 
 RATES = {9600: termios.B9600, 115200: termios.B115200, 230400: termios.B230400, 921600: termios.B921600}
@@ -27,57 +28,30 @@ class Tty:
         termios.tcsetattr(self.file.fileno(), termios.TCSANOW, settings)
 
 
-async def count(stream):
+async def answer(message):
+    await message.respond(b"answer to " + message.data)
+
+
+async def count(client):
     number = 0
     while True:
-        payload = b"%d" % number
-        await stream.write(b"PUB count %d\r\n%s\r\n" % (len(payload), payload))
+        await client.publish("count", str(number))
         number += 1
         await asyncio.sleep_ms(2)
-
-
-async def line(stream, rest):
-    """The next line and what came behind it; None at the end."""
-    while b"\r\n" not in rest:
-        more = await stream.read(256)
-        if not more:
-            return None, b""
-        rest += more
-    return rest.split(b"\r\n", 1)
-
-
-async def session(link):
-    """One session, from open to end; True when it was told to stop."""
-    stream = await link.open()
-    await stream.write(b'CONNECT {"verbose":false,"name":"serial-node"}\r\nSUB ask 1\r\nSUB stop 2\r\nSUB flood 3\r\n')
-    counting = asyncio.create_task(count(stream))
-    rest = b""
-    try:
-        while True:
-            head, rest = await line(stream, rest)
-            if head is None:
-                return False
-            if head == b"PING":
-                await stream.write(b"PONG\r\n")
-            elif head.startswith(b"MSG"):
-                words = head.split(b" ")
-                payload, rest = await line(stream, rest)
-                if words[1] == b"stop":
-                    await stream.close()
-                    return True
-                if words[1] == b"ask":
-                    answer = b"answer to " + payload
-                    await stream.write(b"PUB %s %d\r\n%s\r\n" % (words[3], len(answer), answer))
-    finally:
-        counting.cancel()
 
 
 async def main(path, baud, changes):
     tty = Tty(path, baud)
     tty.file.write(b"rst:0x1 (POWERON_RESET)\r\nhello from the boot loader\r\n")
     link = SerialLink(tty.file, "node-1", baud, set_baud=tty.set_baud if changes else None)
-    while not await session(link):
-        pass
+    client = await leafgate.connect(link, name="serial-node")
+    await client.subscribe("ask", cb=answer)
+    await client.subscribe("flood")
+    stop = await client.subscribe("stop")
+    counting = asyncio.create_task(count(client))
+    await stop.__anext__()
+    counting.cancel()
+    await client.drain()
 
 
 asyncio.run(main(sys.argv[1], int(sys.argv[2]), len(sys.argv) > 3))
