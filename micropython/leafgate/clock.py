@@ -1,6 +1,6 @@
 """The clock, from the gateway, which answers `$LEAFGATE.time`: a board has none, or none that it keeps.
 
-    await set_clock(client)     # then time.time() and time.gmtime() are right, to some milliseconds, in UTC
+After `await set_clock(client)` time.time() and time.gmtime() are right to some milliseconds, in UTC.
 """
 
 import sys

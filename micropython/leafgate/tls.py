@@ -5,7 +5,8 @@ the CA's certificate as DER bytes: the server must have one of it, for the host 
 True: encrypted, but anybody can pretend to be the server, so passwords and tokens are not safe;
 an SSLContext, of `psk` below or with a client's certificate: it decides.
 Without any of these (None) a server or a URL that wants TLS is refused. PEM becomes DER with
-`openssl x509 -in ca.pem -outform der -out ca.der`.
+`openssl x509 -in ca.pem -outform der -out ca.der`. Firmware that looks at the dates of certificates needs its clock set
+before (leafgate.clock, over a connection without TLS).
 """
 
 import tls as _tls

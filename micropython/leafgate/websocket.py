@@ -35,7 +35,9 @@ async def open_websocket(scheme, host, port, tls, path="/"):
 async def _shake_hands(stream, host, path):
     """What came behind the server's answer."""
     key = b2a_base64(os.urandom(16))[:-1]
-    request = "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    request = (
+        "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    )
     stream.write((request % (path, host)).encode() + b"Sec-WebSocket-Key: %s\r\n\r\n" % key)
     await stream.drain()
     answer = b""

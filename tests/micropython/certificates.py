@@ -33,7 +33,9 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         names = x509.SubjectAlternativeName([_general_name(host) for host in hosts])
         signed = (
-            self._builder(_common_name(hosts[0]), key).add_extension(names, critical=False).sign(self._key, hashes.SHA256())
+            self._builder(_common_name(hosts[0]), key)
+            .add_extension(names, critical=False)
+            .sign(self._key, hashes.SHA256())
         )
         certificate_file = self._directory / "server.pem"
         certificate_file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))

@@ -34,7 +34,7 @@ def test_nkey_needs_little_memory(tmp_path: Path):
     library = compiled(tmp_path / "library")
     with nats_server(tmp_path / "server", users(f"{{ nkey: {KEY['nkey']} }}")) as server:
         options = {"nkey": KEY["nkey_expanded"], "rx": 512}
-        with board("node.py", server.url(), json.dumps(options), heap="48k", library=library) as device:
+        with board("node.py", server.url(), json.dumps(options), heap="64k", library=library) as device:
             device.until("connected")
             asyncio.run(ask(server.url(), [b"1", b"2"]))
             device.finished()

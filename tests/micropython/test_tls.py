@@ -3,7 +3,7 @@
 import json
 import shutil
 import socket
-import subprocess
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +15,7 @@ from tests.micropython.certificates import Authority
 from tests.micropython.device_peer import meet, refused
 from tests.micropython.unix_port import board
 
+INFO = b'{"server_id":"1","version":"2.11.0","max_payload":1000,"tls_required":true}'
 SCHEMES = ("nats", "tls", "wss")
 
 
@@ -84,6 +85,23 @@ def test_server_that_offers_no_tls_is_refused_by_those_who_want_it(server: tuple
     assert "connected" not in refused(server[1].url(), ca=server[0].ca)
 
 
+def test_what_stands_behind_info_in_the_clear_is_not_taken_for_the_servers_word(tmp_path: Path):
+    authority = Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.server("localhost"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        options = {"ca": str(authority.der), "ping": 60}
+        with board("node.py", f"tls://localhost:{listener.getsockname()[1]}", json.dumps(options)) as device:
+            plain, _ = listener.accept()
+            plain.sendall(b"INFO %b\r\n-ERR 'somebody between us'\r\n" % INFO)
+            with context.wrap_socket(plain, server_side=True) as secured:
+                said = b""
+                while b"PING\r\n" not in said:
+                    said += secured.recv(1024)
+                secured.sendall(b"PONG\r\n")
+                device.until("connected")
+
+
 @contextmanager
 def psk_server(directory: Path, identity: str, key: bytes, *options: str) -> Iterator[Peer]:
     """An openssl that sends back every line reversed."""
@@ -112,6 +130,8 @@ def test_shared_key_is_enough_without_certificates(tmp_path: Path):
 
 def test_server_with_a_certificate_but_without_the_key_is_refused(tmp_path: Path):
     certificate, private = Authority(tmp_path / "ca").server("localhost")
-    with psk_server(tmp_path, "", b"", "-cert", str(certificate), "-key", str(private)) as server:
-        with board("psk.py", server.ports["tls"], "dev1", bytes(32).hex()) as device:
-            assert "OSError" in device.until("Error")
+    with (
+        psk_server(tmp_path, "", b"", "-cert", str(certificate), "-key", str(private)) as server,
+        board("psk.py", server.ports["tls"], "dev1", bytes(32).hex()) as device,
+    ):
+        assert "OSError" in device.until("Error")

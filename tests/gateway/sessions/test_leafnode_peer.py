@@ -122,6 +122,15 @@ async def test_interest_is_told_as_it_comes_and_goes():
         assert sorted(link.connection.take().split(b"\r\n")[:-1]) == [b"LS- bar", b"LS- foo.*", b"LS- work crew"]
 
 
+async def test_hub_is_not_offered_our_time():
+    async with running_gateway() as gateway:
+        gateway.offer_time()
+        link = Link(gateway)
+        assert link.come_up() == []
+        local_client(gateway).receive(b"SUB $LEAFGATE.time 1\r\n")
+        assert link.connection.take() == b""
+
+
 async def test_interest_goes_before_the_messages_that_follow_it():
     async with running_gateway() as gateway:
         link = Link(gateway)

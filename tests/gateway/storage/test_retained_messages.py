@@ -50,6 +50,14 @@ def test_filter_finds_all_that_it_matches():
     assert found(retained, b"c") == {}
 
 
+def test_messages_are_found_by_what_they_contain():
+    retained = RetainedMessages(10, PLENTY)
+    retained.keep(make_message(b"a", b"1", header=b"NATS/1.0\r\nUnit: C\r\n\r\n"))
+    keep(retained, b"b", b"in Unit: C")
+    keep(retained, b"Unit: C", b"1")
+    assert sorted(retained.containing(b"Unit: C")) == [b"a", b"b"]
+
+
 def test_subject_that_looks_like_a_filter_hides_no_others():
     retained = RetainedMessages(10, PLENTY)
     keep(retained, b"a.*", b"1")

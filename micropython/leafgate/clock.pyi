@@ -1,0 +1,6 @@
+from typing import Any
+
+EPOCH: int
+
+async def now(client: Any, tries: int = 3) -> tuple[int, int]: ...
+async def set_clock(client: Any, tries: int = 3) -> None: ...

@@ -1,0 +1,40 @@
+"""The time for those who ask: what the answer looks like, and who gets none."""
+
+from gateway.services.time_requests import SUBJECT, TimeRequests
+from protocols.message import make_message
+from tests.gateway.dataplane.places import ClientPort, HubPort
+from tests.gateway.sessions.memory_connection import running_gateway
+
+INBOX = b"_INBOX.1"
+NANOSECONDS = 1_767_225_600_004_217_000
+
+
+async def test_answer_is_seconds_and_nanoseconds():
+    async with running_gateway() as gateway:
+        router = gateway.account.router
+        router.subscribe(TimeRequests(router, lambda: NANOSECONDS))
+        device = ClientPort(gateway.switch)
+        router.subscribe(device.subscription(INBOX))
+        for payload in (b"", b"whatever"):
+            assert router.route(make_message(SUBJECT, payload, INBOX), SUBJECT, device) == 1
+            assert device.take() == b"MSG _INBOX.1 1 20\r\n1767225600 004217000\r\n"
+
+
+async def test_message_that_is_no_request_and_one_from_a_hub_get_no_answer():
+    async with running_gateway() as gateway:
+        router = gateway.account.router
+        router.subscribe(TimeRequests(router, lambda: NANOSECONDS))
+        device, hub = ClientPort(gateway.switch), HubPort(gateway.switch)
+        router.subscribe(device.subscription(INBOX))
+        assert router.route(make_message(SUBJECT, b""), SUBJECT, device) == 0
+        assert router.route(make_message(SUBJECT, b"", INBOX), SUBJECT, hub) == 0
+        assert device.take() == b""
+
+
+async def test_gateway_offers_the_time():
+    async with running_gateway() as gateway:
+        gateway.offer_time()
+        device = ClientPort(gateway.switch)
+        gateway.account.router.subscribe(device.subscription(INBOX))
+        assert gateway.account.router.route(make_message(SUBJECT, b"", INBOX), SUBJECT, device) == 1
+        assert device.take().startswith(b"MSG _INBOX.1 1 20\r\n")
