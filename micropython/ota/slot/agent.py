@@ -1,7 +1,7 @@
 """Brings the board onto the subject space, tells who it is, takes updates, and runs the application beside all that.
 
-Subjects, with the prefix and the name of /device.json: `P.NAME.presence` and `P.NAME.log` are published,
-`P.query`, `P.NAME.manifest` and `P.NAME.update` are answered; `P.NAME.update.status` and `P.NAME.update.chunk` belong to an update.
+Subjects, with the prefix and the name of /device.json: `P.NAME.presence` and `P.NAME.log` are published, `P.query`,
+`P.NAME.manifest` and `P.NAME.update` are answered; `P.NAME.update.status` and `P.NAME.update.chunk` belong to an update.
 """
 
 import asyncio
@@ -9,12 +9,10 @@ import json
 import sys
 
 import boot_slots
+from leafgate import Client
 
 CONFIGURATION = "/device.json"
-WIFI_SECONDS = 20
-REFUSAL_SECONDS = 4
-RETRY_SECONDS = 2
-LONGEST_RETRY_SECONDS = 60
+LARGEST_MANIFEST = 16384
 CHUNK_SECONDS = 5
 CHUNK_ATTEMPTS = 5
 
@@ -31,42 +29,77 @@ class Device:
         self.config = config
         self.name = config["name"]
         self.subject = config["prefix"] + "." + self.name
-        self.client = None
-        self.connected = asyncio.Event()
-        self.good = asyncio.Event()
-        self._updating = False
         self.slot, self.on_trial = boot_slots.running()
+        self._updating = False
+        self._proving = None
+        self._wifi = None
+        if "wifi" in config:
+            from leafgate.wifi import Wifi
 
-    async def publish(self, subject, payload):
-        """Publish under the subject of this device: `publish("temperature", b"21.5")`."""
-        if self.client is not None:
-            await self.client.publish(self.subject + "." + subject, payload)
+            self._wifi = Wifi(config["wifi"]["ssid"], config["wifi"].get("password", ""))
+        self.client = Client(
+            config["servers"],
+            name=self.name,
+            user=config.get("user"),
+            password=config.get("password"),
+            nkey=config.get("nkey_expanded"),
+            presence=self.subject + ".presence",
+            ready=self._join,
+            on_status=self._on_status,
+            largest=LARGEST_MANIFEST,
+        )
+        self.connected = self.client.connected
+
+    async def listen(self):
+        await self.client.subscribe(self.config["prefix"] + ".query", cb=self.on_query)
+        await self.client.subscribe(self.subject + ".update", cb=self.on_update)
+        await self.client.subscribe(self.subject + ".manifest", cb=self.on_manifest)
+
+    async def publish(self, subject, data):
+        """Publish under the subject of this device: `publish("temperature", b"21.5")`. Waits for the connection; what
+        was on its way when one was lost goes out again.
+        """
+        while True:
+            try:
+                return await self.client.publish(self.subject + "." + subject, data)
+            except OSError:
+                await asyncio.sleep_ms(100)
 
     async def log(self, text):
+        """Print, and publish where there is a connection."""
         print(text)
-        await self.publish("log", text.encode())
+        if self.connected.is_set():
+            await self.publish("log", text)
 
     def describe(self):
         from update.install import read_manifest
 
         manifest = read_manifest("/" + self.slot) or {}
-        told = {"state": "online", "name": self.name, "release": manifest.get("release", 0), "slot": self.slot, "trial": self.on_trial}
-        told["system"] = "%s %s" % (sys.implementation.name, ".".join(str(part) for part in sys.implementation.version[:3]))
-        return json.dumps(told).encode()
+        version = ".".join([str(part) for part in sys.implementation.version[:3]])
+        return json.dumps(
+            {
+                "state": "online",
+                "name": self.name,
+                "release": manifest.get("release", 0),
+                "slot": self.slot,
+                "trial": self.on_trial,
+                "system": "%s %s" % (sys.implementation.name, version),
+            }
+        ).encode()
 
     async def tell_presence(self):
         await self.publish("presence", self.describe())
 
     async def on_query(self, message):
         if message.reply:
-            await self.client.publish(message.reply, self.describe())
+            await message.respond(self.describe())
 
     async def on_manifest(self, message):
         if message.reply:
             from update.install import MANIFEST
 
             with open("/%s/%s" % (self.slot, MANIFEST), "rb") as file:
-                await self.client.publish(message.reply, file.read())
+                await message.respond(file.read())
 
     async def on_update(self, message):
         """Answer the offer of a release, then take it in the background: chunks come over the same connection."""
@@ -76,7 +109,7 @@ class Device:
             self._updating = True
             answer = {"slot": self.slot}
             asyncio.create_task(self._update(bytes(message.data)))
-        await self.client.publish(message.reply, json.dumps(answer).encode())
+        await message.respond(json.dumps(answer))
 
     async def _update(self, signed):
         from update import install
@@ -100,7 +133,7 @@ class Device:
         boot_slots.restart()
 
     async def _tell_update(self, state):
-        await self.publish("update.status", json.dumps(state).encode())
+        await self.publish("update.status", json.dumps(state))
 
     async def _fetch(self, sha256, offset, size):
         wanted = ("%s %d %d" % (sha256, offset, size)).encode()
@@ -112,93 +145,42 @@ class Device:
                 await asyncio.sleep(attempt)
         return b""
 
-    async def prove(self):
+    async def _prove(self):
         """Connected, and still there after a while: good. A slot on trial becomes the one to go back to."""
-        await asyncio.sleep(self.config.get("settle_seconds", 10))
-        boot_slots.mark_good()
-        self.slot, self.on_trial = boot_slots.running()
-        self.good.set()
         await self.tell_presence()
+        await asyncio.sleep(self.config.get("settle_seconds", 10))
+        if self.on_trial:
+            boot_slots.mark_good()
+            self.slot, self.on_trial = boot_slots.running()
+            await self.tell_presence()
 
+    async def _join(self):
+        """Return once the board has an address."""
+        if self._wifi and not self._wifi.station.isconnected():
+            say("joining the network %s" % self._wifi.ssid)
+            await self._wifi.up()
+            say("address %s" % self._wifi.station.ifconfig()[0])
 
-async def join_wifi(config):
-    """Return once the board has an address. Raises OSError with a sentence when it gets none in time."""
-    wifi = config.get("wifi")
-    if not wifi:
-        return
-    import network
-
-    station = network.WLAN(network.STA_IF)
-    station.active(True)
-    if station.isconnected():
-        return
-    say("joining the network %s" % wifi["ssid"])
-    # A driver that is still trying from before refuses a new attempt.
-    station.disconnect()
-    station.connect(wifi["ssid"], wifi.get("password", ""))
-    refusals = {
-        getattr(network, "STAT_WRONG_PASSWORD", None): "the network %s refuses the password",
-        getattr(network, "STAT_NO_AP_FOUND", None): "no network %s is in reach (2.4 GHz only)",
-    }
-    for tenths in range(WIFI_SECONDS * 10):
-        if station.isconnected():
-            say("address %s" % station.ifconfig()[0])
-            return
-        # Early in an attempt the driver still tells of the one before.
-        if tenths > REFUSAL_SECONDS * 10 and station.status() in refusals:
-            raise OSError(refusals[station.status()] % wifi["ssid"])
-        await asyncio.sleep_ms(100)
-    raise OSError("the network %s gives no address" % wifi["ssid"])
-
-
-async def open_client(config):
-    from wire import connect
-
-    keys = ("user", "password", "nkey", "nkey_expanded")
-    return await connect(config["servers"], name=config["name"], **{key: config[key] for key in keys if key in config})
-
-
-async def stay_connected(device):
-    """Connect, and connect again, for ever."""
-    pause = RETRY_SECONDS
-    proving = None
-    while True:
-        try:
-            await join_wifi(device.config)
-            device.client = client = await open_client(device.config)
-            await client.subscribe(device.config["prefix"] + ".query", cb=device.on_query)
-            await client.subscribe(device.subject + ".update", cb=device.on_update)
-            await client.subscribe(device.subject + ".manifest", cb=device.on_manifest)
-            await device.tell_presence()
-            say("connected as %s" % device.subject)
-            device.connected.set()
-            pause = RETRY_SECONDS
-            if proving is None:
-                proving = asyncio.create_task(device.prove())
-            await client.closed()
-            say("connection lost")
-        except (OSError, asyncio.TimeoutError) as error:
-            say("cannot connect to %s: %s" % (device.config["servers"][0], error))
-        device.client = None
-        device.connected.clear()
-        if proving is not None and not device.good.is_set():
-            proving.cancel()
-            proving = None
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_RETRY_SECONDS)
+    def _on_status(self, state, detail):
+        if state == "connected":
+            say("connected as %s" % self.subject)
+            self._proving = asyncio.create_task(self._prove())
+        elif state == "lost":
+            say("connection lost: %s" % detail)
+            self._proving.cancel()
+        elif state == "error":
+            say("cannot connect to %s: %s" % (self.config["servers"][0], detail))
 
 
 async def run():
     with open(CONFIGURATION) as file:
         device = Device(json.load(file))
-    connection = asyncio.create_task(stay_connected(device))
-    try:
-        import application
+    await device.listen()
+    import application
 
-        await application.run(device)
-        await connection  # an application that only sets things up
-    finally:
-        connection.cancel()
+    await application.run(device)
+    while True:  # an application that only sets things up
+        await asyncio.sleep(3600)
 
 
 def main():

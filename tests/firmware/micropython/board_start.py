@@ -54,6 +54,8 @@ class WLAN:
         return self.asked == (ssid, password)
 
     def status(self):
+        if self.asked is None:
+            return network.STAT_IDLE
         return network.STAT_WRONG_PASSWORD if self.asked[0] == ssid else network.STAT_NO_AP_FOUND
 
     def ifconfig(self):
@@ -61,7 +63,7 @@ class WLAN:
 
 
 class network:
-    STA_IF, STAT_WRONG_PASSWORD, STAT_NO_AP_FOUND = 0, 202, 201
+    STA_IF, STAT_IDLE, STAT_WRONG_PASSWORD, STAT_NO_AP_FOUND = 0, 1000, 202, 201
     WLAN = WLAN
 
 

@@ -92,7 +92,9 @@ async def install(signed, current, target, fetch):
 def is_whole(slot):
     """Whether every file of a slot is as its manifest has it."""
     manifest = read_manifest(slot)
-    return manifest is not None and all(digest(slot + "/" + path) == want for path, (_, want) in manifest["files"].items())
+    return manifest is not None and all(
+        digest(slot + "/" + path) == want for path, (_, want) in manifest["files"].items()
+    )
 
 
 async def _write(place, size, sha256, source):
