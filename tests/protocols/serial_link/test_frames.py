@@ -1,5 +1,6 @@
 """Frames: the vectors that all implementations share, escaping, and finding frames in anything at all."""
 
+import re
 import tomllib
 from binascii import crc32
 from pathlib import Path
@@ -30,6 +31,9 @@ OTHERS = {name: vector for name, vector in VECTORS.items() if "type" not in vect
 SEED = 0x11223344
 
 
+SPECIFICATION = Path(__file__).parents[3] / "protocols" / "serial_link" / "README.md"
+
+
 def decode(*pieces: bytes, seed: int | None = SEED, mtu: int = 256) -> list[LineEvent]:
     decoder = FrameDecoder(mtu, seed)
     return [event for piece in pieces for event in decoder.receive(piece)]
@@ -56,6 +60,14 @@ def test_vector_that_is_no_frame_is_none(vector):
 
 def test_every_frame_type_has_a_vector():
     assert {vector["type"] for vector in FRAMES.values()} == {kind.name for kind in FrameType}
+
+
+def test_bytes_in_the_specification_are_those_of_vectors():
+    text = re.sub(r"\n {4}(?=[0-9a-f]{2} )", " ", SPECIFICATION.read_text())
+    examples = [found.group().replace(" ", "") for found in re.finditer(r"\b(?:[0-9a-f]{2} ){8,}c0\b", text)]
+    assert len(examples) == 9
+    assert set(examples) <= {vector["wire"].replace(" ", "") for vector in VECTORS.values()}
+    assert {int(match) for match in re.findall(r"[ ,](\d) [A-Z]{3,5}\b", text)} >= set(FrameType)
 
 
 @given(st.binary())
