@@ -1,4 +1,4 @@
-"""WebSocket, the client's end (RFC 6455), as a stream over a stream: binary frames, of which only the content counts."""
+"""WebSocket, the client's end (RFC 6455), as a stream over a stream: binary frames, only their content counts."""
 
 import asyncio
 import os

@@ -1,7 +1,7 @@
 """Wi-Fi that comes back: `ready=Wifi("shed", "open sesame").up` for the client, which awaits it before every attempt.
 
-What the ESP32's driver says is not to be trusted. How the last attempt ended stays its status until there is an address;
-after a disconnect it says that it is idle while it joins; after an outage it may be idle, or join for ever.
+What the ESP32's driver says is not to be trusted. How the last attempt ended stays its status until there is an
+address; after a disconnect it says that it is idle while it joins; after an outage it may be idle, or join for ever.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
 """Brings the board onto the subject space, tells who it is, takes updates, and runs the application beside all that.
 
 Subjects, with the prefix and the name of /device.json: `P.NAME.presence` and `P.NAME.log` are published, `P.query`,
-`P.NAME.manifest` and `P.NAME.update` are answered; `P.NAME.update.status` and `P.NAME.update.chunk` belong to an update.
+`P.NAME.manifest` and `P.NAME.update` are answered; `P.NAME.update.status` and `P.NAME.update.chunk` belong to an
+update.
 """
 
 import asyncio

@@ -65,7 +65,8 @@ def digest(path):
 
 
 async def install(signed, current, target, fetch):
-    """Make the slot `target` hold a release that was checked. `fetch(sha256, offset, size)` brings bytes of a file that changed.
+    """Make the slot `target` hold a release that was checked. `fetch(sha256, offset, size)` brings bytes of a file that
+    changed.
 
     Returns the paths that were fetched. Raises Refused when a file does not arrive as the manifest has it, or does
     not fit. Started again after a power cut it goes on where it was.
