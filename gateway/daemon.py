@@ -67,6 +67,7 @@ class Daemon:
         gateway = Gateway(self.config, self.storage)
         gateway.restore()
         gateway.offer_time()
+        gateway.offer_acknowledgements()
         with trio.open_signal_receiver(*SIGNALS) as signals:
             listeners = open_listeners(self.config)
             monitoring = MonitoringService(gateway, listeners)

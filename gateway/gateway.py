@@ -14,11 +14,13 @@ from gateway.dataplane.port import Port, Receiver
 from gateway.deadlines import Deadlines
 from gateway.identity import new_server_id, new_token
 from gateway.registry import Registry
+from gateway.services.acknowledged_publish import AcknowledgedPublish
 from gateway.services.mqtt_replies import ReplyReceiver
 from gateway.services.retained_requests import RetainedRequests
 from gateway.services.time_requests import TimeRequests
 from gateway.sessions.mqtt_sessions import MqttSessions
 from gateway.sessions.presence import take_back
+from gateway.storage.published_ids import PublishedIds
 from gateway.storage.retained_messages import RetainedMessages
 from gateway.storage.storage import Storage
 from gateway.version import VERSION
@@ -58,6 +60,7 @@ class Gateway:
             else RetainedMessages(config.mqtt.max_retained_messages, config.mqtt.max_retained_bytes)
         )
         self.account = Account(GLOBAL_ACCOUNT, retained)
+        self.published_ids = storage.published_ids if storage is not None else PublishedIds()
         # How reply subjects name this gateway.
         self.mqtt_id = storage.gateway_id if storage is not None else new_token()[:8].encode()
         self.mqtt_sessions = MqttSessions(self, storage.mqtt_sessions if storage is not None else None)
@@ -78,6 +81,10 @@ class Gateway:
         """Tell the time to those who ask from now on."""
         self.account.router.subscribe(TimeRequests(self.account.router))
 
+    def offer_acknowledgements(self) -> None:
+        """Publish what comes with a request for that from now on, and acknowledge it."""
+        self.account.router.subscribe(AcknowledgedPublish(self))
+
     def restore(self) -> None:
         """Take up what an earlier run left on the disk."""
         if self.storage is not None:
@@ -89,6 +96,7 @@ class Gateway:
 
     def _sweep(self, now: float) -> None:
         self.account.retained.sweep(SWEPT_AT_ONCE)
+        self.published_ids.sweep()
         self.deadlines.call_at(now + SWEEP_SECONDS, self._sweep)
 
     def expect_replies(self) -> None:

@@ -14,6 +14,7 @@ import trio
 
 from gateway.dataplane.nats_receivers import LeafInterest, LeafPort, LeafRoute
 from gateway.dataplane.port import Port
+from gateway.services.acknowledged_publish import PUBLISH_FILTER
 from gateway.services.time_requests import SUBJECT as TIME_SUBJECT
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
@@ -32,6 +33,8 @@ log = logging.getLogger("leafgate.uplink")
 FIRST_PING_SECONDS = 1.0
 # A hub's own MQTT bookkeeping; our MQTT clients are not its.
 FOREIGN_PREFIX = b"$MQTT."
+# The hub has a clock and a disk of its own, and so have the gateways behind it.
+OWN_SERVICES = frozenset((TIME_SUBJECT, PUBLISH_FILTER))
 
 
 class State(Enum):
@@ -120,8 +123,7 @@ class LeafnodeSession(LeafPort):
                 return
             self._told.discard(key)
         else:
-            # The hub has a clock of its own, and so have the gateways behind it.
-            if (told and not queue) or subject == TIME_SUBJECT or not self._may_subscribe(subject):
+            if (told and not queue) or subject in OWN_SERVICES or not self._may_subscribe(subject):
                 return
             self._told.add(key)
         self._write(spoke.encode_interest(subject, queue, count))

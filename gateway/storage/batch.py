@@ -102,17 +102,44 @@ class Batch:
     A batch is changed by the trio thread until it is taken for writing, and by the writing thread from then on.
     """
 
-    __slots__ = ("_freed", "actions", "ended", "message", "queue", "received", "retained", "session", "subscription")
+    __slots__ = (
+        "_freed",
+        "actions",
+        "ended",
+        "message",
+        "published",
+        "queue",
+        "received",
+        "retained",
+        "session",
+        "subscription",
+    )
 
     def __init__(self) -> None:
-        self.session, self.subscription, self.message, self.queue, self.received, self.retained = map(Changes, TABLES)
+        (
+            self.session,
+            self.subscription,
+            self.message,
+            self.queue,
+            self.received,
+            self.retained,
+            self.published,
+        ) = map(Changes, TABLES)
         self.ended: set[int] = set()
         self.actions: list[Callable[[], None]] = []
         self._freed: list[int] = []
 
     def tables(self) -> tuple[Changes, ...]:
         """The changes in the order of `TABLES`."""
-        return self.session, self.subscription, self.message, self.queue, self.received, self.retained
+        return (
+            self.session,
+            self.subscription,
+            self.message,
+            self.queue,
+            self.received,
+            self.retained,
+            self.published,
+        )
 
     def size(self) -> int:
         """About how many bytes of memory the changes take."""

@@ -28,6 +28,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             subject BLOB NOT NULL PRIMARY KEY, reply BLOB NOT NULL, header_size INTEGER NOT NULL, body BLOB NOT NULL,
             qos INTEGER NOT NULL, expires_at REAL NOT NULL) WITHOUT ROWID""",
     ),
+    ("CREATE TABLE published (id BLOB NOT NULL PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID",),
 )
 
 
@@ -49,6 +50,7 @@ MESSAGE = Table("message", ("id",), 7, (1, 2, 4))
 QUEUE = Table("queue", ("session", "sequence"), 5)
 RECEIVED = Table("received", ("session", "packet_id"), 2)
 RETAINED = Table("retained", ("subject",), 6, (0, 1, 3))
-TABLES = (SESSION, SUBSCRIPTION, MESSAGE, QUEUE, RECEIVED, RETAINED)
+PUBLISHED = Table("published", ("id",), 2, (0,))
+TABLES = (SESSION, SUBSCRIPTION, MESSAGE, QUEUE, RECEIVED, RETAINED, PUBLISHED)
 # Their rows go when their session does.
 OF_SESSION = (SUBSCRIPTION, QUEUE, RECEIVED)

@@ -8,6 +8,7 @@ from gateway.identity import new_token
 from gateway.storage.database import Database, is_damage
 from gateway.storage.journal import Journal
 from gateway.storage.mqtt_sessions import MqttSessions
+from gateway.storage.published_ids import PublishedIds
 from gateway.storage.retained_messages import RetainedMessages
 from gateway.storage.stored_session import RestoredSession
 
@@ -49,3 +50,5 @@ class Storage:
         self.restored: list[RestoredSession] = self.mqtt_sessions.load()
         self.retained = RetainedMessages(*self._limits, self.journal)
         self.retained.load()
+        self.published_ids = PublishedIds(self.journal)
+        self.published_ids.load()

@@ -1,0 +1,116 @@
+"""Publishing with an acknowledgement: a request to `$LEAFGATE.publish.<subject>` publishes on the subject, and is
+answered once everything that must survive because of it is on the disk.
+
+    nats request '$LEAFGATE.publish.sensors.1' '21.5' -H Nats-Msg-Id:a1
+
+The answer is `{"seq":7}`; with `"duplicate":true` behind it when the message was published before, by its
+`Nats-Msg-Id` (see gateway.storage.published_ids): then it goes to nobody again. Or it was not published:
+`{"error":{"code":503,"description":"..."}}`. After 400 and 403 there is no use in trying again, after 503 there is.
+Headers go on with the message. Requests from beyond an uplink are not answered: who is there has a server nearer by.
+"""
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.dataplane.port import Port, Receiver
+from protocols.message import Message, make_message
+from protocols.nats.server import RESERVED_SUBJECTS
+from protocols.subjects import is_valid_literal
+
+if TYPE_CHECKING:
+    from gateway.gateway import Gateway
+
+PREFIX = b"$LEAFGATE.publish."
+PUBLISH_FILTER = PREFIX + b">"
+MESSAGE_ID = re.compile(rb"\r\nNats-Msg-Id:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
+LONGEST_ID = 128
+# Answers that may wait for the disk at the same time.
+MOST_WAITING = 16_384
+
+INVALID, RESERVED, UNAVAILABLE = 400, 403, 503
+Fault = tuple[int, str]
+
+
+class AcknowledgedPublish(Receiver):
+    """Takes the requests of one account."""
+
+    __slots__ = ("_gateway", "_waiting")
+
+    def __init__(self, gateway: "Gateway") -> None:
+        super().__init__(Port(None), PUBLISH_FILTER, b"")
+        self._gateway = gateway
+        self._waiting = 0
+
+    def deliver(self, message: Message, source: Port) -> bool:
+        if not message.reply or source.leaf:
+            return False
+        subject = message.subject[len(PREFIX) :]
+        header = message.header()
+        identifier = message_id(header)
+        published = make_message(subject, message.payload(), header=header)
+        fault = request_fault(subject, identifier) or self._storage_fault(published, identifier)
+        if fault is None:
+            self._publish(published, identifier, message.reply, source)
+        else:
+            code, description = fault
+            self._answer(message.reply, {"error": {"code": code, "description": description}})
+        return True
+
+    def _publish(self, message: Message, identifier: bytes, reply: bytes, source: Port) -> None:
+        gateway = self._gateway
+        ids = gateway.published_ids
+        journal = gateway.journal
+        mark = journal.changes if journal is not None else 0
+        sequence = ids.find(identifier) if identifier else 0
+        repeated = sequence > 0
+        if not repeated:
+            sequence = ids.next()
+            gateway.account.router.route(message, message.subject, source)
+            if identifier:
+                ids.note(identifier, sequence)
+        told: dict[str, object] = {"seq": sequence, "duplicate": True} if repeated else {"seq": sequence}
+        # What is repeated may itself be on its way to the disk still.
+        if journal is None or (journal.changes == mark and not repeated):
+            self._answer(reply, told)
+            return
+
+        def durable() -> None:
+            self._waiting -= 1
+            self._answer(reply, told)
+
+        self._waiting += 1
+        journal.when_durable(durable)
+
+    def _storage_fault(self, message: Message, identifier: bytes) -> Fault | None:
+        """Why nothing can be promised about a message at the moment, if so."""
+        journal = self._gateway.journal
+        if journal is None:
+            return None
+        reason = journal.fault
+        if reason is None and (self._waiting >= MOST_WAITING or not journal.has_room()):
+            reason = "the disk is too slow"
+        if reason is None or not (identifier or self._gateway.must_store(message)):
+            return None
+        return UNAVAILABLE, reason
+
+    def _answer(self, reply: bytes, told: dict[str, object]) -> None:
+        self._gateway.account.router.route(make_message(reply, msgspec.json.encode(told)), reply, self.port)
+
+
+def message_id(header: bytes) -> bytes:
+    """What a header block says in `Nats-Msg-Id`; b"" for nothing."""
+    found = MESSAGE_ID.search(header)
+    return found[1] if found is not None else b""
+
+
+def request_fault(subject: bytes, identifier: bytes) -> Fault | None:
+    """Why a message may not be published with this id on this subject, if so."""
+    if not is_valid_literal(subject):
+        return INVALID, "this is no subject to publish on"
+    if subject.startswith((b"$", *RESERVED_SUBJECTS)):
+        return RESERVED, "the subject is reserved"
+    if len(identifier) > LONGEST_ID:
+        return INVALID, f"Nats-Msg-Id has {len(identifier)} bytes, more than {LONGEST_ID}"
+    return None

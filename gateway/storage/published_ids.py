@@ -1,0 +1,92 @@
+"""Ids of messages that were published with one: for a while a message that comes with such an id again is a repeat.
+
+How long, is counted while the gateway runs: who could not reach it repeats when it is back, however late that is.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from gateway.storage.journal import Journal
+
+WINDOW_SECONDS = 120.0
+MOST_IDS = 100_000
+# At 100,000 in one go everybody else would wait for a good part of a second.
+SWEPT_AT_ONCE = 1000
+
+STORED = "SELECT id, sequence FROM published ORDER BY sequence"
+
+
+class PublishedIds:
+    """The ids of the last `window` seconds, at most `most` of them; stored where there is a journal.
+
+    An id goes to the disk with the batch that is open when it is noted: with the rows of its message, where both come
+    in one go. `clock` gives seconds that only go forward. `sequence` is the last message's number.
+    """
+
+    def __init__(
+        self,
+        journal: Journal | None = None,
+        window: float = WINDOW_SECONDS,
+        most: int = MOST_IDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.sequence = 0
+        self._journal = journal
+        self._window = window
+        self._most = most
+        self._clock = clock
+        # The oldest first. A plain dict looks for its first key at every place where one was before.
+        self._known: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def load(self) -> None:
+        """Take what the database holds; to be called once, before anything else. Raises sqlite3.Error."""
+        assert self._journal is not None
+        now = self._clock()
+        for identifier, sequence in self._journal.database.connection.execute(STORED):
+            self._known[identifier] = sequence, now
+            self.sequence = sequence
+
+    def find(self, identifier: bytes) -> int:
+        """The number of the message that came with an id before; 0 when there was none, or it was too long ago."""
+        self.sweep()
+        found = self._known.get(identifier)
+        return 0 if found is None or self._is_over(found[1]) else found[0]
+
+    def next(self) -> int:
+        """The number of a further message."""
+        self.sequence += 1
+        return self.sequence
+
+    def note(self, identifier: bytes, sequence: int) -> None:
+        """A message with an id that was not found has this number."""
+        if identifier in self._known:
+            self._forget(identifier)
+        elif len(self._known) >= self._most:
+            self._forget(next(iter(self._known)))
+        self._known[identifier] = sequence, self._clock()
+        if self._journal is not None:
+            self._journal.batch.published.put(identifier, (identifier, sequence))
+            self._journal.note()
+
+    def sweep(self) -> None:
+        """Forget what is too long ago, some of it where it is much."""
+        for _ in range(SWEPT_AT_ONCE):
+            if not self._known:
+                return
+            identifier, (_, noted_at) = next(iter(self._known.items()))
+            if not self._is_over(noted_at):
+                return
+            self._forget(identifier)
+
+    def _is_over(self, noted_at: float) -> bool:
+        return noted_at <= self._clock() - self._window
+
+    def _forget(self, identifier: bytes) -> None:
+        del self._known[identifier]
+        if self._journal is not None:
+            self._journal.batch.published.take_back(identifier)
+            self._journal.note()

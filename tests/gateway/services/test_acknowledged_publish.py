@@ -1,0 +1,172 @@
+"""Publishing with an acknowledgement: who gets the message, what the answer says, and when it comes."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from gateway.config import Config
+from gateway.gateway import Gateway
+from gateway.services.acknowledged_publish import MOST_WAITING, PREFIX
+from gateway.storage.storage import Storage
+from protocols.message import make_message
+from tests.gateway.dataplane.places import ClientPort, HubPort
+from tests.gateway.sessions.memory_connection import running_gateway
+from tests.gateway.sessions.test_leafnode_peer import Link
+from tests.gateway.storage.running_journal import durable, running
+
+INBOX = b"_INBOX.1"
+RETAIN = b"NATS/1.0\r\nMqtt-Retain: 1\r\n\r\n"
+
+
+class Device:
+    """Somebody who asks."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.port = ClientPort(gateway.switch)
+        gateway.account.router.subscribe(self.port.subscription(INBOX))
+
+    def publish(self, subject: bytes, payload: bytes = b"", identifier: bytes = b"", header: bytes = b"") -> None:
+        if identifier:
+            header = b"NATS/1.0\r\nNats-Msg-Id: %b\r\n\r\n" % identifier
+        message = make_message(PREFIX + subject, payload, INBOX, header)
+        assert self.gateway.account.router.route(message, message.subject, self.port) == 1
+
+    def answers(self) -> list[object]:
+        """Those that have come since the last time."""
+        return [json.loads(line) for line in self.port.take().split(b"\r\n")[1::2]]
+
+    def ask(self, subject: bytes, payload: bytes = b"", identifier: bytes = b"") -> object:
+        self.publish(subject, payload, identifier)
+        (answer,) = self.answers()
+        return answer
+
+    def refused(self, subject: bytes, identifier: bytes = b"") -> int:
+        answer = self.ask(subject, b"", identifier)
+        assert isinstance(answer, dict)
+        assert answer["error"]["description"]
+        return int(answer["error"]["code"])
+
+
+@asynccontextmanager
+async def offering() -> AsyncIterator[Gateway]:
+    async with running_gateway() as gateway:
+        gateway.offer_acknowledgements()
+        yield gateway
+
+
+@asynccontextmanager
+async def keeping() -> AsyncIterator[Gateway]:
+    """A gateway with a storage whose journal is not running."""
+    storage = Storage(None, 1000, 1 << 20)
+    gateway = Gateway(Config(), storage)
+    gateway.offer_acknowledgements()
+    yield gateway
+    storage.close()
+
+
+async def test_message_is_published_with_its_headers_and_answered_at_once_where_nothing_is_kept():
+    async with offering() as gateway:
+        reader = ClientPort(gateway.switch)
+        gateway.account.router.subscribe(reader.subscription(b"a.*", sid=b"7"))
+        device = Device(gateway)
+        assert device.ask(b"a.b", b"21.5") == {"seq": 1}
+        assert reader.take() == b"MSG a.b 7 4\r\n21.5\r\n"
+        assert device.ask(b"a.b", b"22", b"x") == {"seq": 2}
+        assert reader.take() == b"HMSG a.b 7 28 30\r\nNATS/1.0\r\nNats-Msg-Id: x\r\n\r\n22\r\n"
+        assert device.ask(b"nobody") == {"seq": 3}
+
+
+async def test_message_with_an_id_that_came_before_goes_to_nobody():
+    async with offering() as gateway:
+        reader = ClientPort(gateway.switch)
+        gateway.account.router.subscribe(reader.subscription(b"a"))
+        device = Device(gateway)
+        assert device.ask(b"a", b"1", b"x") == {"seq": 1}
+        assert reader.take()
+        assert device.ask(b"a", b"1", b"x") == {"seq": 1, "duplicate": True}
+        assert not reader.take()
+        assert device.ask(b"a", b"1", b"y") == {"seq": 2}
+
+
+async def test_headers_are_searched_for_the_id_whatever_stands_around_it():
+    async with offering() as gateway:
+        device = Device(gateway)
+        for line in (b"Nats-Msg-Id:x", b"nats-msg-id:  x ", b"A: b\r\nNats-Msg-Id: x\r\nC: d"):
+            device.publish(b"a", header=b"NATS/1.0\r\n%b\r\n\r\n" % line)
+        for line in (b"X-Nats-Msg-Id: x", b"Nats-Msg-Id:"):
+            device.publish(b"a", header=b"NATS/1.0\r\n%b\r\n\r\n" % line)
+        again = {"seq": 1, "duplicate": True}
+        assert device.answers() == [{"seq": 1}, again, again, {"seq": 2}, {"seq": 3}]
+
+
+async def test_subject_that_cannot_be_published_on_is_refused():
+    async with offering() as gateway:
+        device = Device(gateway)
+        assert [device.refused(subject) for subject in (b"a.*", b"a.>", b"*")] == [400] * 3
+        reserved = (b"$SYS.x", b"$LEAFGATE.time", PREFIX + b"a", b"_GR_.x")
+        assert [device.refused(subject) for subject in reserved] == [403] * 4
+        assert device.refused(b"a", b"x" * 129) == 400
+        assert device.ask(b"a", b"", b"x" * 128) == {"seq": 1}
+
+
+async def test_message_that_is_no_request_and_one_from_a_hub_are_left_alone():
+    async with offering() as gateway:
+        router = gateway.account.router
+        reader, hub = ClientPort(gateway.switch), HubPort(gateway.switch)
+        router.subscribe(reader.subscription(b"a"))
+        subject = PREFIX + b"a"
+        assert router.route(make_message(subject, b""), subject, reader) == 0
+        assert router.route(make_message(subject, b"", INBOX), subject, hub) == 0
+        assert reader.take() == b""
+
+
+async def test_hub_is_not_offered_our_acknowledgements():
+    async with offering() as gateway:
+        assert Link(gateway).come_up() == []
+
+
+async def test_answer_waits_for_the_disk_where_something_is_kept():
+    async with keeping() as gateway:
+        device = Device(gateway)
+        assert gateway.journal is not None
+        assert device.ask(b"a") == {"seq": 1}  # nobody depends on it
+        device.publish(b"a", b"1", header=RETAIN)
+        device.publish(b"a", b"1", b"x")
+        device.publish(b"a", b"1", b"x")
+        assert device.answers() == []
+        async with running(gateway.journal):
+            await durable(gateway.journal)
+        assert device.answers() == [{"seq": 2}, {"seq": 3}, {"seq": 3, "duplicate": True}]
+        assert gateway.journal.commits == 1
+        assert device.ask(b"a", b"1", b"x") == {"seq": 3, "duplicate": True}
+
+
+async def test_nothing_is_promised_while_the_disk_refuses():
+    async with keeping() as gateway:
+        device = Device(gateway)
+        assert gateway.journal is not None
+        gateway.journal.fault = "the disk is full"
+        assert device.refused(b"a", b"x") == 503
+        device.publish(b"a", b"1", header=RETAIN)
+        (answer,) = device.answers()
+        assert answer == {"error": {"code": 503, "description": "the disk is full"}}
+        assert device.ask(b"a") == {"seq": 1}  # nothing of it would be kept
+        gateway.journal.fault = None
+        device.publish(b"a", b"1", b"x")
+        async with running(gateway.journal):
+            await durable(gateway.journal)
+        assert device.answers() == [{"seq": 2}]
+
+
+async def test_no_more_wait_for_the_disk_than_are_allowed():
+    async with keeping() as gateway:
+        device = Device(gateway)
+        assert gateway.journal is not None
+        for _ in range(MOST_WAITING):
+            device.publish(b"a", b"", b"x")
+        assert device.refused(b"a", b"x") == 503
+        async with running(gateway.journal):
+            await durable(gateway.journal)
+        assert len(device.answers()) == MOST_WAITING
+        assert device.ask(b"a", b"", b"x") == {"seq": 1, "duplicate": True}

@@ -1,0 +1,95 @@
+"""Ids of published messages: how long they are known, and what is left of them on the disk."""
+
+from pathlib import Path
+
+from gateway.storage.published_ids import SWEPT_AT_ONCE, PublishedIds
+from gateway.storage.storage import Storage
+from tests.gateway.storage.running_journal import commit
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def opened(directory: Path) -> Storage:
+    return Storage(directory, 10, 1000)
+
+
+def publish(ids: PublishedIds, identifier: bytes) -> int:
+    assert ids.find(identifier) == 0
+    number = ids.next()
+    ids.note(identifier, number)
+    return number
+
+
+def stored(storage: Storage) -> list[tuple[bytes, int]]:
+    commit(storage.journal)
+    return list(storage.database.connection.execute("SELECT id, sequence FROM published ORDER BY sequence"))
+
+
+def test_id_is_known_until_its_time_is_over():
+    clock = Clock()
+    ids = PublishedIds(None, 120.0, 10, clock)
+    assert publish(ids, b"a") == 1
+    clock.now = 119.0
+    assert publish(ids, b"b") == 2
+    assert ids.find(b"a") == 1
+    clock.now = 120.0
+    assert ids.find(b"a") == 0
+    assert ids.find(b"b") == 2
+    clock.now = 239.0
+    ids.sweep()
+    assert len(ids) == 0
+    assert publish(ids, b"a") == 3
+
+
+def test_oldest_gives_way_when_there_are_too_many():
+    ids = PublishedIds(None, 120.0, 3, Clock())
+    for identifier in (b"a", b"b", b"c", b"d"):
+        publish(ids, identifier)
+    assert [ids.find(identifier) for identifier in (b"a", b"b", b"c", b"d")] == [0, 2, 3, 4]
+
+
+def test_many_are_forgotten_little_by_little_and_none_of_them_is_found():
+    clock = Clock()
+    ids = PublishedIds(None, 120.0, 10 * SWEPT_AT_ONCE, clock)
+    count = 3 * SWEPT_AT_ONCE
+    for number in range(count):
+        ids.note(b"%d" % number, ids.next())
+    clock.now = 120.0
+    assert publish(ids, b"%d" % (count - 1)) == count + 1
+    assert len(ids) == count - SWEPT_AT_ONCE
+    for _ in range(3):
+        ids.sweep()
+    assert len(ids) == 1
+    assert ids.find(b"%d" % (count - 1)) == count + 1
+
+
+def test_restart_knows_the_ids_and_counts_on(tmp_path: Path):
+    storage = opened(tmp_path)
+    for identifier in (b"z", b"a"):
+        publish(storage.published_ids, identifier)
+    commit(storage.journal)
+    storage.close()
+    storage = opened(tmp_path)
+    assert [storage.published_ids.find(identifier) for identifier in (b"z", b"a", b"b")] == [1, 2, 0]
+    assert storage.published_ids.next() == 3
+    storage.close()
+
+
+def test_what_is_forgotten_leaves_the_disk(tmp_path: Path):
+    storage = opened(tmp_path)
+    clock = Clock()
+    ids = PublishedIds(storage.journal, 120.0, 2, clock)
+    publish(ids, b"a")
+    publish(ids, b"b")
+    assert stored(storage) == [(b"a", 1), (b"b", 2)]
+    publish(ids, b"c")
+    assert stored(storage) == [(b"b", 2), (b"c", 3)]
+    clock.now = 120.0
+    publish(ids, b"b")  # gone and come again with one commit
+    assert stored(storage) == [(b"b", 4)]
+    storage.close()
