@@ -2,8 +2,11 @@
 tls, websocket, serial_link, nkey, jetstream, outbox, wifi, clock.
 """
 
+import gc
 from leafgate.client import Client, connect
 from leafgate.subscription import Message, Subscription
+
+gc.collect()
 
 
 def __getattr__(name):

@@ -1,6 +1,7 @@
 """The NATS client: publishes, subscribes, asks; connects, and connects again."""
 
 import asyncio
+import gc
 import json
 import os
 import re
@@ -9,7 +10,13 @@ from leafgate.wire import Wire, open_tcp
 from micropython import const
 from time import ticks_diff, ticks_ms
 
-_MOST_SERVERS = const(16)
+# What the server says begins with one of these; what it does not say fails where it is read.
+_MSG = const(77)  # M
+_HMSG = const(72)  # H
+_PING_PONG = const(80)  # P
+_PING = const(73)  # I, the second letter
+_INFO = const(73)  # I
+_ERR = const(45)  # -
 _PAUSE_MS = const(500)
 _LONGEST_PAUSE_MS = const(30000)
 _CONNECT = const(
@@ -107,7 +114,7 @@ class Client:
         await self._say("UNSUB %d %s\r\n" % (sub.sid, sub.count + after if after else ""))
 
     async def request(self, subject, data=b"", timeout=2, headers=None):
-        """The answer. asyncio.TimeoutError: none within `timeout` seconds; NoResponders: nobody is there to give one."""
+        """The answer. asyncio.TimeoutError: none within `timeout` seconds; NoResponders: there is nobody to ask."""
         if not self._answers:
             from leafgate.answers import Answers
 
@@ -178,16 +185,20 @@ class Client:
     # The connection.
 
     async def _stay(self):
-        tries = delay = 0
+        tries = 0
         pause = _PAUSE_MS
-        while not self.closed:
+        while True:
             url = self.servers[tries % len(self.servers)]
             watch = None
             state = "error"
             try:
-                await asyncio.sleep_ms(delay)
+                if tries:  # boards that lost the same server must not come back in step
+                    await asyncio.sleep_ms(pause // 2 + int.from_bytes(os.urandom(2), "big") % pause)
+                    if tries % len(self.servers) == 0:
+                        pause = min(pause * 2, _LONGEST_PAUSE_MS)
                 if self.ready:
                     await self.ready()
+                gc.collect()  # so that there is room in one piece, for INFO
                 watch = asyncio.create_task(self._watch())
                 await self._greet(url)
                 pause = _PAUSE_MS
@@ -196,26 +207,22 @@ class Client:
                 while True:
                     await self._take()
             except asyncio.CancelledError:
-                error = OSError("no sign of life")
+                error = OSError("given up")
             except Exception as reason:
                 error = reason
             self.connected.clear()
             if watch:
                 watch.cancel()
-            pings = self._pings
-            self._pings = []
-            for ping in pings:
+            for ping in self._pings:
                 ping.set()
+            self._pings = []
             if self._wire:
                 await self._wire.close()
                 self._wire = None
-            if not self.closed:
-                self.tell(state, error)
-            # Boards that lost the same server must not come back in step.
-            delay = pause // 2 + int.from_bytes(os.urandom(2), "big") % pause
+            if self.closed:
+                return
+            self.tell(state, error)
             tries += 1
-            if tries % len(self.servers) == 0:
-                pause = min(pause * 2, _LONGEST_PAUSE_MS)
 
     async def _watch(self):
         """Find out that the server is gone, where nothing else tells."""
@@ -230,19 +237,16 @@ class Client:
 
     async def _greet(self, url):
         """From nothing to subscribed."""
-        login = self._login.copy()
-        scheme = host = ""
+        login = self._login
+        plain = False
         if isinstance(url, str):
-            match = re.match(r"nats://([^@:/[]+):?(\d*)$", url)
-            if match:
-                scheme = "nats"
-                host = match.group(1)
-                stream = await open_tcp(host, int(match.group(2) or 4222))
+            plain = re.match(r"nats://([^@:/[]+):?(\d*)$", url)
+            if plain:
+                stream = await open_tcp(plain.group(1), int(plain.group(2) or 4222))
             else:
-                from leafgate.address import dial
+                from leafgate.entry import dial
 
-                stream, scheme, host, more = await dial(url, self.tls)
-                login.update(more)
+                stream = await dial(url, self.tls)
         else:
             stream = await url.open()
         wire = self._wire = Wire(stream, self.rx, self.tx, self._task)
@@ -250,14 +254,10 @@ class Client:
         await self._take()
         if not self.info:
             raise OSError("no NATS server")
-        if scheme == "tls" or (scheme == "nats" and (self.tls or self.info.get("tls_required"))):
-            from leafgate.tls import upgrade
+        if not plain or self.tls or self.nkey or self.info["tls_required"]:
+            from leafgate.entry import enter
 
-            wire.stream = await upgrade(stream, host, self.tls)
-        if self.nkey:
-            from leafgate.nkey import sign_in
-
-            login.update(await sign_in(self.nkey, self.info.get("nonce")))
+            login = await enter(self, url, wire, login)
         ping = asyncio.Event()
         self._pings.append(ping)
         await wire.send(_CONNECT % json.dumps(login)[1:])
@@ -274,23 +274,26 @@ class Client:
         """Deal with one operation of the server."""
         line = await self._wire.line()
         self._heard = ticks_ms()
-        if line[:4] == b"MSG " or line[:5] == b"HMSG ":
+        kind = line[0]
+        if kind == _MSG or kind == _HMSG:
             await self._on_message(line.split())
-        elif line == b"PING":
-            await self._wire.send("PONG\r\n")
-        elif line == b"PONG":
-            if self._pings:
+        elif kind == _PING_PONG:
+            if line[1] == _PING:
+                await self._wire.send("PONG\r\n")
+            elif self._pings:
                 self._pings.pop(0).set()
-        elif line[:5] == b"INFO ":
-            info = json.loads(line[5:])
-            for url in info.pop("connect_urls", ()):
-                url = "nats://" + url
-                if url not in self.servers and len(self.servers) < _MOST_SERVERS:
-                    self.servers.append(url)
-            self.info = {}
-            for name in "max_payload", "nonce", "tls_required":  # the rest is long
-                self.info[name] = info.get(name)
-        elif line[:4] == b"-ERR":
+        elif kind == _INFO:
+            nonce = _field(line, "nonce")
+            self.info = {
+                "max_payload": int(_field(line, "max_payload")),
+                "nonce": nonce and nonce.decode(),
+                "tls_required": _field(line, "tls_required") == b"true",
+            }
+            if _field(line, "connect_urls"):
+                from leafgate.entry import meet
+
+                meet(self.servers, line)
+        elif kind == _ERR:
             error = OSError(line[5:].decode().strip("'"))
             if not self.connected.is_set():
                 raise error
@@ -299,7 +302,7 @@ class Client:
     async def _on_message(self, line):
         """`line`: MSG, subject, number, reply where there is one, size; or HMSG and two sizes, of the head first."""
         size = int(line.pop())
-        head = int(line.pop()) if line[0] == b"HMSG" else 0
+        head = int(line.pop()) if line[0][0] == _HMSG else 0
         sid = int(line[2])
         data = None
         if size <= self.largest:
@@ -322,6 +325,12 @@ class Client:
                 if not sub.left:
                     del self._subs[sid]
                     await sub.put(None)
+
+
+def _field(info, name):
+    """The whole of INFO as a dict takes more memory than some boards have."""
+    match = re.search('"%s": *"?([^",}]*)' % name, info)
+    return match and match.group(1)
 
 
 async def connect(servers, wait=None, **options):

@@ -4,7 +4,7 @@ import asyncio
 
 
 async def drain(client, subscriptions, timeout):
-    """End the subscriptions, deal with what has come, send what is left, and close; after `timeout` seconds just close."""
+    """End the subscriptions, deal with what has come, send what is left; close, after `timeout` seconds in any case."""
     try:
         await asyncio.wait_for(_drain(client, subscriptions), timeout)
     except (OSError, asyncio.TimeoutError):

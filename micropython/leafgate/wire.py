@@ -33,12 +33,13 @@ class Wire:
         self.reader = reader
         self.start = self.end = 0  # of what is in rx
         self.task = None  # that sends
-        self.wake = asyncio.Event()  # clear: others wait to send
+        self.wake = None  # an Event where others wait to send
 
     async def send(self, head, data=None):
         """`head` (str), then `data` with a CRLF behind it where it is not None. Cancelled, it spoils the connection."""
         while self.task:
-            self.wake.clear()
+            if not self.wake:
+                self.wake = asyncio.Event()
             await self.wake.wait()
         stream = self.stream
         if not stream:
@@ -46,21 +47,20 @@ class Wire:
         self.task = asyncio.current_task()
         try:
             head = head.encode()
-            size = len(head)
-            if data is None:
-                stream.write(head)
-            else:
+            if data is not None:
+                size = len(head)
                 end = size + len(data)
                 tx = self.tx
-                if end + 2 > len(tx):
-                    stream.write(head)
-                    stream.write(data)
-                    stream.write(b"\r\n")
-                else:
+                if end + 2 <= len(tx):
                     tx[:size] = head
                     tx[size:end] = data
                     tx[end : end + 2] = b"\r\n"
-                    stream.write(tx[: end + 2])
+                    head = tx[: end + 2]
+                    data = None
+            stream.write(head)
+            if data is not None:
+                stream.write(data)
+                stream.write(b"\r\n")
             await stream.drain()
         except asyncio.CancelledError:
             if not self.stream:
@@ -70,8 +70,9 @@ class Wire:
             raise
         finally:
             self.task = None
-            if not self.wake.is_set():
+            if self.wake:
                 self.wake.set()
+                self.wake = None
                 await asyncio.sleep_ms(0)  # who waits comes before our next message
 
     async def line(self):

@@ -1,0 +1,31 @@
+from typing import Any
+
+from leafgate.client import Client
+from leafgate.subscription import Message, Subscription
+
+class Outbox(Subscription):
+    store: Any
+    dropped: int
+    def __init__(
+        self,
+        client: Client,
+        size: int = 4096,
+        path: str | None = None,
+        prefix: str = "$LEAFGATE.publish.",
+        drop: bool = False,
+        ahead: int = 4,
+    ) -> None: ...
+    async def publish(
+        self, subject: str, data: bytes | bytearray | memoryview | str = b"", headers: dict[str, str] | None = None
+    ) -> None: ...
+    async def flush(self) -> None: ...
+    def line(self) -> str: ...
+    async def put(self, message: Message | None) -> None: ...
+
+class Queue:
+    count: int
+    sent: list[list[Any]]
+    def __init__(self, name: str, size: int, drop: bool) -> None: ...
+    def put(self, body: bytes) -> int: ...
+    def take(self) -> list[Any] | None: ...
+    def done(self, entry: list[Any]) -> None: ...
