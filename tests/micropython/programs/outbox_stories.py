@@ -79,9 +79,10 @@ async def oldest_give_way(path):
 
 async def subjects(path):
     outbox = Outbox(nowhere(), path=path)
-    for subject in ("", "a..b", ".a", "a.", "a b"):
+    cases = [(subject, None) for subject in ("", "a..b", ".a", "a.", "a b", "a\tb", "a\rb", "a\r\nb", "a\n")]
+    for subject, headers in cases + [("a", {"b": "c\r\nd"}), ("a", {"b\n": "c"})]:
         try:
-            await outbox.publish(subject)
+            await outbox.publish(subject, b"", headers)
         except ValueError:
             continue
         raise AssertionError(subject)
@@ -177,6 +178,8 @@ async def torn(path):
         content = file.read()
     for length in range(whole + 1):
         for tail in (b"", b"\xff" * 40, content[ends[0][0] : ends[1][0]]):
+            if tail[:1] == content[length : length + 1] == b"\xff":
+                continue  # that mends what was torn
             with open(path, "wb") as file:
                 file.write(content[:length] + tail)
             check_torn(path, length, ends, tail)
