@@ -163,7 +163,8 @@ class LeafnodeSession(LeafPort):
             self.interest_changed(subject, queue, count)
         self.account.router.observe(self)
         if info.jetstream:
-            self._on_subscribe(spoke.LeafSubscribe(spoke.UNTOLD_INTEREST, b"", 0))
+            for subject, queue in spoke.UNTOLD_INTERESTS:
+                self._on_subscribe(spoke.LeafSubscribe(subject, queue, 1 if queue else 0))
         self.uplink.link_up(self)
 
     def _permissions_changed(self, info: spoke.HubInfo) -> None:

@@ -27,8 +27,9 @@ MAX_PAYLOAD = 1 << 26
 # Each side listens on one subject of its own below this; hearing its own back means a loop of links.
 LOOP_PREFIX = b"$LDS."
 ACK_PREFIX = b"$JS.ACK."
-# A hub with JetStream takes what is published to its key-value buckets, but never tells leafnodes of that interest.
-UNTOLD_INTEREST = b"$KV.>"
+# Subject and queue group of what a hub with JetStream takes, but never tells leafnodes: what is published to key-value
+# buckets, and requests that read a message directly from a stream.
+UNTOLD_INTERESTS = ((b"$KV.>", b""), (b"$JS.API.DIRECT.GET.>", b"_sys_"))
 ACK_TOKENS = 8
 # Version of the leafnode protocol: hubs refuse spokes below 2.8.0 when they are told to.
 SPOKEN_VERSION = "2.15.1"

@@ -90,6 +90,19 @@ def test_key_value_buckets_of_the_hub_work_from_the_edge(hub: Peer, edge: Peer) 
     run(test)
 
 
+def test_messages_of_the_hub_s_streams_are_read_directly_from_the_edge(hub: Peer, edge: Peer) -> None:
+    async def test() -> None:
+        async with clients(hub, edge) as (_, at_edge):
+            js = at_edge.jetstream(timeout=PATIENCE_SECONDS)
+            bucket = await js.create_key_value(bucket="direct", direct=True)
+            await bucket.put("colour", b"red")
+            answer = await at_edge.request("$JS.API.DIRECT.GET.KV_direct.$KV.direct.colour", timeout=PATIENCE_SECONDS)
+            assert (answer.data, answer.headers["Nats-Sequence"]) == (b"red", "1")
+            assert (await bucket.get("colour")).value == b"red"
+
+    run(test)
+
+
 def test_object_stores_of_the_hub_work_from_the_edge(hub: Peer, edge: Peer) -> None:
     async def test() -> None:
         async with clients(hub, edge) as (at_hub, at_edge):
