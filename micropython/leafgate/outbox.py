@@ -95,8 +95,10 @@ class Outbox(Subscription):
         try:
             if message.status:
                 raise OSError("nobody acknowledges")
-            error = json.loads(message.data).get("error")
+            answer = json.loads(message.data)
+            error = answer.get("error")
             if not error:
+                answer["seq"]  # else it is somebody else's answer
                 self.pause = _PAUSE_MS
                 self._done(entry)
                 return
