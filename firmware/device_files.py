@@ -25,6 +25,9 @@ MANIFEST = "manifest.signed"
 DEFAULT_PREFIX = "devices"
 DEVICE_NAME = re.compile(r"[A-Za-z0-9_-]{1,48}")
 APPLICATION = "application.py"
+# What of a slot is ours, not the application's.
+OUR_PACKAGES = ("leafgate/", "update/")
+OUR_MODULES = frozenset(("agent.py", "agent.mpy"))
 SUFFIXES = frozenset((".py", ".mpy", ".json", ".der"))
 
 
@@ -69,12 +72,24 @@ def name_from_mac(mac: str) -> str:
 
 def release_files(application: Path | None = None) -> dict[str, bytes]:
     """The files of a release by path inside its slot: ours, then those of `application`, a file or a directory."""
-    files = _tree(AGENT_FILES)
-    if CLIENT_PACKAGE.is_dir():
-        files |= {f"leafgate/{path}": data for path, data in _tree(CLIENT_PACKAGE).items()}
+    files = _tree(AGENT_FILES) | client_files()
     if application is not None:
         files |= read_application(application)
     return files
+
+
+def client_files(board_files: Path = BOARD_FILES) -> dict[str, bytes]:
+    """The client by path inside a slot: as bytecode where an installation has that, which is a third of the source and
+    takes no memory to compile on the board.
+    """
+    bytecode = board_files / "mpy" / "leafgate"
+    found = _tree(bytecode if bytecode.is_dir() else board_files / "leafgate")
+    return {f"leafgate/{path}": data for path, data in found.items()}
+
+
+def is_ours(path: str) -> bool:
+    """Whether a path inside a slot is of our making: replaced by a release of ours, gone with one that lacks it."""
+    return path.startswith(OUR_PACKAGES) or path in OUR_MODULES
 
 
 def read_application(path: Path) -> dict[str, bytes]:

@@ -16,6 +16,12 @@ CACHE_SIZE = 4 * READ_SIZE
 SPARE_BLOCKS = 8
 
 
+def has_room_for_update(files: Mapping[str, bytes], size: int) -> bool:
+    """Whether all files could lie in a file system twice, as they do in the middle of an update of everything."""
+    blocks = sum(max(1, -(-len(data) // SECTOR_SIZE)) for data in files.values())
+    return 2 * blocks + SPARE_BLOCKS <= size // SECTOR_SIZE
+
+
 def build_image(files: Mapping[str, bytes], size: int) -> bytes:
     """An image of exactly `size` bytes with `files`, by absolute path. Raises DeviceError when they do not fit."""
     try:

@@ -1,6 +1,7 @@
 """A firmware file as micropython.org offers it: bootloader, partition table and application in one `.bin`."""
 
 import hashlib
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ UF2_MAGIC = b"UF2\n"
 APPLICATION_TYPE = 0
 # Larger than any flash that MicroPython's boards have.
 MAX_FILE_SIZE = 32 << 20
+SHA256_TEXT = re.compile(r"[0-9A-Fa-f]{64}")
 WHERE_FROM = "take the .bin of your board from micropython.org/download"
 
 
@@ -39,6 +41,8 @@ class FirmwareFile:
 
 def read_firmware(path: Path, expected_sha256: str | None = None) -> FirmwareFile:
     """Check a firmware file. Raises DeviceError for what is no complete firmware, or not the one that was asked for."""
+    if expected_sha256 is not None and not SHA256_TEXT.fullmatch(expected_sha256.strip()):
+        raise DeviceError(f"--sha256: {expected_sha256!r} is no SHA-256, which has 64 hexadecimal digits")
     data = _read(path)
     sha256 = hashlib.sha256(data).hexdigest()
     if expected_sha256 is not None and sha256 != expected_sha256.strip().lower():

@@ -76,7 +76,8 @@ class Manifest:
 class Release:
     """Files for one device, on offer: its signed manifest, and any part of any file by the digest of the whole.
 
-    `kept` are files that the device has already and keeps, as its own manifest lists them.
+    `kept` are files that the device has already and keeps, as its own manifest lists them; but for a module that comes
+    in its other form, source or bytecode: MicroPython takes the source where it finds both.
     """
 
     def __init__(
@@ -89,7 +90,8 @@ class Release:
     ) -> None:
         self.number = number
         self.files = dict(files)
-        listed = dict(kept or {}) | {path: (len(data), _digest(data)) for path, data in files.items()}
+        stay = {path: entry for path, entry in (kept or {}).items() if other_form(path) not in files}
+        listed = stay | {path: (len(data), _digest(data)) for path, data in files.items()}
         fields = {"device": device, "release": number, "files": dict(sorted(listed.items()))}
         manifest = json.dumps(fields, separators=(",", ":")).encode()
         self.offer = sign(key.seed, SIGNATURE_PREFIX + hashlib.sha256(manifest).digest()) + manifest
@@ -117,6 +119,12 @@ def read_manifest(signed: bytes, key: ReleaseKey) -> Manifest:
     fields = json.loads(manifest)
     files = {path: (int(size), str(sha256)) for path, (size, sha256) in fields["files"].items()}
     return Manifest(int(fields["release"]), files)
+
+
+def other_form(path: str) -> str | None:
+    """The path of the same module as bytecode or source; None for what is no module."""
+    stem, dot, suffix = path.rpartition(".")
+    return {"py": stem + ".mpy", "mpy": stem + ".py"}.get(suffix) if dot else None
 
 
 def _digest(data: bytes) -> str:

@@ -3,7 +3,7 @@
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from firmware.errors import DeviceError
@@ -15,10 +15,13 @@ NETWORK_SCHEMES = ("rfc2217://", "socket://")
 
 def find_port(wanted: str | None) -> str:
     """The port to use: `wanted` once checked, or the only board that is plugged in. Raises DeviceError."""
-    if wanted is not None:
-        check_port(wanted)
-        return wanted
-    found = list(board_ports())
+    port = wanted if wanted is not None else only_port(list(board_ports()))
+    check_port(port)
+    return port
+
+
+def only_port(found: Sequence[tuple[str, str]]) -> str:
+    """The path of the only board, of paths and descriptions. Raises DeviceError when there is none, or a choice."""
     if not found:
         raise DeviceError(
             "no board found on any USB port; plug it in with a cable that carries data, or name its port with --port"
@@ -26,7 +29,6 @@ def find_port(wanted: str | None) -> str:
     if len(found) > 1:
         listed = ", ".join(f"{port} ({name})" for port, name in found)
         raise DeviceError(f"more than one board is plugged in: {listed}; choose one with --port")
-    check_port(found[0][0])
     return found[0][0]
 
 

@@ -9,18 +9,23 @@ from pathlib import Path, PurePosixPath
 
 from firmware.device_files import CHOICE
 from firmware.errors import DeviceError
+from firmware.release import other_form
 from firmware.serial_ports import check_port
 
-TIMEOUT_SECONDS = 120
+COPY_SECONDS = 120
+ANSWER_SECONDS = 15
 READ_CHOICE = f"try: print(open({CHOICE!r}).read())\nexcept OSError: pass"
 
 
-def push_files(port: str, files: Mapping[str, bytes], *, restart: bool = True) -> str:
-    """Put files into the slot that the board runs, by path inside it; returns the slot. Raises DeviceError."""
+def push_files(port: str, files: Mapping[str, bytes], answer_seconds: float = ANSWER_SECONDS) -> str:
+    """Put files into the slot that the board runs, by path inside it, and restart it; returns the slot.
+
+    Raises DeviceError, after `answer_seconds` when the board says nothing.
+    """
     if importlib.util.find_spec("mpremote") is None:
         raise DeviceError("pushing over the cable needs mpremote; install leafgate[flash]")
     check_port(port)
-    words = _mpremote(port, ["exec", READ_CHOICE]).split()
+    words = _mpremote(port, ["exec", READ_CHOICE], answer_seconds).split()
     if not words:
         raise DeviceError(f"{port}: the board has no release of ours; put one on it with `leafgate device flash`")
     slot = words[0]
@@ -32,8 +37,8 @@ def push_files(port: str, files: Mapping[str, bytes], *, restart: bool = True) -
             for parent in list(reversed(target.parents))[2:]:
                 _make_folder(port, str(parent))
             _mpremote(port, ["fs", "cp", str(local), f":{target}"])
-    if restart:
-        _mpremote(port, ["reset"])
+    _remove_files(port, [f"/{slot}/{other}" for path in files if (other := other_form(path))])
+    _mpremote(port, ["reset"])
     return slot
 
 
@@ -41,14 +46,22 @@ def _make_folder(port: str, folder: str) -> None:
     _mpremote(port, ["exec", f"import os\ntry: os.mkdir({folder!r})\nexcept OSError: pass"])
 
 
-def _mpremote(port: str, command: Sequence[str]) -> str:
+def _remove_files(port: str, paths: Sequence[str]) -> None:
+    """Those that are there: a module's old form would be imported in place of the new one."""
+    if paths:
+        _mpremote(
+            port, ["exec", f"import os\nfor path in {list(paths)!r}:\n try: os.remove(path)\n except OSError: pass"]
+        )
+
+
+def _mpremote(port: str, command: Sequence[str], seconds: float = COPY_SECONDS) -> str:
     line = [sys.executable, "-m", "mpremote", "connect", port, "resume", *command]
     try:
-        done = subprocess.run(
-            line, capture_output=True, text=True, errors="replace", timeout=TIMEOUT_SECONDS, check=False
-        )
+        done = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
-        raise DeviceError(f"{port}: the board does not answer; press its RESET button and try again") from None
+        raise DeviceError(
+            f"{port}: no MicroPython answers; press the board's RESET button and try again, or flash it"
+        ) from None
     if done.returncode:
         complaint = (done.stderr or done.stdout).strip().splitlines()
         reason = complaint[-1] if complaint else "no reason given"

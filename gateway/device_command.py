@@ -23,6 +23,7 @@ from firmware.device_files import (
     DeviceSettings,
     check_name,
     first_files,
+    is_ours,
     name_from_mac,
     read_application,
     release_files,
@@ -30,7 +31,8 @@ from firmware.device_files import (
 from firmware.device_identity import make_identity
 from firmware.errors import DeviceError
 from firmware.esptool_program import Esptool
-from firmware.firmware_file import read_firmware
+from firmware.filesystem_image import has_room_for_update
+from firmware.firmware_file import FirmwareFile, read_firmware
 from firmware.flashing import FlashPlan, plan_flash, write_flash
 from firmware.release import Release, ReleaseKey, load_release_key, read_manifest
 from firmware.serial_ports import find_port
@@ -95,16 +97,16 @@ def _flash(options: argparse.Namespace) -> None:
     prefix, wifi_password = _prefix(options.prefix), _wifi_password(options)
     if options.name is not None:
         check_name(options.name)
-    firmware = read_firmware(options.firmware, options.sha256) if options.firmware is not None else None
-    if firmware is not None:
-        _tell(f"firmware {firmware.path.name} for {firmware.chip.name}, SHA-256 {firmware.sha256}")
+    firmware = _firmware(options)
     contents = release_files(options.app)
-    key = _release_key(options, create=True)
-    if not options.no_wait:
-        trio.run(_check_gateway, url)
     if is_loopback(url.host):
         _tell(f"note: for the board {url.host} is the board itself; give this machine's own address")
+    if options.wifi_ssid is None:
+        _tell("note: without --wifi-ssid the board joins no network")
     port = find_port(options.port)
+    if not options.no_wait:
+        trio.run(_check_gateway, url)
+    key = _release_key(options, create=True)
     tool = Esptool(port, options.baud, _tell if options.verbose else _quiet)
     with tempfile.TemporaryDirectory(prefix="leafgate-flash-") as folder:
         plan = plan_flash(tool, firmware, Path(folder))
@@ -120,21 +122,35 @@ def _flash(options: argparse.Namespace) -> None:
             identity=identity.settings,
             settle_seconds=options.settle,
         )
-        files = first_files(settings, Release(name, int(time.time()), contents, key))
+        release = Release(name, int(time.time()), contents, key)
+        files = first_files(settings, release)
         _write(tool, plan, files, Path(folder), port, erase=options.erase)
     _tell(f"{name} is written and verified")
     if not options.no_wait:
-        told = trio.run(_watch, url, settings, port, options)
-        _tell(f"{name} is there: release {told.get('release')}, {told.get('system')}")
+        told = trio.run(_watch, url, settings, release.number, port, options)
+        _tell(f"{name} is there: release {release.number}, {told.get('system')}")
     print(f"subject: {settings.subject}")
     if identity.snippet:
         print(f"# for the server that this device logs in to:\n{identity.snippet}")
 
 
+def _firmware(options: argparse.Namespace) -> FirmwareFile | None:
+    if options.firmware is None:
+        if options.sha256 is not None:
+            raise ConfigError("--sha256 is that of a firmware file; name the file with --firmware")
+        return None
+    firmware = read_firmware(options.firmware, options.sha256)
+    _tell(f"firmware {firmware.path.name} for {firmware.chip.name}, SHA-256 {firmware.sha256}")
+    return firmware
+
+
 def _write(tool: Esptool, plan: FlashPlan, files: dict[str, bytes], folder: Path, port: str, *, erase: bool) -> None:
     board, region = plan.board, plan.filesystem
     _tell(f"{port}: {board.chip}, {board.flash_size >> 20} MB of flash, MAC {board.mac}")
-    _tell(f"{len(files)} files, file system at {region.offset:#x}, {region.size // 1024} KiB")
+    size = sum(len(data) for data in files.values())
+    _tell(f"{len(files)} files of {size} bytes, file system at {region.offset:#x}, {region.size // 1024} KiB")
+    if not has_room_for_update(files, region.size):
+        _tell("note: the files take more than half of that: an update over the air that changes many will be refused")
     if erase:
         _tell("erasing the whole flash")
         tool.erase()
@@ -152,8 +168,10 @@ async def _check_gateway(url: ServerUrl) -> None:
         raise ClientError(f"{error}; start the gateway first, or use --no-wait") from None
 
 
-async def _watch(url: ServerUrl, settings: DeviceSettings, port: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Watch the console until the device appears on the subject space; what it says about itself.
+async def _watch(
+    url: ServerUrl, settings: DeviceSettings, release: int, port: str, options: argparse.Namespace
+) -> dict[str, Any]:
+    """Watch the console until the device, with this release, appears on the subject space; what it says about itself.
 
     Raises ClientError, with the board's own last words, when it does not.
     """
@@ -161,7 +179,7 @@ async def _watch(url: ServerUrl, settings: DeviceSettings, port: str, options: a
     words = _LastWords()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_read_console, port, words, options.verbose)
-        told = await wait_for_device(url, settings.prefix, settings.name, options.wait)
+        told = await wait_for_device(url, settings.prefix, settings.name, release, options.wait)
         nursery.cancel_scope.cancel()
     if told is not None:
         return told
@@ -211,10 +229,12 @@ def _list(options: argparse.Namespace) -> None:
     url, prefix = _server_url("--server", options.server), _prefix(options.prefix)
     devices = trio.run(query_devices, url, prefix, options.wait)
     if not devices:
-        _tell(f"no device answers at {url}")
+        _tell(f"no device answers on {prefix}.query at {url}")
     for told in devices:
-        trial = " (on trial)" if told.get("trial") else ""
-        line = f"{prefix}.{told['name']}  release {told.get('release')}{trial}  {told.get('system')}"
+        line = f"{prefix}.{told['name']}  {told.get('state', 'online')}"
+        if "release" in told:
+            trial = " (on trial)" if told.get("trial") else ""
+            line += f"  release {told['release']}{trial}  {told.get('system')}"
         print("".join(c for c in line if c.isprintable()))
 
 
@@ -232,7 +252,7 @@ def _update(options: argparse.Namespace) -> None:
     files = release_files(options.app)
     if options.app is None:
         del files[APPLICATION]
-    _send_release(options, files, keep=options.app is None)
+    _send_release(options, files, lambda path: options.app is None and not is_ours(path))
 
 
 def _push(options: argparse.Namespace) -> None:
@@ -240,23 +260,23 @@ def _push(options: argparse.Namespace) -> None:
     for path in options.files:
         files |= read_application(path) if path.is_dir() else {path.name: _content(path)}
     if options.name is not None:
-        _send_release(options, files, keep=True)
+        _send_release(options, files, lambda _: True)
         return
     slot = push_files(find_port(options.port), files)
     _tell(f"{len(files)} files written to /{slot}, the board restarts")
 
 
-def _send_release(options: argparse.Namespace, files: dict[str, bytes], *, keep: bool) -> None:
-    """Send files; with `keep` those of the device that are not among them stay."""
+def _send_release(options: argparse.Namespace, files: dict[str, bytes], keep: Callable[[str], bool]) -> None:
+    """Send files; of those that the device has and that are not among them, the ones that `keep` says stay."""
     url, prefix, name = _server_url("--server", options.server), _prefix(options.prefix), check_name(options.name)
     key = _release_key(options, create=False)
     running = read_manifest(trio.run(fetch_manifest, url, prefix, name), key)
     number = max(int(time.time()), running.release + 1)
-    release = Release(name, number, files, key, running.files if keep else None)
+    release = Release(name, number, files, key, {path: running.files[path] for path in running.files if keep(path)})
     _tell(f"release {release.number} for {name}")
     progress = _tell if sys.stderr.isatty() else _quiet
     fetched = trio.run(partial(update_device, url, prefix, name, release, options.timeout, progress))
-    sent = ", ".join(fetched) if fetched else "nothing had changed"
+    sent = ", ".join(sorted(fetched)) if fetched else "nothing had changed"
     print(f"{prefix}.{name} runs release {release.number} ({sent})")
 
 

@@ -6,48 +6,86 @@ from pathlib import Path
 DEFAULT_PREFIX = "devices"
 DEFAULT_SERVER = "nats://127.0.0.1:4222"
 DEFAULT_BAUD = 460_800
+APPLICATION = "application.py, or a directory with it and more"
+DESCRIPTION = (
+    "Boards with MicroPython: over the cable (flash, push, console) and over the air (list, logs, push, update)."
+)
+FLASH_EXAMPLE = (
+    "Example: leafgate device flash --firmware ESP32_GENERIC.bin --wifi-ssid shed --gateway nats://192.168.1.10"
+)
 LEAST_BAUD, MOST_BAUD = 1200, 4_000_000
 
 
 def add_device_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `device` with its own commands; `options.action` names the one that was chosen."""
-    device = commands.add_parser("device", help="put MicroPython and our client on an ESP32, update it, watch it")
+    device = commands.add_parser(
+        "device", help="put MicroPython and our client on an ESP32, update it, watch it", description=DESCRIPTION
+    )
     actions = device.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="action")
     server, port, key = _server_options(), _port_options(), _key_options()
     _add_flash(actions, [port, key])
 
-    listed = actions.add_parser("list", parents=[server], help="which devices are there, and what they run")
+    listed = _command(actions, "list", [server], "which devices are there, which are away, and what they run")
     listed.add_argument("--wait", metavar="SECONDS", type=_seconds, default=1.0, help="for answers; default: 1")
 
-    logs = actions.add_parser("logs", parents=[server], help="print what a device logs")
-    logs.add_argument("name", metavar="NAME", nargs="?", default="*", help="default: every device")
+    logs = _command(actions, "logs", [server], "print what devices log, as it comes; Ctrl-C ends it")
+    logs.add_argument("name", metavar="NAME", nargs="?", default="*", help="of a device; default: every device")
 
-    push = actions.add_parser("push", parents=[server, port, key], help="put files of an application on a device")
+    push = _command(actions, "push", [server, port, key], "put files of an application on a device, and restart it")
     push.add_argument("files", metavar="FILE", nargs="+", type=Path, help="files, or directories with all they hold")
     push.add_argument("--name", metavar="NAME", help="over the air, to this device; without it: over the cable")
-    push.add_argument("--timeout", metavar="SECONDS", type=_seconds, default=180.0, help="default: 180")
+    _add_timeout(push)
 
-    update = actions.add_parser("update", parents=[server, key], help="put a whole release on a device over the air")
-    update.add_argument("name", metavar="NAME")
-    update.add_argument("--app", metavar="PATH", type=Path, help="application.py, or a directory with it and more")
-    update.add_argument("--timeout", metavar="SECONDS", type=_seconds, default=180.0, help="default: 180")
+    update = _command(
+        actions,
+        "update",
+        [server, key],
+        "put a new release on a device over the air: our client and, with --app, the application",
+    )
+    update.add_argument("name", metavar="NAME", help="of the device, as `leafgate device list` shows it")
+    update.add_argument("--app", metavar="PATH", type=Path, help=f"{APPLICATION}; default: keep the device's own")
+    _add_timeout(update)
 
-    actions.add_parser("console", parents=[port], help="the board's terminal; Ctrl-] ends it")
+    _command(actions, "console", [port], "the board's terminal; Ctrl-] ends it")
+
+
+def _command(
+    actions: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    parents: list[argparse.ArgumentParser],
+    text: str,
+) -> argparse.ArgumentParser:
+    return actions.add_parser(name, parents=parents, help=text, description=text[0].upper() + text[1:] + ".")
 
 
 def _add_flash(
     actions: "argparse._SubParsersAction[argparse.ArgumentParser]", parents: list[argparse.ArgumentParser]
 ) -> None:
-    flash = actions.add_parser("flash", parents=parents, help="from a blank ESP32 to one that publishes")
-    flash.add_argument("--firmware", metavar="FILE", type=Path, help="a .bin; without it: keep what the board has")
+    flash = _command(actions, "flash", parents, "from a blank ESP32 to one that publishes")
+    flash.epilog = FLASH_EXAMPLE
+    flash.add_argument(
+        "--firmware", metavar="FILE", type=Path, help="MicroPython's .bin for the board; default: keep what it has"
+    )
     flash.add_argument("--sha256", metavar="HEX", help="what the firmware file must have")
-    flash.add_argument("--gateway", metavar="URL", required=True, help="nats://host[:port], as the board reaches it")
-    flash.add_argument("--wifi-ssid", metavar="NAME", help="without it the board stays off the air")
+    flash.add_argument(
+        "--gateway", metavar="URL", required=True, help="nats://host[:port], as board and this machine reach it"
+    )
+    flash.add_argument("--wifi-ssid", metavar="NAME", help="the network to join; default: none")
     flash.add_argument("--wifi-password", metavar="TEXT", help="default: $LEAFGATE_WIFI_PASSWORD, else asked for")
-    flash.add_argument("--name", metavar="NAME", help="default: esp- and the end of its MAC address")
-    flash.add_argument("--prefix", metavar="SUBJECT", default=DEFAULT_PREFIX, help=f"default: {DEFAULT_PREFIX}")
-    flash.add_argument("--identity", choices=("nkey", "password", "none"), default="nkey", help="default: nkey")
-    flash.add_argument("--app", metavar="PATH", type=Path, help="application.py, or a directory with it and more")
+    flash.add_argument("--name", metavar="NAME", help="of the device; default: esp- and the end of its MAC address")
+    flash.add_argument(
+        "--prefix",
+        metavar="SUBJECT",
+        default=DEFAULT_PREFIX,
+        help=f"its subject is SUBJECT.NAME; default: {DEFAULT_PREFIX}",
+    )
+    flash.add_argument(
+        "--identity",
+        choices=("nkey", "password", "none"),
+        default="nkey",
+        help="how the device logs in to a server that asks; it is made anew; default: nkey",
+    )
+    flash.add_argument("--app", metavar="PATH", type=Path, help=f"{APPLICATION}; default: one that tells its uptime")
     flash.add_argument("--erase", action="store_true", help="erase the whole flash first")
     flash.add_argument("--baud", metavar="N", type=_baud, default=DEFAULT_BAUD, help=f"default: {DEFAULT_BAUD}")
     flash.add_argument("--wait", metavar="SECONDS", type=_seconds, default=60.0, help="for the device; default: 60")
@@ -56,23 +94,31 @@ def _add_flash(
     flash.add_argument("--verbose", action="store_true", help="show what esptool and the board say")
 
 
+def _add_timeout(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--timeout", metavar="SECONDS", type=_seconds, default=180.0, help="for an update over the air; default: 180"
+    )
+
+
 def _server_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument("--server", metavar="URL", default=DEFAULT_SERVER, help=f"default: {DEFAULT_SERVER}")
-    options.add_argument("--prefix", metavar="SUBJECT", default=DEFAULT_PREFIX, help=f"default: {DEFAULT_PREFIX}")
+    options.add_argument(
+        "--prefix", metavar="SUBJECT", default=DEFAULT_PREFIX, help=f"of the devices; default: {DEFAULT_PREFIX}"
+    )
     return options
 
 
 def _port_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--port", metavar="PATH", help="default: the only board that is plugged in")
+    options.add_argument("--port", metavar="PATH", help="of the board; default: the only one that is plugged in")
     return options
 
 
 def _key_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument(
-        "--release-key", metavar="FILE", type=Path, help="signs updates; default: leafgate/release.key in ~/.config"
+        "--release-key", metavar="FILE", type=Path, help="signs updates; default: ~/.config/leafgate/release.key"
     )
     return options
 
@@ -83,7 +129,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds between 0 and 86400")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0, up to 86400")
     return seconds
 
 

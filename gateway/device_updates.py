@@ -16,27 +16,36 @@ from gateway.server_url import ServerUrl
 from protocols.message import Message
 from protocols.nats.client import encode_publish, encode_subscribe
 
+RETAINED = b"$LEAFGATE.retained.get"
 QUERY_SECONDS = 1.0
 ANSWER_SECONDS = 5.0
-MAX_TEXT = 4096
+MAX_TEXT = 16_384  # what a device tells of a hundred files is shorter
 
 
 async def query_devices(url: ServerUrl, prefix: str, seconds: float) -> list[dict[str, Any]]:
-    """What every device that answers within `seconds` says about itself, by name."""
+    """What every device that answers within `seconds` says about itself, and what the gateway remembers of the others'
+    presence, by name.
+    """
     answers: dict[str, dict[str, Any]] = {}
     async with open_link(url) as link:
         inbox = await _subscribe_inbox(link)
         await link.send(encode_publish(_subject(prefix, "query"), b"", inbox))
+        # A nats-server has no such service, and says so without a payload.
+        await link.send(encode_publish(RETAINED, _subject(prefix, "*", "presence"), inbox))
         with trio.move_on_after(seconds):
             while True:
                 told = _fields(await link.next_message())
                 if isinstance(name := told.get("name"), str):
-                    answers[name] = told
+                    known = answers.get(name, {})
+                    # Who answers is there, whatever is remembered.
+                    answers[name] = known | told if "release" in told else told | known
     return [answers[name] for name in sorted(answers)]
 
 
-async def wait_for_device(url: ServerUrl, prefix: str, name: str, seconds: float) -> dict[str, Any] | None:
-    """What a device says about itself once it has appeared, or None when it does not within `seconds`."""
+async def wait_for_device(
+    url: ServerUrl, prefix: str, name: str, release: int, seconds: float
+) -> dict[str, Any] | None:
+    """What a device says about itself once it runs a release, or None when it does not within `seconds`."""
     async with open_link(url) as link:
         inbox = await _subscribe_inbox(link)
         await link.send(encode_subscribe(_subject(prefix, name, "presence"), b"2"))
@@ -47,8 +56,8 @@ async def wait_for_device(url: ServerUrl, prefix: str, name: str, seconds: float
                 with trio.move_on_after(QUERY_SECONDS):
                     while True:
                         told = _fields(await link.next_message())
-                        # The gateway tells of the presence of serial devices, but not what they run.
-                        if told.get("name") == name and "release" in told:
+                        # Another board may have the name, and the gateway tells of its presence as well.
+                        if told.get("name") == name and told.get("release") == release:
                             return told
     return None
 

@@ -12,10 +12,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from firmware.partition_table import TABLE_OFFSET, TABLE_SIZE, filesystem_region, parse_table
 from tests.firmware.fake_esp32 import ESP32, MEGABYTE, ChipIdentity, FakeEsp32, Faults
 from tests.integration.peers import missing_peer
 
+# esptool waits long for boards that are slow; the fake is not.
+ESPTOOL_SETTINGS = Path(__file__).parent / "esptool.cfg"
 START = Path(__file__).parent / "micropython" / "board_start.py"
 RESET = 42
 NETWORK, PASSWORD = "shed", "open sesame"
@@ -30,8 +34,12 @@ def micropython() -> str:
     return found
 
 
-def require_esptool() -> None:
-    """Skips the test where the programs and libraries of leafgate[flash] are not installed."""
+def require_esptool(patch: pytest.MonkeyPatch | None = None) -> None:
+    """Skips the test where the programs and libraries of leafgate[flash] are not installed. With `patch` esptool gives
+    up sooner.
+    """
+    if patch is not None:
+        patch.setenv("ESPTOOL_CFGFILE", str(ESPTOOL_SETTINGS))
     for module in ("esptool", "littlefs", "mpremote", "nacl", "serial"):
         if importlib.util.find_spec(module) is None:
             missing_peer(f"{module} is not installed (leafgate[flash])")

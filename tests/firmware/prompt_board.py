@@ -4,6 +4,7 @@ import contextlib
 import os
 import select
 import subprocess
+import termios
 import threading
 import tty
 from collections.abc import Iterator
@@ -16,17 +17,22 @@ POLL_SECONDS = 0.05
 
 
 @contextlib.contextmanager
-def board_at_prompt(image: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """The port to open, and the process; what is written to the file system is in `image`."""
+def board_at_prompt(image: Path, *, running: bool = False) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """The port to open, and the process; what is written to the file system is in `image`. With `running` it runs
+    main.py, until that is interrupted.
+    """
     # Two terminals and a pump between them: MicroPython holds one end of the first, the test opens that of the second.
     board, inside = os.openpty()
     cable, outside = os.openpty()
     tty.setraw(inside)
     tty.setraw(outside)
+    _let_interrupt(inside)
     port = os.ttyname(outside)
     line = [micropython(), "-X", "heapsize=512k", "-i", str(START), str(image)]
     ending = threading.Event()
-    process = subprocess.Popen(line, stdin=inside, stdout=inside, stderr=inside)
+    if running:
+        line.append("main.py")
+    process = subprocess.Popen(line, stdin=inside, stdout=inside, stderr=inside, start_new_session=True)
     os.close(inside)
     pump = threading.Thread(target=_pump, args=(board, cable, ending), daemon=True)
     pump.start()
@@ -39,6 +45,13 @@ def board_at_prompt(image: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]
         pump.join(10)
         for descriptor in (board, cable, outside):
             os.close(descriptor)
+
+
+def _let_interrupt(terminal: int) -> None:
+    """Ctrl-C is a signal for what runs, as MicroPython has it on a board."""
+    settings = termios.tcgetattr(terminal)
+    settings[3] |= termios.ISIG
+    termios.tcsetattr(terminal, termios.TCSANOW, settings)
 
 
 def _pump(one: int, other: int, ending: threading.Event) -> None:

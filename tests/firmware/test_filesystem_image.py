@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from firmware.errors import DeviceError
-from firmware.filesystem_image import CACHE_SIZE, build_image
+from firmware.filesystem_image import CACHE_SIZE, SPARE_BLOCKS, build_image, has_room_for_update
 from tests.firmware.micropython_board import micropython
 
 KIBIBYTE = 1024
@@ -69,6 +69,12 @@ def test_micropython_mounts_an_image_and_writes_to_it(tmp_path, kibibytes):
 def test_micropython_refuses_an_image_of_another_size_than_its_partition(tmp_path):
     seen = mount(tmp_path, build_image({"/main.py": b""}, 256 * KIBIBYTE), 512)
     assert "OSError: [Errno 22] EINVAL" in seen.stdout + seen.stderr
+
+
+def test_room_for_an_update_is_room_for_everything_twice():
+    files = {f"/a/{number}": bytes(5000) for number in range(10)}
+    assert has_room_for_update(files, (40 + SPARE_BLOCKS) * 4096)
+    assert not has_room_for_update(files, (39 + SPARE_BLOCKS) * 4096)
 
 
 def test_files_that_do_not_fit_are_told():

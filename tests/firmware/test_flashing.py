@@ -13,8 +13,8 @@ from tests.firmware.synthetic_firmware import OTA_PARTITIONS, PARTITIONS, write_
 
 
 @pytest.fixture(autouse=True)
-def _esptool_is_there():
-    require_esptool()
+def _esptool_is_there(monkeypatch):
+    require_esptool(monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,15 @@ import asyncio
 import hashlib
 import importlib.util
 import json
+import shutil
 
 import pytest
 
-from firmware.device_files import CLIENT_PACKAGE, DeviceSettings, first_files, release_files
+from firmware.device_files import CLIENT_PACKAGE, DeviceSettings, client_files, first_files, is_ours, release_files
 from firmware.device_identity import make_identity, sign
 from firmware.errors import DeviceError
 from firmware.release import SIGNATURE_PREFIX, SIGNATURE_SIZE, Release, ReleaseKey, load_release_key, read_manifest
+from tests.micropython.unix_port import compiled
 
 KEY, OTHER_KEY = ReleaseKey(bytes(range(32))), ReleaseKey(bytes(32))
 FILES = {"agent.py": b"pass", "lib/x.py": bytes(5000)}
@@ -109,6 +111,26 @@ def test_missing_and_wrong_keys_are_told(tmp_path):
     (tmp_path / "text").write_text("hello")
     with pytest.raises(DeviceError, match="64 hexadecimal digits"):
         load_release_key(tmp_path / "text", create=True)
+
+
+def test_module_in_its_other_form_replaces_the_one_that_is_kept():
+    kept = {"lib/x.py": (1, "11"), "application.mpy": (1, "22"), "x": (1, "33")}
+    release = Release("pump", 2, {"lib/x.mpy": b"M", "application.py": b"", "x.mpy": b""}, KEY, kept)
+    assert set(read_manifest(release.offer, KEY).files) == {"lib/x.mpy", "application.py", "x.mpy", "x"}
+
+
+def test_client_goes_onto_boards_as_bytecode_where_there_is_any(tmp_path):
+    shutil.copytree(CLIENT_PACKAGE, tmp_path / "leafgate")
+    assert "leafgate/client.py" in client_files(tmp_path)
+    compiled(tmp_path / "mpy")
+    files = client_files(tmp_path)
+    assert {path.rpartition(".")[2] for path in files} == {"mpy"}
+    assert {"leafgate/__init__.mpy", "leafgate/client.mpy"} < files.keys()
+
+
+def test_what_is_ours_is_not_the_application():
+    assert all(is_ours(path) for path in release_files() if path != "application.py")
+    assert not any(is_ours(path) for path in ("application.py", "lib/agent.py", "leafgate.py", "updates/x.py"))
 
 
 def test_first_files_hold_start_release_choice_and_configuration():

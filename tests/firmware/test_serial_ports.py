@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from firmware.errors import DeviceError
-from firmware.serial_ports import check_port, find_port, refusal
+from firmware.serial_ports import check_port, find_port, only_port, refusal
 from tests.firmware.fake_esp32 import FakeEsp32
 from tests.integration.peers import python_path
 
@@ -26,6 +26,14 @@ def test_free_port_is_taken_and_left_free():
     with FakeEsp32() as board:
         assert find_port(board.port) == board.port
         check_port(board.port)
+
+
+def test_only_board_is_taken_and_none_or_several_are_told():
+    assert only_port([("/dev/ttyACM0", "ESP32-S3")]) == "/dev/ttyACM0"
+    with pytest.raises(DeviceError, match="no board found on any USB port; plug it in with a cable that carries data"):
+        only_port([])
+    with pytest.raises(DeviceError, match=r"ACM0 \(ESP32-S3\), /dev/ttyUSB0 \(CP2102\); choose one with --port"):
+        only_port([("/dev/ttyACM0", "ESP32-S3"), ("/dev/ttyUSB0", "CP2102")])
 
 
 def test_absent_port_is_told():

@@ -1,8 +1,8 @@
 """Brings the board onto the subject space, tells who it is, takes updates, and runs the application beside all that.
 
 Subjects, with the prefix and the name of /device.json: `P.NAME.presence` and `P.NAME.log` are published, `P.query`,
-`P.NAME.manifest` and `P.NAME.update` are answered; `P.NAME.update.status` and `P.NAME.update.chunk` belong to an
-update.
+`P.NAME.manifest` and `P.NAME.update` are answered; `P.NAME.update.status` and `P.NAME.update.chunk` are of an update.
+The gateway tells of us on the same presence subject, and it alone tells that we are gone.
 """
 
 import asyncio
@@ -170,7 +170,12 @@ class Device:
             say("connection lost: %s" % detail)
             self._proving.cancel()
         elif state == "error":
-            say("cannot connect to %s: %s" % (self.config["servers"][0], detail))
+            if self.connected.is_set():
+                say("error: %r" % detail)
+            elif self._wifi and not self._wifi.station.isconnected():
+                say("cannot connect: %s" % detail)
+            else:
+                say("cannot connect to %s: %s" % (self.config["servers"][0], detail))
 
 
 async def run():

@@ -1,5 +1,6 @@
 # Run by MicroPython's Unix port with -i: a board whose file system is in a file, at its prompt.
-# Argument: the file. What a firmware's _boot.py does; the interactive prompt follows.
+# Arguments: the file, and a program to run. What a firmware's _boot.py does; the interactive prompt follows.
+import os
 import sys
 import vfs
 
@@ -37,7 +38,13 @@ class machine:
         sys.exit(RESET)
 
 
+open("/dev/stdin").close()  # a terminal that a session's leader opens is the one whose Ctrl-C reaches it
 sys.modules["machine"] = machine
 flash = Flash(sys.argv[1])
 vfs.umount("/")
 vfs.mount(vfs.VfsLfs2(flash), "/")
+sys.path[:] = ["", ".frozen", "/lib"]
+os.chdir("/")
+for program in sys.argv[2:]:
+    with open(program) as file:
+        exec(file.read(), {"__name__": "__main__"})

@@ -75,18 +75,24 @@ async def install(signed, current, target, fetch):
     _remove(target + "/" + MANIFEST)  # until the end this slot is nothing
     _remove_others(target, "", files)
     fetched = []
-    for path, (size, sha256) in files.items():
-        place = target + "/" + path
-        if digest(place) == sha256:
-            continue
-        _make_folders(target, path)
-        if digest(current + "/" + path) == sha256:
-            source = _local(current + "/" + path)
-        else:
-            source = fetch
-            fetched.append(path)
-        await _write(place, size, sha256, source)
-    _write_manifest(target, signed)
+    place = target
+    try:
+        for path, (size, sha256) in files.items():
+            place = target + "/" + path
+            if digest(place) == sha256:
+                continue
+            _make_folders(target, path)
+            if digest(current + "/" + path) == sha256:
+                source = _local(current + "/" + path)
+            else:
+                source = fetch
+                fetched.append(path)
+            await _write(place, size, sha256, source)
+        _write_manifest(target, signed)
+    except OSError as error:
+        if error.errno == 28:
+            raise Refused("no space left for " + place)
+        raise
     return fetched
 
 
@@ -99,19 +105,14 @@ def is_whole(slot):
 
 
 async def _write(place, size, sha256, source):
-    try:
-        with open(place, "wb") as file:
-            offset = 0
-            while offset < size:
-                data = await source(sha256, offset, min(CHUNK, size - offset))
-                if not data:
-                    raise Refused("the sender has no more of " + place)
-                file.write(data)
-                offset += len(data)
-    except OSError as error:
-        if error.errno == 28:
-            raise Refused("no space left for " + place)
-        raise
+    with open(place, "wb") as file:
+        offset = 0
+        while offset < size:
+            data = await source(sha256, offset, min(CHUNK, size - offset))
+            if not data:
+                raise Refused("the sender does not have all of %s; was it changed over the cable? Send it, too" % place)
+            file.write(data)
+            offset += len(data)
     # Read back from the flash, not taken from what was sent.
     if digest(place) != sha256:
         raise Refused("did not arrive whole: " + place)
