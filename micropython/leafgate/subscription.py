@@ -28,7 +28,9 @@ class Message:
         return decode(self.head)
 
     async def respond(self, data=b"", headers=None):
-        await self.client.publish(self.reply, data, headers=headers)
+        """Nothing, where no answer is wanted."""
+        if self.reply:
+            await self.client.publish(self.reply, data, headers=headers)
 
 
 class Subscription:
