@@ -427,7 +427,7 @@ class SerialLink:
                 if ticks_diff(now, self._said) > 250:
                     self._hello(1)
                 continue
-            if self._due is not None and ticks_diff(now, self._due) >= 0:
+            if self._due is not None:
                 self._work.set()
             if self._flight and ticks_diff(now, self._since) > self._rto:
                 self._since = now

@@ -9,6 +9,7 @@ from typing import Any
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import NoRespondersError
 
 from tests.integration.peers import Peer, gateway, nats_server, uplink
 
@@ -34,7 +35,23 @@ def hub_and_edge(directory: Path) -> Iterator[tuple[Peer, Peer]]:
         gateway(directory / "edge", config=uplink(leaf_url(hub), **IMPATIENT)) as edge,
     ):
         edge.wait_for_log(LINK_UP)
+        wait_for_jetstream(edge)
         yield hub, edge
+
+
+def wait_for_jetstream(edge: Peer) -> None:
+    """Return once the hub has told of its JetStream, which it does a moment after the link is up."""
+
+    async def ask() -> None:
+        async with client(edge) as connection:
+            while True:
+                try:
+                    await connection.request("$JS.API.INFO", timeout=PATIENCE_SECONDS)
+                    return
+                except NoRespondersError:
+                    await asyncio.sleep(PROBE_SECONDS)
+
+    asyncio.run(asyncio.wait_for(ask(), PATIENCE_SECONDS))
 
 
 async def ignore_error(error: Exception) -> None:

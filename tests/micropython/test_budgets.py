@@ -17,6 +17,7 @@ CORE = ("__init__", "client", "wire", "subscription")
 CORE_FLASH_BYTES = 8192
 CORE_IMPORT_BYTES = 10_240
 CONNECTION_BYTES = 2048
+SERIAL_LINK_BYTES = 5120
 SERVER = "from memory_server import Server, Stream; kept = [0] * 10; kept.clear()"
 CONNECT = "kept.append(await leafgate.connect(Server(), rx=512, tx=128))"
 
@@ -34,6 +35,10 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Peer]:
 
 def test_core_is_small(library: Path):
     assert sum((library / "leafgate" / f"{name}.mpy").stat().st_size for name in CORE) <= CORE_FLASH_BYTES
+
+
+def test_serial_link_is_small(library: Path):
+    assert (library / "leafgate" / "serial_link.mpy").stat().st_size <= SERIAL_LINK_BYTES
 
 
 def test_core_imports_nothing_else(library: Path):

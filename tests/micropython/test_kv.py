@@ -10,7 +10,7 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.kv import KeyValue
 
-from tests.integration.leafnode_pair import IMPATIENT, LINK_UP, client, hub_and_edge, leaf_url
+from tests.integration.leafnode_pair import IMPATIENT, LINK_UP, client, hub_and_edge, leaf_url, wait_for_jetstream
 from tests.integration.peers import Peer, free_port, gateway, nats_server_ready, uplink
 from tests.micropython.scripted_server import ScriptedServer, Visit
 from tests.micropython.unix_port import PATIENCE_SECONDS, Board, board
@@ -279,6 +279,7 @@ def test_watch_goes_on_after_the_gateway_restarts(tmp_path: Path, hub: Peer):
     config = listener + uplink(leaf_url(hub), **IMPATIENT)
     with gateway(tmp_path, protocols=(), config=config) as edge:
         edge.wait_for_log(LINK_UP)
+        wait_for_jetstream(edge)
         with watching(edge) as device:
             device.until("PUT b")
             edge.kill()
