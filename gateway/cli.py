@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gateway.argument_types import count, seconds
 from gateway.device_parser import add_device_commands
 from gateway.errors import ConfigError, GatewayError, ListenError, StorageError
 from gateway.server_url import ServerUrl, parse_server_url
@@ -93,14 +94,14 @@ def _add_client_commands(commands: "argparse._SubParsersAction[argparse.Argument
     sub = commands.add_parser("sub", parents=[server], help="print messages as they come")
     sub.add_argument("subject", metavar="FILTER", type=os.fsencode, help="a subject; * and > are wildcards")
     sub.add_argument("--queue", metavar="GROUP", type=os.fsencode, default=b"", help="share the messages with a group")
-    sub.add_argument("--count", metavar="N", type=_count, default=0, help="end after so many messages")
+    sub.add_argument("--count", metavar="N", type=count, default=0, help="end after so many messages")
     sub.add_argument("--raw", action="store_true", help="print payloads only, as they are")
     sub.set_defaults(command=_sub)
 
     request = commands.add_parser("request", parents=[server], help="publish one message and print the answer")
     request.add_argument("subject", metavar="SUBJECT", type=os.fsencode)
     request.add_argument("payload", metavar="PAYLOAD", nargs="?", default="", help=payload_help)
-    request.add_argument("--timeout", metavar="SECONDS", type=_seconds, default=2.0, help="default: 2")
+    request.add_argument("--timeout", metavar="SECONDS", type=seconds, default=2.0, help="default: 2")
     request.set_defaults(command=_request)
 
 
@@ -182,19 +183,3 @@ def _header_field(text: str) -> tuple[str, str]:
     if not colon:
         raise argparse.ArgumentTypeError(f"{text!r} has no colon")
     return key, value.strip()
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of messages")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds between 0 and 86400")
-    return seconds

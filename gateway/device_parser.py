@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from gateway.argument_types import seconds
+
 DEFAULT_PREFIX = "devices"
 DEFAULT_SERVER = "nats://127.0.0.1:4222"
 DEFAULT_BAUD = 460_800
@@ -26,7 +28,7 @@ def add_device_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
     _add_flash(actions, [port, key])
 
     listed = _command(actions, "list", [server], "which devices are there, which are away, and what they run")
-    listed.add_argument("--wait", metavar="SECONDS", type=_seconds, default=1.0, help="for answers; default: 1")
+    listed.add_argument("--wait", metavar="SECONDS", type=seconds, default=1.0, help="for answers; default: 1")
 
     logs = _command(actions, "logs", [server], "print what devices log, as it comes; Ctrl-C ends it")
     logs.add_argument("name", metavar="NAME", nargs="?", default="*", help="of a device; default: every device")
@@ -88,15 +90,15 @@ def _add_flash(
     flash.add_argument("--app", metavar="PATH", type=Path, help=f"{APPLICATION}; default: one that tells its uptime")
     flash.add_argument("--erase", action="store_true", help="erase the whole flash first")
     flash.add_argument("--baud", metavar="N", type=_baud, default=DEFAULT_BAUD, help=f"default: {DEFAULT_BAUD}")
-    flash.add_argument("--wait", metavar="SECONDS", type=_seconds, default=60.0, help="for the device; default: 60")
+    flash.add_argument("--wait", metavar="SECONDS", type=seconds, default=60.0, help="for the device; default: 60")
     flash.add_argument("--no-wait", action="store_true", help="do not wait until the device appears")
-    flash.add_argument("--settle", metavar="SECONDS", type=_seconds, default=10.0, help=argparse.SUPPRESS)
+    flash.add_argument("--settle", metavar="SECONDS", type=seconds, default=10.0, help=argparse.SUPPRESS)
     flash.add_argument("--verbose", action="store_true", help="show what esptool and the board say")
 
 
 def _add_timeout(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--timeout", metavar="SECONDS", type=_seconds, default=180.0, help="for an update over the air; default: 180"
+        "--timeout", metavar="SECONDS", type=seconds, default=180.0, help="for an update over the air; default: 180"
     )
 
 
@@ -121,16 +123,6 @@ def _key_options() -> argparse.ArgumentParser:
         "--release-key", metavar="FILE", type=Path, help="signs updates; default: ~/.config/leafgate/release.key"
     )
     return options
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0, up to 86400")
-    return seconds
 
 
 def _baud(text: str) -> int:

@@ -1,10 +1,7 @@
 """The WebSocket of boards: byte by byte against wsproto, and from a real MicroPython to gateway and nats-server."""
 
 import asyncio
-import importlib.util
 import itertools
-import sys
-import types
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,29 +15,10 @@ from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping
 
 from tests.integration.peers import free_port, gateway, nats_server
 from tests.micropython.device_peer import meet
-from tests.micropython.unix_port import LIBRARY
+from tests.micropython.unix_port import load_here
 
 
-def load() -> Any:
-    """The module under this interpreter, which lacks only `micropython.const`."""
-    shim = types.ModuleType("micropython")
-    shim.const = lambda value: value  # type: ignore[attr-defined]
-    spec = importlib.util.spec_from_file_location("board_websocket", LIBRARY / "leafgate" / "websocket.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    before = sys.modules.get("micropython")
-    sys.modules["micropython"] = shim
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        del sys.modules["micropython"]
-        if before is not None:
-            sys.modules["micropython"] = before
-    return module
-
-
-websocket = load()
+websocket = load_here("websocket")
 
 
 class Stream:

@@ -1,38 +1,16 @@
 """Lines and payloads come out as they went in, however the stream is cut; under this interpreter, for hypothesis."""
 
 import asyncio
-import importlib.util
-import sys
-import types
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.micropython.unix_port import LIBRARY
+from tests.micropython.unix_port import load_here
 
 
-def load() -> Any:
-    """The module under this interpreter, which lacks only `micropython.const`."""
-    shim = types.ModuleType("micropython")
-    shim.const = lambda value: value  # type: ignore[attr-defined]
-    spec = importlib.util.spec_from_file_location("board_wire", LIBRARY / "leafgate" / "wire.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    before = sys.modules.get("micropython")
-    sys.modules["micropython"] = shim
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        del sys.modules["micropython"]
-        if before is not None:
-            sys.modules["micropython"] = before
-    return module
-
-
-wire = load()
+wire = load_here("wire")
 
 
 class Stream:

@@ -2,15 +2,18 @@
 byte code, as boards with little memory have them.
 """
 
+import importlib.util
 import os
 import queue
 import shutil
 import subprocess
 import sys
 import threading
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +44,25 @@ def compiled(directory: Path, *modules: str) -> Path:
         line = [find("mpy-cross"), "-O2", "-s", f"leafgate/{path.name}", "-o", package / f"{path.stem}.mpy", path]
         subprocess.run(line, check=True)
     return directory
+
+
+def load_here(module: str) -> Any:
+    """A module of the client under this interpreter, for tests that run it often: it lacks `micropython.const` only."""
+    shim = types.ModuleType("micropython")
+    shim.const = lambda value: value  # type: ignore[attr-defined]
+    spec = importlib.util.spec_from_file_location(f"board_{module}", LIBRARY / "leafgate" / f"{module}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    before = sys.modules.get("micropython")
+    sys.modules["micropython"] = shim
+    try:
+        spec.loader.exec_module(loaded)
+    finally:
+        del sys.modules["micropython"]
+        if before is not None:
+            sys.modules["micropython"] = before
+    return loaded
 
 
 class Board:
