@@ -10,13 +10,13 @@ from leafgate.wire import Wire, open_tcp
 from micropython import const
 from time import ticks_diff, ticks_ms
 
-# What the server says begins with one of these; what it does not say fails where it is read.
-_MSG = const(77)  # M
+# What the server says begins with one of these, or is a message; what is none of them fails where it is read.
 _HMSG = const(72)  # H
 _PING_PONG = const(80)  # P
 _PING = const(73)  # I, the second letter
 _INFO = const(73)  # I
 _ERR = const(45)  # -
+_OK = const(43)  # +
 _PAUSE_MS = const(500)
 _LONGEST_PAUSE_MS = const(30000)
 _CONNECT = const(
@@ -275,9 +275,7 @@ class Client:
         line = await self._wire.line()
         self._heard = ticks_ms()
         kind = line[0]
-        if kind == _MSG or kind == _HMSG:
-            await self._on_message(line.split())
-        elif kind == _PING_PONG:
+        if kind == _PING_PONG:
             if line[1] == _PING:
                 await self._wire.send("PONG\r\n")
             elif self._pings:
@@ -298,6 +296,8 @@ class Client:
             if not self.connected.is_set():
                 raise error
             self.tell("error", error)  # the server closes by itself where it must
+        elif kind != _OK:
+            await self._on_message(line.split())
 
     async def _on_message(self, line):
         """`line`: MSG, subject, number, reply where there is one, size; or HMSG and two sizes, of the head first."""
@@ -305,7 +305,7 @@ class Client:
         head = int(line.pop()) if line[0][0] == _HMSG else 0
         sid = int(line[2])
         data = None
-        if size <= self.largest:
+        if 0 <= size <= self.largest:
             try:
                 data = await self._wire.read(size)
             except MemoryError:

@@ -76,16 +76,16 @@ def crc32(data, seed):
 
 
 class Client:
-    # uart: a stream whose readinto() does not wait. name: device and client. mtu: at most 64; line: what the UART's
-    # buffer holds. console: the UART is the REPL's, whose Ctrl-C is turned off then.
+    # uart: a stream whose readinto() does not wait. name: device and client. line: what the UART's buffer holds; frames
+    # fit into it even if each byte is escaped. console: the UART is the REPL's, whose Ctrl-C is turned off then.
     # After the end of a session poll() begins another, subscriptions included. What did not arrive before is lost.
 
-    def __init__(self, uart, name="", mtu=48, line=60, console=True):
+    def __init__(self, uart, name="", line=64, console=True):
         self.uart = uart
         self.name = bytes(name, "utf-8")
         self.damaged = self.resent = self.dropped = 0  # frames, frames, messages that were too long
         self.error = None  # the gateway's last -ERR
-        self._mtu = mtu
+        self._mtu = mtu = min(line // 2 - 8, 64)
         self._about = bytes((mtu, 0, line & 255, line >> 8, console, 0, len(self.name))) + self.name
         self._piece = bytearray(32)
         self._part = b""

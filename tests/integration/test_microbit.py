@@ -8,7 +8,7 @@ from tests.integration.serial_line import LIBRARY, PROGRAMS, micropython, serial
 from tests.integration.test_serial_link import Listener, ask, listening, numbers, play
 
 TINY = LIBRARY / "leafgate" / "serial_tiny.py"
-ECHOES = 60
+ECHOES = 150
 # A byte of each kind: text, what the link escapes, what a console acts on.
 PAYLOAD = b"\x00\x03\r\n\xc0\xc1 " + bytes(range(0xF0, 0x100))
 
@@ -34,7 +34,7 @@ async def exchange(edge: Peer, listener: Listener) -> list[int]:
 def test_microbit_loses_no_message_to_a_uart_that_drops_bytes(tmp_path: Path):
     with microbit() as board:
         board.load(TINY, PROGRAMS / "tiny_node.py")
-        board.paste("from microbit import uart\nclient = Client(uart, 'micro:bit')")
+        board.paste("from microbit import uart\nclient = Client(uart, 'micro:bit', 80)")
         board.enter("run()")
         board.detach()
         config = serial_table(f"socket://127.0.0.1:{board.port}")
@@ -56,7 +56,7 @@ def test_tiny_profile_loses_no_message_to_bit_errors(tmp_path: Path):
 
         async def story() -> None:
             async with listening(edge, "count", "echoed", "told") as listener:
-                with micropython("tiny_tty.py", line.device.path, 64):
+                with micropython("tiny_tty.py", line.device.path):
                     damaged, resent = await exchange(edge, listener)
                     assert damaged
                     assert resent

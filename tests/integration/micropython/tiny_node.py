@@ -26,7 +26,7 @@ def run():
     while not stopped:
         if client.poll() and client.publish("count", str(number)):
             number += 1
-            if number % 8 == 0:
+            if number % 3 == 0:
                 sleep_ms(20)  # a sensor takes its time, and nobody reads the UART
     client.publish("told", "%d %d" % (client.damaged, client.resent))
     client.close()

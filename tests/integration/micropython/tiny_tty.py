@@ -1,4 +1,4 @@
-"""The tiny profile's device on a tty: TTY MTU."""
+"""The tiny profile's device on a tty: TTY."""
 
 import sys
 import termios
@@ -12,5 +12,5 @@ settings = termios.tcgetattr(tty.fileno())
 settings[6][5] = settings[6][6] = 0  # VTIME, VMIN: a read returns what is there
 termios.tcsetattr(tty.fileno(), termios.TCSANOW, settings)
 
-tiny_node.client = Client(tty, "tiny-1", int(sys.argv[2]), 256, False)
+tiny_node.client = Client(tty, "tiny-1", 256, False)
 tiny_node.run()
