@@ -99,8 +99,9 @@ def watching(server: Peer, **options: Any) -> Any:
 
 
 def changes_of(device: Board) -> list[str]:
+    """What changed, without how many more were to come: that depends on how many the hub had when it sent this one."""
     printed = device.finished().splitlines()
-    return [line for line in printed if line.startswith(("PUT", "DEL", "PURGE"))]
+    return [line.rsplit(" ", 1)[0] for line in printed if line.startswith(("PUT", "DEL", "PURGE"))]
 
 
 @pytest.mark.parametrize("direct", [True, False])
@@ -170,16 +171,11 @@ def test_watch_gives_what_is_there_and_then_what_changes(hub: Peer, server: Peer
     change(hub, ("a", b"4"), ("c", None))
     with watching(server) as device:
         assert device.until("pending") == "pending 3\n"
-        device.until("DEL c")
+        assert device.until("PUT b") == "PUT b 2 2 2\n"
+        assert device.until("PUT a") == "PUT a 4 4 1\n"
+        assert device.until("DEL c") == "DEL c  5 0\n"
         change(hub, ("d", b"5"), ("a", None), ("end", b""))
-        assert changes_of(device) == [
-            "PUT b 2 2 2",
-            "PUT a 4 4 1",
-            "DEL c  5 0",
-            "PUT d 5 6 0",
-            "DEL a  7 0",
-            "PUT end  8 0",
-        ]
+        assert changes_of(device) == ["PUT b 2 2", "PUT a 4 4", "DEL c  5", "PUT d 5 6", "DEL a  7", "PUT end  8"]
     assert consumers(hub) == 0
 
 
@@ -189,8 +185,8 @@ def test_watch_of_a_pattern_gives_only_that(hub: Peer, server: Peer):
     with watching(server, pattern="a.*", values=False) as device:
         device.until("PUT a.x")
         change(hub, ("b.y", b"3"), ("a.y", b"4"), ("a.x", None))
-        assert device.until("a.y") == "PUT a.y  4 0\n"
-        assert device.until("a.x") == "DEL a.x  5 0\n"
+        assert device.until("a.y").startswith("PUT a.y  4 ")
+        assert device.until("a.x").startswith("DEL a.x  5 ")
 
 
 def test_many_values_come_whole_and_in_order(hub: Peer, server: Peer):
@@ -200,7 +196,7 @@ def test_many_values_come_whole_and_in_order(hub: Peer, server: Peer):
         device.until("k99")
         change(hub, *[(f"k{number}", b"again") for number in range(50)], ("end", b""))
         printed = changes_of(device)
-    assert [int(line.split()[-2]) for line in printed] == list(range(1, 152))
+    assert [int(line.split()[-1]) for line in printed] == list(range(1, 152))
 
 
 def test_value_too_large_for_the_device_is_passed_over(hub: Peer, server: Peer):
@@ -217,7 +213,7 @@ def test_idle_watch_stays(hub: Peer, server: Peer):
         device.until("PUT a")
         at_hub(hub, pulled_again)
         change(hub, ("end", b""))
-        assert changes_of(device) == ["PUT a 1 1 0", "PUT end  2 0"]
+        assert changes_of(device) == ["PUT a 1 1", "PUT end  2"]
 
 
 async def pulled_again(js: JetStreamContext) -> None:
@@ -240,7 +236,7 @@ def test_watch_goes_on_after_the_hub_restarts(tmp_path: Path, way: int):
             device.until("DEL b")
             change(hub, ("a", b"4"), ("end", b""))
             printed = changes_of(device)
-    assert printed == ["PUT a 1 1 1", "PUT b 2 2 0", "PUT a 3 3 1", "DEL b  4 0", "PUT a 4 5 0", "PUT end  6 0"]
+    assert printed == ["PUT a 1 1", "PUT b 2 2", "PUT a 3 3", "DEL b  4", "PUT a 4 5", "PUT end  6"]
 
 
 def test_watch_begins_anew_in_a_bucket_that_was_made_again(tmp_path: Path, way: int):
@@ -270,7 +266,7 @@ def test_watch_goes_on_after_its_consumer_was_deleted(hub: Peer, server: Peer):
 
         at_hub(hub, delete)
         change(hub, ("a", b"2"), ("end", b""))
-        assert changes_of(device) == ["PUT a 1 1 0", "PUT a 2 2 1", "PUT end  3 0"]
+        assert changes_of(device) == ["PUT a 1 1", "PUT a 2 2", "PUT end  3"]
 
 
 def test_watch_goes_on_after_the_gateway_restarts(tmp_path: Path, hub: Peer):
@@ -288,13 +284,7 @@ def test_watch_goes_on_after_the_gateway_restarts(tmp_path: Path, hub: Peer):
             device.until("PUT b 4")
             change(hub, ("end", b""))
             printed = changes_of(device)
-    assert [line.rsplit(" ", 1)[0] for line in printed] == [
-        "PUT a 1 1",
-        "PUT b 2 2",
-        "PUT a 3 3",
-        "PUT b 4 4",
-        "PUT end  5",
-    ]
+    assert printed == ["PUT a 1 1", "PUT b 2 2", "PUT a 3 3", "PUT b 4 4", "PUT end  5"]
 
 
 @pytest.mark.parametrize("sign", ["message", "heartbeat"])
@@ -317,7 +307,7 @@ def test_what_went_to_a_lost_connection_is_asked_for_again(sign: str):
         visit.send(value(b"a", number, revision=2, count=1, pending=1))
         visit.send(value(b"end", number, revision=3, count=2, pending=0))
         visit.until(b"nothing, so to the end")
-        assert changes_of(device) == ["PUT a 1 1 1", "PUT a 2 2 1", "PUT end 3 3 0"]
+        assert changes_of(device) == ["PUT a 1 1", "PUT a 2 2", "PUT end 3 3"]
 
 
 def answered(visit: Visit, name: bytes, answer: bytes) -> Any:

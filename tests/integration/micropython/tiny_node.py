@@ -4,6 +4,7 @@ from time import sleep_ms
 
 client = None
 stopped = []
+naps = []
 
 
 def echo(subject, data):
@@ -19,7 +20,7 @@ def stop(subject, data):
 
 
 def nap(subject, data):
-    sleep_ms(700)  # nobody reads the UART, and the gateway repeats itself
+    naps.append(data)
 
 
 def run():
@@ -31,5 +32,8 @@ def run():
     while not stopped:
         if client.poll() and client.publish("count", str(number)):
             number += 1
+        if naps:
+            naps.clear()
+            sleep_ms(1500)  # nobody reads the UART, and the gateway repeats itself
     client.publish("told", "%d %d" % (client.damaged, client.resent))
     client.close()
