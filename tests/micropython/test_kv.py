@@ -273,7 +273,7 @@ def test_watch_goes_on_after_the_gateway_restarts(tmp_path: Path, hub: Peer):
     make_bucket(hub, a=b"1", b=b"2")
     listener = f'[[listeners]]\nprotocol = "nats"\naddress = "127.0.0.1:{free_port()}"\n'
     config = listener + uplink(leaf_url(hub), **IMPATIENT)
-    with gateway(tmp_path, protocols=(), config=config) as edge:
+    with gateway(tmp_path, protocols=(), config=config, name="edge-2") as edge:
         edge.wait_for_log(LINK_UP)
         wait_for_jetstream(edge)
         with watching(edge) as device:
