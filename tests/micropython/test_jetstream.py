@@ -1,32 +1,14 @@
 """Messages that a server stores for a device: directly, and at the hub behind the gateway."""
 
-import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
+from nats.js import JetStreamContext
 
-from tests.integration.leafnode_pair import client, hub_and_edge
 from tests.integration.peers import Peer, nats_server
-from tests.micropython.unix_port import PATIENCE_SECONDS, board
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Peer, Peer]]:
-    with hub_and_edge(tmp_path_factory.mktemp("pair")) as peers:
-        yield peers
-
-
-@pytest.fixture
-def hub(pair: tuple[Peer, Peer]) -> Peer:
-    return pair[0]
-
-
-@pytest.fixture(params=["direct", "gateway"])
-def server(request: pytest.FixtureRequest, pair: tuple[Peer, Peer]) -> Peer:
-    return pair[request.param == "gateway"]
+from tests.micropython.hubs import at_hub, made_anew
+from tests.micropython.unix_port import board
 
 
 def stored(server: Peer, *messages: dict[str, Any]) -> list[str]:
@@ -36,25 +18,20 @@ def stored(server: Peer, *messages: dict[str, Any]) -> list[str]:
 
 
 def make_stream(hub: Peer, name: str) -> None:
-    async def run() -> None:
-        async with client(hub) as connection:
-            js = connection.jetstream(timeout=PATIENCE_SECONDS)
-            if any(info.config.name == name for info in await js.streams_info()):
-                await js.delete_stream(name)
-            await js.add_stream(name=name, subjects=[f"{name}.>"])
+    async def work(js: JetStreamContext) -> None:
+        await made_anew(js, name, lambda: js.add_stream(name=name, subjects=[f"{name}.>"]))
 
-    asyncio.run(run())
+    at_hub(hub, work)
 
 
 def contents(hub: Peer, name: str) -> list[tuple[bytes, dict[str, str] | None]]:
-    async def run() -> list[tuple[bytes, dict[str, str] | None]]:
-        async with client(hub) as connection:
-            js = connection.jetstream(timeout=PATIENCE_SECONDS)
-            last = (await js.stream_info(name)).state.last_seq
-            messages = [await js.get_msg(name, seq=number) for number in range(1, last + 1)]
-            return [(message.data or b"", message.headers) for message in messages]
+    async def work(js: JetStreamContext) -> list[tuple[bytes, dict[str, str] | None]]:
+        last = (await js.stream_info(name)).state.last_seq
+        messages = [await js.get_msg(name, seq=number) for number in range(1, last + 1)]
+        return [(message.data or b"", message.headers) for message in messages]
 
-    return asyncio.run(run())
+    found: list[tuple[bytes, dict[str, str] | None]] = at_hub(hub, work)
+    return found
 
 
 def test_acknowledgement_tells_where_the_message_is(hub: Peer, server: Peer):

@@ -1,8 +1,6 @@
 """A device's key-value buckets: directly, and at the hub behind the gateway; nats-py is the other side."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +8,9 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.kv import KeyValue
 
-from tests.integration.leafnode_pair import IMPATIENT, LINK_UP, client, hub_and_edge, leaf_url, wait_for_jetstream
+from tests.integration.leafnode_pair import IMPATIENT, LINK_UP, hub_and_edge, leaf_url, wait_for_jetstream
 from tests.integration.peers import Peer, free_port, gateway, nats_server_ready, uplink
+from tests.micropython.hubs import at_hub, made_anew
 from tests.micropython.scripted_server import ScriptedServer, Visit
 from tests.micropython.unix_port import PATIENCE_SECONDS, Board, board
 
@@ -21,42 +20,11 @@ STREAM = f"KV_{BUCKET}"
 HEARTBEAT_SECONDS = 0.5
 
 
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Peer, Peer]]:
-    with hub_and_edge(tmp_path_factory.mktemp("pair")) as peers:
-        yield peers
-
-
-@pytest.fixture
-def hub(pair: tuple[Peer, Peer]) -> Peer:
-    return pair[0]
-
-
-@pytest.fixture(params=["direct", "gateway"])
-def way(request: pytest.FixtureRequest) -> int:
-    return int(request.param == "gateway")
-
-
-@pytest.fixture
-def server(way: int, pair: tuple[Peer, Peer]) -> Peer:
-    return pair[way]
-
-
-def at_hub(hub: Peer, work: Callable[[JetStreamContext], Awaitable[Any]]) -> Any:
-    async def run() -> Any:
-        async with client(hub) as connection, asyncio.timeout(PATIENCE_SECONDS):
-            return await work(connection.jetstream(timeout=PATIENCE_SECONDS))
-
-    return asyncio.run(run())
-
-
 def make_bucket(hub: Peer, direct: bool = True, **values: bytes) -> None:
     """A new one, with these values in revisions from 1."""
 
     async def work(js: JetStreamContext) -> None:
-        if any(info.config.name == STREAM for info in await js.streams_info()):
-            await js.delete_stream(STREAM)
-        bucket = await js.create_key_value(bucket=BUCKET, history=3)
+        bucket = await made_anew(js, STREAM, lambda: js.create_key_value(bucket=BUCKET, history=3))
         config = (await js.stream_info(STREAM)).config
         config.allow_direct = direct
         await js.update_stream(config)
