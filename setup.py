@@ -29,6 +29,8 @@ HOT_MODULES = [
     "protocols.nats.framing",
     "protocols.mqtt.acknowledgements",
     "protocols.mqtt.publish",
+    "protocols.websocket.masking",
+    "protocols.websocket.frames",
     "gateway.dataplane.outbox",
     "gateway.dataplane.port",
     "gateway.dataplane.nats_receivers",

@@ -12,7 +12,8 @@ from gateway.sessions.nats_client import NatsClientSession
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.websocket.close_codes import close_code
-from protocols.websocket.codec import Closed, WebSocketServerCodec
+from protocols.websocket.codec import WebSocketServerCodec
+from protocols.websocket.control_frames import Closed
 from protocols.websocket.upgrade import InnerProtocol, Upgraded, UpgradePolicy
 
 if TYPE_CHECKING:

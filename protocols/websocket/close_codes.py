@@ -1,5 +1,9 @@
-"""Which WebSocket close code tells a peer why its connection ends; the ones that nats-server sends."""
+"""WebSocket close codes [RFC 6455 7.4]: which may be sent, and which tells a peer why its connection ends.
 
+The latter are the ones that nats-server sends.
+"""
+
+from wsproto.frame_protocol import LOCAL_ONLY_CLOSE_REASONS, MAX_PRIVATE_CLOSE_REASON, MIN_LIBRARY_CLOSE_REASON
 from wsproto.frame_protocol import CloseReason as CloseCode
 
 from protocols.close_reason import CloseReason
@@ -22,6 +26,13 @@ _CODES = {
     CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED: CloseCode.POLICY_VIOLATION,
     CloseReason.MAXIMUM_SUBSCRIPTIONS_EXCEEDED: CloseCode.POLICY_VIOLATION,
 }
+
+_REGISTERED = frozenset(CloseCode).difference(LOCAL_ONLY_CLOSE_REASONS)
+
+
+def may_be_sent(code: int) -> bool:
+    """Whether a close frame may say this, be it the peer's or ours: registered, or an application's own."""
+    return code in _REGISTERED or MIN_LIBRARY_CLOSE_REASON <= code <= MAX_PRIVATE_CLOSE_REASON
 
 
 def close_code(reason: CloseReason) -> int:

@@ -1,51 +1,36 @@
 """A WebSocket, server role: to the session a stream of bytes like any other, behind an HTTP upgrade and in frames.
 
-h11 reads the upgrade, wsproto the frames. Data frames to the peer are written here, in a fraction of the time that
-wsproto takes.
+upgrade.py reads the request, frames.py the frames; what goes to the peer is written here.
 """
 
 import struct
-from dataclasses import dataclass
 
-from wsproto.frame_protocol import (
-    LOCAL_ONLY_CLOSE_REASONS,
-    MAX_CLOSE_REASON,
-    MIN_CLOSE_REASON,
-    FrameProtocol,
-    Opcode,
-    ParseFailed,
-)
 from wsproto.frame_protocol import CloseReason as CloseCode
 
 from protocols.close_reason import CloseReason
 from protocols.errors import MisuseError, PeerViolation
+from protocols.websocket.close_codes import may_be_sent
 from protocols.websocket.compression import MessageDeflate
+from protocols.websocket.control_frames import (
+    LARGEST_CONTROL_PAYLOAD,
+    Closed,
+    Ping,
+    encode_close,
+    encode_ping,
+    encode_pong,
+)
+from protocols.websocket.errors import FrameError
+from protocols.websocket.frames import FrameDecoder
 from protocols.websocket.upgrade import Acceptance, InnerProtocol, UpgradePolicy, UpgradeReader
 
 MAX_REQUEST_BYTES = 8192
 # Smaller payloads hardly shrink.
 COMPRESS_ABOVE = 64
-LARGEST_CONTROL_PAYLOAD = 125
 
 _BINARY = 0x82  # FIN and the opcode [RFC 6455 5.2]
 _BINARY_COMPRESSED = 0xC2  # and RSV1 [RFC 7692 6]
 _MEDIUM_HEAD = struct.Struct("!BBH")
 _LARGE_HEAD = struct.Struct("!BBQ")
-
-# Where wsproto's words are not the ones to send: nats-server has a wording that peers know, or they say nothing.
-_WORDINGS = {
-    ("server received unexpected unmasked frame", CloseCode.PROTOCOL_ERROR): "mask bit missing",
-    ("error in extension", CloseCode.MESSAGE_TOO_BIG): "message too big",
-    ("error in extension", CloseCode.INVALID_FRAME_PAYLOAD_DATA): "compressed data is corrupt",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """The peer has closed the WebSocket; 1005 stands for a close frame without a code."""
-
-    code: int
-    reason: str
 
 
 class WebSocketServerCodec:
@@ -61,7 +46,7 @@ class WebSocketServerCodec:
     messages: give it to `receive` in slices where memory is short.
     """
 
-    __slots__ = ("_binary_only", "_close_sent", "_deflate", "_ended", "_frames", "_outgoing", "_upgrade")
+    __slots__ = ("_close_sent", "_deflate", "_ended", "_frames", "_outgoing", "_upgrade")
 
     def __init__(
         self,
@@ -71,10 +56,9 @@ class WebSocketServerCodec:
         max_request_bytes: int = MAX_REQUEST_BYTES,
     ) -> None:
         self._upgrade: UpgradeReader | None = UpgradeReader(policy, protocols, max_message_size, max_request_bytes)
-        self._frames: FrameProtocol | None = None
+        self._frames: FrameDecoder | None = None
         self._deflate: MessageDeflate | None = None
-        self._binary_only = False
-        self._outgoing: list[bytes | bytearray] = []
+        self._outgoing: list[bytes] = []
         self._close_sent = False
         self._ended = False
 
@@ -128,65 +112,51 @@ class WebSocketServerCodec:
 
         The reason is cut to what a control frame holds. Raises MisuseError for a code that must not be sent.
         """
-        if code not in range(MIN_CLOSE_REASON, MAX_CLOSE_REASON + 1) or code in LOCAL_ONLY_CLOSE_REASONS:
+        if not may_be_sent(code):
             raise MisuseError(f"{code} is no close code to send")
         if self._frames is None or self._close_sent:
             return b""
         self._close_sent = True
-        return bytes(self._frames.close(code, reason))
+        return encode_close(code, reason)
 
     def encode_ping(self, payload: bytes) -> bytes:
         """A ping frame. The pong is no event: like all that arrives, it shows that the peer lives."""
         if self._frames is None or len(payload) > LARGEST_CONTROL_PAYLOAD:
             raise MisuseError(f"a ping takes an upgraded peer and at most {LARGEST_CONTROL_PAYLOAD} bytes")
-        return bytes(self._frames.ping(payload))
+        return encode_ping(payload)
 
     def _begin_frames(self, acceptance: Acceptance) -> list[object]:
         self._outgoing.append(acceptance.response)
         self._deflate = acceptance.deflate
-        self._binary_only = acceptance.event.protocol == "mqtt"
-        self._frames = FrameProtocol(client=False, extensions=[self._deflate] if self._deflate else [])
+        takes_text = acceptance.event.protocol != "mqtt"  # [MQTT-6.0.0-1]
+        self._frames = FrameDecoder(takes_text, self._deflate)
         events: list[object] = [acceptance.event]
         if acceptance.rest:
             events += self._receive_frames(self._frames, acceptance.rest)
         return events
 
-    def _receive_frames(self, frames: FrameProtocol, data: bytes) -> list[object]:
-        chunks: list[bytes] = []
-        ending: Closed | PeerViolation | None = None
-        frames.receive_bytes(data)
-        try:
-            for frame in frames.received_frames():
-                payload = frame.payload
-                if isinstance(payload, str):
-                    if self._binary_only:
-                        raise ParseFailed("MQTT takes binary frames", CloseCode.UNSUPPORTED_DATA)  # [MQTT-6.0.0-1]
-                    chunks.append(payload.encode())
-                elif isinstance(payload, tuple):
-                    ending = self._closed_by_peer(frames, *payload)
-                elif frame.opcode is Opcode.BINARY:
-                    chunks.append(payload)
-                elif frame.opcode is Opcode.PING:
-                    self._outgoing.append(frames.pong(payload))
-        except ParseFailed as error:
-            ending = self._violation(frames, error)
-        application = b"".join(chunks)
-        events: list[object] = [application] if application else []
-        if ending is not None:
-            self._ended = True
-            events.append(ending)
+    def _receive_frames(self, frames: FrameDecoder, data: bytes) -> list[object]:
+        events: list[object] = []
+        for event in frames.receive(data):
+            if isinstance(event, Ping):
+                self._outgoing.append(encode_pong(event.payload))
+                continue
+            if isinstance(event, Closed):
+                self._echo(event.code)
+            elif isinstance(event, FrameError):
+                event = self._violation(event)
+            events.append(event)
+        self._ended = frames.stopped
         return events
 
-    def _closed_by_peer(self, frames: FrameProtocol, code: int, reason: str) -> Closed:
+    def _echo(self, code: int) -> None:
         if not self._close_sent:
             self._close_sent = True
-            self._outgoing.append(frames.close(code))  # the echo [RFC 6455 5.5.1]
-        return Closed(int(code), reason)
+            self._outgoing.append(encode_close(code, ""))  # RFC 6455 5.5.1
 
-    def _violation(self, frames: FrameProtocol, error: ParseFailed) -> PeerViolation:
-        detail = _WORDINGS.get((str(error), error.code), str(error))
-        too_big = error.code is CloseCode.MESSAGE_TOO_BIG
+    def _violation(self, fault: FrameError) -> PeerViolation:
+        too_big = fault.code is CloseCode.MESSAGE_TOO_BIG
         reason = CloseReason.MAXIMUM_PAYLOAD_EXCEEDED if too_big else CloseReason.PROTOCOL_VIOLATION
-        farewell = b"" if self._close_sent else bytes(frames.close(error.code, detail))
+        farewell = b"" if self._close_sent else encode_close(fault.code, fault.detail)
         self._close_sent = True
-        return PeerViolation(reason, detail, farewell)
+        return PeerViolation(reason, fault.detail, farewell)

@@ -1,12 +1,10 @@
-"""permessage-deflate (RFC 7692), server role, without context takeover: between two messages nothing is kept.
-
-wsproto's own extension inflates whatever arrives; this one stops at a limit.
-"""
+"""permessage-deflate (RFC 7692), server role, without context takeover: between two messages nothing is kept."""
 
 import zlib
 
-from wsproto.extensions import Extension
-from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, RsvBits
+from wsproto.frame_protocol import CloseReason as CloseCode
+
+from protocols.websocket.errors import FrameError
 
 NAME = "permessage-deflate"
 LARGEST_WINDOW_BITS = 15
@@ -15,77 +13,62 @@ SMALLEST_WINDOW_BITS = 9
 # What ends every flushed block, and is therefore left out on the wire [RFC 7692 7.2.1].
 FLUSH_MARK = b"\x00\x00\xff\xff"
 
-_NO_BITS = RsvBits(False, False, False)
-_COMPRESSED_BIT = RsvBits(True, False, False)
 
-
-class MessageDeflate(Extension):
+class MessageDeflate:
     """Inflates the peer's messages, each up to `max_message_size` bytes on the wire and inflated; deflates ours."""
 
-    name = NAME
+    __slots__ = ("_inflater", "_limit", "_size_inflated", "_size_on_wire", "_window_bits")
 
     def __init__(self, max_message_size: int, window_bits: int) -> None:
         self._limit = max_message_size
         self._window_bits = window_bits
-        # Of the message that is arriving, when it is compressed.
+        # Of the compressed message that is arriving.
         self._inflater: zlib._Decompress | None = None
-        self._in_control_frame = False
         self._size_on_wire = 0
         self._size_inflated = 0
-
-    def enabled(self) -> bool:
-        return True
-
-    def offer(self) -> bool:
-        """Nothing: only the client role offers."""
-        return False
 
     def deflate(self, data: bytes) -> bytes:
         """The payload of a message that holds `data`. Fast rather than small: the gateway's processor is slow."""
         deflater = zlib.compressobj(zlib.Z_BEST_SPEED, zlib.DEFLATED, -self._window_bits)
         return (deflater.compress(data) + deflater.flush(zlib.Z_SYNC_FLUSH))[: -len(FLUSH_MARK)]
 
-    def frame_inbound_header(
-        self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, payload_length: int
-    ) -> CloseReason | RsvBits:
-        self._in_control_frame = opcode.iscontrol()
-        if self._in_control_frame:
-            return _NO_BITS
-        starts_message = opcode is not Opcode.CONTINUATION
-        if starts_message:
-            self._inflater = zlib.decompressobj(-LARGEST_WINDOW_BITS) if rsv.rsv1 else None
-            self._size_on_wire = self._size_inflated = 0
-        if self._inflater is not None:
-            self._size_on_wire += payload_length
-            if self._size_on_wire > self._limit:
-                return CloseReason.MESSAGE_TOO_BIG
-        # Only the first frame of a message tells whether it is compressed [RFC 7692 6.1].
-        return _COMPRESSED_BIT if starts_message else _NO_BITS
+    def begin(self) -> None:
+        """A compressed message begins."""
+        self._inflater = zlib.decompressobj(-LARGEST_WINDOW_BITS)
+        self._size_on_wire = self._size_inflated = 0
 
-    def frame_inbound_payload_data(self, proto: FrameDecoder | FrameProtocol, data: bytes) -> bytes | CloseReason:
-        if self._inflater is None or self._in_control_frame:
-            return data
-        return self._inflate(self._inflater, data)
+    def announce(self, size: int) -> None:
+        """So many bytes more of the message are about to arrive; raises FrameError when they are too many."""
+        self._size_on_wire += size
+        if self._size_on_wire > self._limit:
+            raise _too_big()
 
-    def frame_inbound_complete(self, proto: FrameDecoder | FrameProtocol, fin: bool) -> bytes | CloseReason | None:
-        if self._inflater is None or self._in_control_frame or not fin:
-            return None
-        rest = self._inflate(self._inflater, FLUSH_MARK)
-        self._inflater = None
-        return rest
+    def inflate(self, payload: bytes, ends: bool) -> bytes:
+        """What a piece of the message holds; with `ends` it is the last one. Raises FrameError."""
+        inflater = self._inflater
+        assert inflater is not None
+        inflated = self._inflate(inflater, payload)
+        if ends:
+            inflated += self._inflate(inflater, FLUSH_MARK)
+            self._inflater = None
+        return inflated
 
-    def _inflate(self, inflater: "zlib._Decompress", data: bytes) -> bytes | CloseReason:
+    def _inflate(self, inflater: "zlib._Decompress", data: bytes) -> bytes:
         if inflater.eof:
             return b""  # Behind a block marked as the last one there is only padding [RFC 7692 7.2.3.4].
         room = self._limit - self._size_inflated
         try:
             inflated = inflater.decompress(data, room + 1)
         except zlib.error:
-            return CloseReason.INVALID_FRAME_PAYLOAD_DATA
+            raise FrameError(CloseCode.INVALID_FRAME_PAYLOAD_DATA, "compressed data is corrupt") from None
         if len(inflated) > room:
-            return CloseReason.MESSAGE_TOO_BIG
+            raise _too_big()
         self._size_inflated += len(inflated)
         return inflated
+
+
+def _too_big() -> FrameError:
+    return FrameError(CloseCode.MESSAGE_TOO_BIG, "message too big")
 
 
 def accept_offer(offers: list[str], max_message_size: int) -> tuple[MessageDeflate, str] | None:

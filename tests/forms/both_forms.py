@@ -24,6 +24,7 @@ MODULES = (
     "protocols.mqtt.decoder",
     "protocols.nats.client",
     "protocols.nats.server",
+    "protocols.websocket.codec",
 )
 
 needs_both_forms = pytest.mark.skipif(

@@ -69,6 +69,10 @@ def _publish_run(run) -> object:  # type: ignore[no-untyped-def]
     )
 
 
+def _frame_error(fault) -> object:  # type: ignore[no-untyped-def]
+    return ("FrameError", int(fault.code), fault.detail)
+
+
 def _ack_run(run) -> object:  # type: ignore[no-untyped-def]
     return ("AckRun", run.kind, list(run.packet_ids))
 
@@ -76,6 +80,7 @@ def _ack_run(run) -> object:  # type: ignore[no-untyped-def]
 _PLAIN = {
     "AckRun": _ack_run,
     "Burst": _burst,
+    "FrameError": _frame_error,
     "Message": _message,
     "Publish": _publish,
     "PublishRun": _publish_run,

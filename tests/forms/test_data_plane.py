@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.forms.both_forms import installed_form, needs_both_forms, pure_form
@@ -14,7 +14,6 @@ pytestmark = needs_both_forms
 
 @pytest.mark.parametrize("max_pending", PENDING_LIMITS)
 @given(seed=st.integers(0, 2**32))
-@settings(deadline=None)
 def test_peers_get_equal_bytes(max_pending: int, seed: int) -> None:
     source = random.Random(seed)
     steps = script(source, length=source.choice((5, 20, 60)))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.forms import traffic
@@ -38,6 +38,15 @@ def mqtt_server(form: Form) -> Any:
     return form["protocols.mqtt.decoder"].Decoder(MAX_PAYLOAD)
 
 
+def frames(form: Form) -> Any:
+    return form["protocols.websocket.frames"].FrameDecoder(False, None)
+
+
+def compressed_frames(form: Form) -> Any:
+    deflate = form["protocols.websocket.compression"].MessageDeflate(MAX_PAYLOAD, 15)
+    return form["protocols.websocket.frames"].FrameDecoder(True, deflate)
+
+
 # What each decoder understands, and what must come first.
 ROLES = {
     "NATS": (nats_server, HEADERS_AGREED, traffic.nats_client),
@@ -46,8 +55,10 @@ ROLES = {
     "MQTT 3.1": (mqtt_server, traffic.mqtt_connect(3, b"c"), traffic.mqtt_client),
     "MQTT 3.1.1": (mqtt_server, traffic.mqtt_connect(4, b"c"), traffic.mqtt_client),
     "MQTT 5.0": (mqtt_server, traffic.mqtt_connect(5, b"c"), traffic.mqtt_client),
+    "WebSocket": (frames, b"", traffic.websocket_client),
+    "WebSocket with compression": (compressed_frames, b"", traffic.websocket_client),
 }
-DECODERS = (nats_server, nats_client, leafnode_spoke, mqtt_server)
+DECODERS = (nats_server, nats_client, leafnode_spoke, mqtt_server, frames, compressed_frames)
 
 
 def events(decoder: Decoder, form: Form, pieces: list[bytes]) -> list[list[object]]:
@@ -69,14 +80,12 @@ def test_forms_are_two() -> None:
 
 @pytest.mark.parametrize("decoder", DECODERS)
 @given(data=st.binary(max_size=300), places=st.lists(st.integers(0, 300), max_size=6))
-@settings(deadline=None)
 def test_random_bytes_give_equal_events(decoder: Decoder, data: bytes, places: list[int]) -> None:
     assert_equal_in_both_forms(decoder, cut(data, places))
 
 
 @pytest.mark.parametrize("role", ROLES)
 @given(source=st.randoms(use_true_random=False), broken=st.booleans())
-@settings(deadline=None)
 def test_cut_streams_give_equal_events(role: str, source: random.Random, broken: bool) -> None:
     decoder, first, say = ROLES[role]
     stream = b"".join(say(source) for _ in range(source.randrange(1, 9)))

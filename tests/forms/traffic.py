@@ -4,6 +4,7 @@ Few names and sizes, so that things meet: subscriptions and subjects, equal line
 """
 
 import random
+import zlib
 from collections.abc import Callable
 
 Said = Callable[[random.Random], bytes]
@@ -47,6 +48,23 @@ def mqtt_client(source: random.Random) -> bytes:
     return _pick(source, _MQTT)(source)
 
 
+def websocket_client(source: random.Random) -> bytes:
+    """One message of a WebSocket client in one frame or several, some of it compressed; or a control frame."""
+    if source.random() < 0.1:
+        close = source.choice((1000, 1001, 3000, 1005)).to_bytes(2) + b"bye"
+        return _frame(source, *source.choice(((0x88, close), (0x89, b"there?"), (0x89, b""), (0x8A, b"a" * 125))))
+    opcode, content = source.choice(((2, _payload(source)), (2, _pub(source)), (1, b"PUB \xc3\xa9 1\r\nx\r\n")))
+    if source.random() < 0.2:
+        packer = zlib.compressobj(1, zlib.DEFLATED, -15)
+        content, opcode = (packer.compress(content) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4], opcode | 0x40
+    *others, last = cut(source, content)
+    stream = b""
+    for fragment in others:
+        stream += _frame(source, opcode, fragment) + (_frame(source, 0x89, b"?") if source.random() < 0.2 else b"")
+        opcode = 0
+    return stream + _frame(source, opcode | 0x80, last)
+
+
 def damaged(source: random.Random, stream: bytes) -> bytes:
     """The stream with some of its bytes changed, left out or doubled."""
     data = bytearray(stream)
@@ -69,6 +87,17 @@ def cut(source: random.Random, stream: bytes) -> list[bytes]:
     """The stream in pieces, as a network may cut it."""
     edges = sorted(source.randrange(len(stream) + 1) for _ in range(source.choice((0, 0, 1, 2, 6))))
     return [stream[start:stop] for start, stop in zip([0, *edges], [*edges, len(stream)], strict=True)]
+
+
+def _frame(source: random.Random, first: int, payload: bytes) -> bytes:
+    """A masked frame."""
+    size, key = len(payload), source.randbytes(4)
+    if size < 126:
+        head = bytes((first, 0x80 | size))
+    else:
+        head = bytes((first, 0xFE)) + size.to_bytes(2) if size < 1 << 16 else bytes((first, 0xFF)) + size.to_bytes(8)
+    mask = (key * (size // 4 + 1))[:size]
+    return head + key + (int.from_bytes(payload) ^ int.from_bytes(mask)).to_bytes(size)
 
 
 def _pick(source: random.Random, choices: tuple[tuple[int, Said], ...]) -> Said:

@@ -74,12 +74,14 @@ def _streams(source: random.Random) -> Iterator[tuple[Any, list[bytes]]]:
     """Lone decoders and broken streams for them, also of protocols and versions that sessions do not speak."""
     form = installed_form()
     server, client = form["protocols.nats.server"], form["protocols.nats.client"]
+    deflate = form["protocols.websocket.compression"].MessageDeflate(1 << 20, 15)
     for decoder, first, say in (
         (server.ServerDecoder(1 << 20, 4096), b'CONNECT {"headers":true}\r\n', traffic.nats_client),
         (server.ServerDecoder(1000, 64), b"", traffic.nats_client),
         (client.ClientDecoder(MAX_PAYLOAD), b"", traffic.hub),
         (form["protocols.leafnode.spoke"].SpokeDecoder(), b"", traffic.hub),
         (form["protocols.mqtt.decoder"].Decoder(1 << 20), traffic.mqtt_connect(5, b"c"), traffic.mqtt_client),
+        (form["protocols.websocket.frames"].FrameDecoder(True, deflate), b"", traffic.websocket_client),
     ):
         stream = b"".join(say(source) for _ in range(source.randrange(1, 6)))
         yield decoder, traffic.cut(source, first + traffic.damaged(source, stream))

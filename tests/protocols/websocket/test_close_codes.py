@@ -3,7 +3,7 @@
 import pytest
 
 from protocols.close_reason import CloseReason
-from protocols.websocket.close_codes import close_code
+from protocols.websocket.close_codes import close_code, may_be_sent
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,11 @@ def test_reason_has_the_code_of_nats_server(reason, code):
 
 
 def test_every_code_may_be_sent():
-    assert {close_code(reason) for reason in CloseReason} <= {1000, 1001, 1002, 1008, 1009, 1011}
+    codes = {close_code(reason) for reason in CloseReason}
+    assert codes <= {1000, 1001, 1002, 1008, 1009, 1011}
+    assert all(map(may_be_sent, codes))
+
+
+def test_codes_that_are_registered_or_the_applications_own_may_be_sent():
+    sendable = [code for code in range(1 << 16) if may_be_sent(code)]
+    assert sendable == [1000, 1001, 1002, 1003, *range(1007, 1014), *range(3000, 5000)]

@@ -1,9 +1,7 @@
 """The WebSocket codec against wsproto's client: whatever way the bytes are cut, both ends see the same stream."""
 
-import struct
 import tracemalloc
 import zlib
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -24,12 +22,13 @@ from wsproto.frame_protocol import FrameProtocol
 
 from protocols.close_reason import CloseReason
 from protocols.errors import MisuseError, PeerViolation
-from protocols.websocket.codec import Closed, WebSocketServerCodec
+from protocols.websocket.codec import WebSocketServerCodec
+from protocols.websocket.control_frames import Closed
 from protocols.websocket.upgrade import Upgraded, UpgradePolicy
+from tests.protocols.websocket.client_frames import KEY, VIOLATIONS, cut, deflate, frame
 
 ALL = frozenset(("nats", "mqtt", "leafnode"))
 LIMIT = 1 << 16
-KEY = b"\x01\x02\x03\x04"
 
 
 def connect(compression: bool = False, path: str = "/") -> tuple[WSConnection, WebSocketServerCodec]:
@@ -51,25 +50,6 @@ def connect(compression: bool = False, path: str = "/") -> tuple[WSConnection, W
     return client, codec
 
 
-def frame(payload: bytes, first: int = 0x82, mask: bytes | None = KEY, length: int | None = None) -> bytes:
-    """A client's frame; `length` lies about the size of the payload."""
-    size = len(payload) if length is None else length
-    flag = 0x80 if mask else 0
-    if size < 126:
-        head = struct.pack("!BB", first, flag | size)
-    elif size < 1 << 16:
-        head = struct.pack("!BBH", first, flag | 126, size)
-    else:
-        head = struct.pack("!BBQ", first, flag | 127, size)
-    masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload)) if mask else payload
-    return head + (mask or b"") + masked
-
-
-def deflate(data: bytes) -> bytes:
-    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return (deflater.compress(data) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
-
-
 def close_frame(farewell: bytes) -> tuple[int, str]:
     """Code and reason in the bytes that end a connection, which are one unmasked close frame and nothing else."""
     assert farewell[0] == 0x88
@@ -79,9 +59,7 @@ def close_frame(farewell: bytes) -> tuple[int, str]:
 
 def feed(codec: WebSocketServerCodec, stream: bytes, cuts: list[int]) -> tuple[bytes, list[object]]:
     """The application bytes and the other events of a stream that arrives in pieces."""
-    events: list[object] = []
-    for start, end in pairwise([0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]):
-        events += codec.receive(stream[start:end])
+    events = [event for piece in cut(stream, cuts) for event in codec.receive(piece)]
     application = [event for event in events if isinstance(event, bytes)]
     return b"".join(application), [event for event in events if not isinstance(event, bytes)]
 
@@ -125,8 +103,8 @@ def test_what_the_codec_encodes_reaches_the_client_as_one_message_each(batches, 
     client, codec = connect(compression)
     stream = b"".join(codec.encode(batch) for batch in batches)
     received = [b""]
-    for start, end in pairwise([0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]):
-        client.receive_data(stream[start:end])
+    for piece in cut(stream, cuts):
+        client.receive_data(piece)
         for event in client.events():
             assert isinstance(event, BytesMessage)
             received[-1] += event.data
@@ -259,29 +237,6 @@ def test_ping_that_fits_no_control_frame_is_refused():
     _, codec = connect()
     with pytest.raises(MisuseError):
         codec.encode_ping(bytes(126))
-
-
-VIOLATIONS = {
-    "unmasked": (frame(b"x", mask=None), 1002, "mask bit missing"),
-    "reserved bit 2": (frame(b"x", 0xA2), 1002, None),
-    "compressed without agreement": (frame(deflate(b"x"), 0xC2), 1002, None),
-    "reserved opcode": (frame(b"x", 0x83), 1002, None),
-    "reserved control opcode": (frame(b"x", 0x8B), 1002, None),
-    "fragmented ping": (frame(b"x", 0x09), 1002, None),
-    "long ping": (frame(bytes(126), 0x89), 1002, None),
-    "long close": (frame(b"\x03\xe8" + b"a" * 124, 0x88), 1002, None),
-    "continuation of nothing": (frame(b"x", 0x80), 1002, None),
-    "message inside a message": (frame(b"x", 0x02) + frame(b"y", 0x82), 1002, None),
-    "length with the highest bit": (b"\x82\xff" + b"\xff" * 8, 1002, None),
-    "length not the shortest": (b"\x82\xfe\x00\x01" + KEY, 1002, None),
-    "close code 1005": (frame(b"\x03\xed", 0x88), 1002, None),
-    "close code 999": (frame(b"\x03\xe7", 0x88), 1002, None),
-    "close code 5000": (frame(b"\x13\x88", 0x88), 1002, None),
-    "close of one byte": (frame(b"\x03", 0x88), 1002, None),
-    "close reason no UTF-8": (frame(b"\x03\xe8\xff", 0x88), 1007, None),
-    "text no UTF-8": (frame(b"\xff", 0x81), 1007, None),
-    "text cut inside a character": (frame("é".encode()[:1], 0x81), 1007, None),
-}
 
 
 @pytest.mark.parametrize(("stream", "code", "text"), VIOLATIONS.values(), ids=VIOLATIONS.keys())

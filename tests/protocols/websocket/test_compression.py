@@ -1,10 +1,12 @@
-"""The negotiation of permessage-deflate: which offers are met, and with which answer."""
+"""permessage-deflate: which offers are met and with which answer, and what bounds inflating."""
 
 import zlib
 
 import pytest
 
-from protocols.websocket.compression import accept_offer
+from protocols.websocket.compression import MessageDeflate, accept_offer
+from protocols.websocket.errors import FrameError
+from tests.protocols.websocket.client_frames import deflate
 
 AGREED = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 
@@ -69,7 +71,47 @@ def test_window_stays_within_what_was_agreed(bits):
     assert inflater.decompress(accepted[0].deflate(data) + b"\x00\x00\xff\xff") == data
 
 
-def test_the_extension_offers_nothing():
-    accepted = accept_offer(["permessage-deflate"], 1024)
-    assert accepted is not None
-    assert accepted[0].offer() is False
+@pytest.fixture
+def compression() -> MessageDeflate:
+    return MessageDeflate(1000, 15)
+
+
+@pytest.mark.parametrize("step", [1, 7, 100_000])
+def test_message_may_be_inflated_to_the_limit_however_it_is_cut(compression, step):
+    for _ in range(2):
+        compression.begin()
+        packed = deflate(bytes(1000))
+        inflated = [compression.inflate(packed[i : i + step], ends=False) for i in range(0, len(packed), step)]
+        assert b"".join([*inflated, compression.inflate(b"", ends=True)]) == bytes(1000)
+
+
+@pytest.mark.parametrize("size", [1001, 100_000])
+@pytest.mark.parametrize("ends", [True, False])
+def test_message_that_inflates_beyond_the_limit_is_refused(compression, size, ends):
+    compression.begin()
+    with pytest.raises(FrameError, match="message too big") as refused:
+        compression.inflate(deflate(bytes(size)), ends)
+    assert refused.value.code == 1009
+
+
+def test_message_whose_frames_announce_too_much_is_refused(compression):
+    for _ in range(2):
+        compression.begin()
+        compression.announce(400)
+        compression.announce(600)
+    with pytest.raises(FrameError, match="message too big"):
+        compression.announce(1)
+
+
+def test_what_is_no_deflate_is_refused(compression):
+    compression.begin()
+    with pytest.raises(FrameError, match="corrupt") as refused:
+        compression.inflate(b"\xff\xff", ends=True)
+    assert refused.value.code == 1007
+
+
+def test_what_follows_a_final_block_is_padding(compression):
+    # RFC 7692 7.2.3.4.
+    compression.begin()
+    assert compression.inflate(b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00more", ends=False) == b"Hello"
+    assert compression.inflate(b"more", ends=True) == b""
