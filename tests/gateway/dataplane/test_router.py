@@ -1,7 +1,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.dataplane.outbox import Switch
@@ -332,7 +332,6 @@ steps = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(steps, max_size=60))
 def test_remembered_routes_are_those_that_hold_now(script: list[tuple]):
     """A router that has remembered routes delivers as a fresh one with the same subscriptions does."""

@@ -90,7 +90,7 @@ class TreeAgainstList(RuleBasedStateMachine):
 
 
 TestTreeAgainstList = TreeAgainstList.TestCase
-TestTreeAgainstList.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestTreeAgainstList.settings = settings(max_examples=60, stateful_step_count=30)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_everything_arrives_once_and_in_order_in_both_directions(faults, seed):
     console=st.booleans(),
     size=st.integers(0, 5000),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_any_line_and_any_offer_of_the_device_lose_nothing(
     seed, baud, errors, drops, bursts, latency, mtu, receive_buffer, line_buffer, console, size
 ):
@@ -165,7 +165,7 @@ def test_reset_of_one_end_begins_a_new_session_at_both(who, pause, seed):
 
 
 @given(seed=st.integers(0, 2**32), steps=st.lists(st.sampled_from(["device", "gateway", "cut", "pass"]), max_size=8))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_any_series_of_resets_and_pulls_ends_in_a_session_that_works(seed, steps):
     world = World(seed, faults=Faults(bit_error_rate=1e-4))
     for step in steps:
