@@ -83,6 +83,7 @@ class Connection:
         "_linger",
         "_relief",
         "_saw_end",
+        "_withheld",
         "_writing",
         "address",
         "cid",
@@ -109,6 +110,7 @@ class Connection:
         self.close_detail = ""
         self.stalls = 0
         self._writing = False
+        self._withheld = False
         self._saw_end = False
         self._relief: trio.Event | None = None
         self._linger: Deadline | None = None
@@ -168,9 +170,20 @@ class Connection:
         self.outbox.close()
         self._abandon(0.0)
 
+    def withhold(self) -> None:
+        """Send nothing until `release`: what is said meanwhile waits in the outbox, in its order."""
+        self._withheld = True
+
+    def release(self) -> None:
+        self._withheld = False
+        if self.outbox.pending():
+            self.start_writer()
+
     # What the outbox needs (gateway.dataplane.outbox.Sink).
 
     def send(self, data: bytes | memoryview) -> int:
+        if self._withheld:
+            return 0
         try:
             return self.socket.send(data)
         except (BlockingIOError, InterruptedError):
@@ -180,6 +193,8 @@ class Connection:
             return 0
 
     def send_pieces(self, pieces: list[Buffer]) -> int:
+        if self._withheld:
+            return 0
         try:
             return self.socket.sendmsg(pieces)
         except (BlockingIOError, InterruptedError):
@@ -189,7 +204,7 @@ class Connection:
             return 0
 
     def start_writer(self) -> None:
-        if not self._writing:
+        if not self._writing and not self._withheld:
             self._writing = True
             self.gateway.start_task(self._write)
 

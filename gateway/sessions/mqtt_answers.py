@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gateway.connection import Connection
     from gateway.storage.batch import Batch
     from gateway.storage.journal import Journal
 
@@ -79,6 +80,17 @@ class Answers:
             journal.when_durable(self._send)
             # It waits for the batch before where this one is empty, as what was changed has been taken back.
             self._batch = journal.batch if journal.batch.actions else None
+
+    def withhold(self, connection: "Connection", mark: int) -> None:
+        """Let nothing reach the client before what was changed since `mark` is durable.
+
+        For the CONNACK: all else has to come behind it, and after a crash a session that was to end must not be there,
+        one that was to stay must.
+        """
+        journal = self._journal
+        if journal is not None and journal.changes != mark:
+            connection.withhold()
+            journal.when_durable(connection.release)
 
     def close(self) -> None:
         """The client has gone: it will ask again."""

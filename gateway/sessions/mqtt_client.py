@@ -159,6 +159,7 @@ class MqttClient:
             return
         self.will = will_of(packet.will, gateway.mqtt_id)
         expiry = session_expiry(packet, config)
+        mark = self._answers.mark()
         session, present = gateway.mqtt_sessions.open(self, packet.clean_start, expiry)
         self.session = session
         self.publishing = Publishing(self, session, self._answers)
@@ -166,6 +167,7 @@ class MqttClient:
         properties = connack_properties(packet, self.client_id, expiry, config)
         present = present and self.version != MQTT_3_1  # It has no such flag.
         self.write(encoder.encode_connack(self.version, present, 0, properties))
+        self._answers.withhold(self.connection, mark)
         keep_alive = keep_alive_of(packet, config)
         if keep_alive:
             self.longest_silence = keep_alive * KEEP_ALIVE_GRACE

@@ -135,7 +135,7 @@ class MqttSession(MqttPort):
             topic,
             max(one.qos for one in matching),
             any(one.retain_as_published for one in matching),
-            tuple({one.identifier: None for one in matching if one.identifier}),
+            tuple(one.identifier for one in matching if one.identifier),
         )
 
     def route_to(self, subject: bytes, share: MqttShare) -> MqttRoute | None:

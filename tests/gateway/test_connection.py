@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+import trio.testing
 
 import gateway.connection
 from gateway.config import Config, Limits, Timeouts
@@ -161,6 +162,42 @@ async def test_large_amounts_pass_both_ways():
         assert await read_exactly(peer, len(data)) == data
         await peer.aclose()
         assert await house.ended(session) is CloseReason.CLIENT_CLOSED
+
+
+def released_later(session: Recorder, data: bytes) -> None:
+    """Withhold what is said from the first batch on, up to the second."""
+    if session.received != data:
+        session.write(b"last")
+        session.connection.release()
+        return
+    session.connection.withhold()
+    session.write(BLOCK)
+    session.connection.gateway.switch.flush()
+    session.write(b"second")
+
+
+async def test_what_is_withheld_arrives_in_order_once_it_is_released():
+    async with House(Config()).open() as house:
+        session, peer = house.connect(released_later)
+        assert await read_exactly(peer, 6) == b"hello\n"
+        await peer.send_all(b"withhold")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert session.connection.outbox.pending() == len(BLOCK) + len(b"second")
+        await peer.send_all(b"release")
+        assert await read_exactly(peer, len(BLOCK) + 10) == BLOCK + b"secondlast"
+        await peer.aclose()
+        assert await house.ended(session) is CloseReason.CLIENT_CLOSED
+
+
+async def test_farewell_waits_with_what_is_withheld():
+    async with House(Config()).open() as house:
+        session, peer = house.connect(released_later)
+        assert await read_exactly(peer, 6) == b"hello\n"
+        await peer.send_all(b"withhold")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        session.connection.close(CloseReason.SERVER_SHUTDOWN, farewell=b"bye")
+        session.connection.release()
+        assert await read_all(peer) == BLOCK + b"secondbye"
 
 
 async def test_peer_that_has_said_everything_still_gets_its_answer():

@@ -24,6 +24,7 @@ class MemoryConnection:
         self.last_activity = trio.current_time()
         self.close_reason: CloseReason | None = None
         self.close_detail = ""
+        self.withheld = False
 
     def start(self, session: object) -> None:
         self.session = session
@@ -45,6 +46,13 @@ class MemoryConnection:
             self.session.closed(reason)  # type: ignore[attr-defined]
             self.outbox.write(farewell)
             self.outbox.flush()
+
+    def withhold(self) -> None:
+        """Tests read on: what they look at is there, whether or not it may leave yet."""
+        self.withheld = True
+
+    def release(self) -> None:
+        self.withheld = False
 
     async def relieved(self) -> None:
         """A peer without room never makes any."""

@@ -56,6 +56,20 @@ async def test_fault_of_the_disk_refuses_sessions_that_must_be_stored(tmp_path: 
         await commit(gateway)
 
 
+async def test_nothing_reaches_a_client_before_its_session_is_on_the_disk(tmp_path: Path):
+    async with stored_gateway(tmp_path) as gateway:
+        stored, passing = Peer(gateway, b"a"), Peer(gateway, b"b", session_expiry_interval=0)
+        assert stored.withheld
+        assert not passing.withheld
+        await commit(gateway)
+        assert not stored.withheld
+        # The end of a session is a promise, too.
+        ending = Peer(gateway, b"a", clean_start=True, session_expiry_interval=0)
+        assert ending.withheld
+        await commit(gateway)
+        assert not ending.withheld
+
+
 async def test_reason_string_is_left_out_where_it_would_be_too_large_for_the_client():
     async with running_gateway(Config(mqtt=Mqtt(max_sessions=1))) as gateway:
         Peer(gateway, b"a")

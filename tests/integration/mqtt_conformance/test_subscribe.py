@@ -279,12 +279,13 @@ def test_overlapping_subscriptions_deliver_once_with_all_their_identifiers(clien
     reader.subscribe(root + b"/#", 0, identifier=1)
     reader.subscribe(root + b"/a", 1, identifier=2)
     reader.subscribe(root + b"/+", 0)
+    reader.subscribe(root + b"/a/#", 0, identifier=2)
     reader.subscribe(root + b"/b", 1, identifier=9)
     clients.connect().publish(root + b"/a", b"x", 2)
     message = reader.take()
     assert message.qos == 1
     assert message.properties is not None
-    assert sorted(message.properties.subscription_identifiers) == [1, 2]
+    assert sorted(message.properties.subscription_identifiers) == [1, 2, 2]  # 3.3.2.3.8: the same one more than once
     reader.assert_silence()
 
 
