@@ -7,7 +7,7 @@ import os
 from asyncio import core
 from binascii import crc32
 from micropython import const
-from struct import pack_into, unpack_from
+from struct import pack, unpack_from
 from time import ticks_add, ticks_diff, ticks_ms, ticks_us
 
 _HELLO = const(0x10)
@@ -38,7 +38,7 @@ class SerialLink:
     # line acts on control characters.
     def __init__(self, uart, name="", baud=115200, mtu=256, rx=2048, tx=2048, line=4096, set_baud=None, console=False):
         self.uart = uart
-        self.name = name.encode()
+        self.name = name.encode()[:64]
         self.baud = self._base = baud
         self.mtu = mtu
         self.up = False
@@ -48,12 +48,13 @@ class SerialLink:
         self._console = console
         self._rx = memoryview(bytearray(rx))
         self._tx = memoryview(bytearray(tx))
-        self._frame = memoryview(bytearray(max(mtu, 96) + 8))
-        self._wire = memoryview(bytearray(2 * len(self._frame) + 2))
+        self._frame = memoryview(bytearray(max(mtu, 96) + 4))
+        self._wire = memoryview(bytearray(2 * len(self._frame) + 10))
         self._part = memoryview(bytearray(len(self._wire)))
         self._moved = asyncio.Event()  # for the application
         self._work = asyncio.Event()  # for the sender
         self._idle = None
+        self._heard = self._old = 0
         self._end()
 
     def _end(self):
@@ -61,7 +62,7 @@ class SerialLink:
         self.up = self._used = self._wanted = False
         self._sid = unpack_from("<I", os.urandom(4))[0] or 1
         self._peer = self._edge = self._next_in = self._owed = 0
-        self._seq = self._order = self._rtt = self._old = 0
+        self._seq = self._order = self._rtt = 0
         self._due = None
         self._early = {}
         self._flight = []
@@ -81,7 +82,7 @@ class SerialLink:
             for task in self._receive, self._send, self._clock:
                 asyncio.create_task(task())
         self._hello(1)
-        while not self.up:
+        while self.up < self._wanted:  # it may have begun and ended at once
             await self._move()
         return self
 
@@ -103,9 +104,7 @@ class SerialLink:
     async def drain(self):
         # Returns when everything is accepted; OSError when the session has ended.
         size = len(self._tx)
-        while self._out:
-            if not self._wanted:
-                raise OSError
+        while self._out and self._wanted:
             data = self._out[0]
             end = (self._tx_at + self._tx_n) % size
             n = min(len(data), size - self._tx_n, size - end)
@@ -118,6 +117,8 @@ class SerialLink:
                 self._out.pop(0)
             elif not n:
                 await self._move()
+        if not self._wanted:
+            raise OSError
 
     async def wait_closed(self):
         # What was written has a second to arrive.
@@ -152,18 +153,15 @@ class SerialLink:
         self._work.set()
 
     def _hello(self, ask):
-        b = bytearray(19)
-        pack_into(
+        b = pack(
             "<3sBIIHHHB",
-            b,
-            0,
             b"NL1",
             ask,
             self._sid,
             self._peer,
             self.mtu,
             self._line,
-            bool(self._console) + 2 * bool(self._set_baud),
+            self._console + 2 * bool(self._set_baud),
             len(self.name),
         )
         self._said = ticks_ms()
@@ -195,7 +193,7 @@ class SerialLink:
             for s in self._early:
                 bits |= 1 << ((s - self._next_in - 1) & 255)
                 n = 4
-            pack_into("<I", self._frame, 4, bits)
+            self._frame[4:8] = pack("<I", bits)
         else:
             return None
         if kind == _ACK or not self._early:
@@ -231,8 +229,9 @@ class SerialLink:
         f[2] = self._next_in
         f[3] = self._told = self._credit()
         n += 4
-        pack_into("<I", f, n, crc32(f[:n], 0 if kind == _HELLO else self._sid))
-        body = bytes(f[: n + 4]).replace(b"\xc1", b"\xc1\xe1").replace(b"\xc0", b"\xc1\xe0")
+        body = bytes(f[:n])
+        body += pack("<I", crc32(body, 0 if kind == _HELLO else self._sid))
+        body = body.replace(b"\xc1", b"\xc1\xe1").replace(b"\xc0", b"\xc1\xe0")
         if kind == _HELLO or self._console:
             for c in range(32):
                 body = body.replace(bytes((c,)), bytes((0xC1, c ^ 32)))
@@ -295,7 +294,8 @@ class SerialLink:
                 if newest is None or (f[_ORDER] - newest) & 0x3FFF < 0x2000:
                     newest = f[_ORDER]
                     if f[_TIME]:
-                        self._rtt = (self._rtt * 7 + ticks_diff(ticks_ms(), f[_TIME]) + 8) >> 3
+                        rtt = ticks_diff(ticks_ms(), f[_TIME])
+                        self._rtt = ((self._rtt or rtt) * 7 + rtt + 8) >> 3
         while flight and flight[0][_SEQ] != ack:
             n = flight.pop(0)[_SIZE]
             self._tx_at = (self._tx_at + n) % len(self._tx)
@@ -336,11 +336,10 @@ class SerialLink:
                     fill = 0
 
     def _take(self, body):
-        first, *rest = body.split(b"\xc1")
+        body, *rest = body.split(b"\xc1")
         for p in rest:
             if p:
-                first += bytes((p[0] ^ 32,)) + p[1:]
-        body = first
+                body += bytes((p[0] ^ 32,)) + p[1:]
         n = len(body) - 4
         if n < 4:
             return
@@ -423,6 +422,14 @@ class SerialLink:
             if not self._wanted:
                 continue
             now = ticks_ms()
+            silent = ticks_diff(now, self._heard)
+            if self._old > 0 and silent > 500:
+                self._rate(self._old)
+                self._old = 0
+            elif silent > 3000:
+                self.up = False
+                if self.baud != self._base:
+                    self._rate(self._base)
             if not self.up:
                 if ticks_diff(now, self._said) > 250:
                     self._hello(1)
@@ -437,14 +444,6 @@ class SerialLink:
                         self._lose(f)
                         self._work.set()
                         break
-            silent = ticks_diff(now, self._heard)
-            if self._old > 0 and silent > 500:
-                self._rate(self._old)
-                self._old = 0
-            if silent > 3000:
-                self.up = False
-                if self.baud != self._base:
-                    self._rate(self._base)
-            elif silent > (250 if self._tx_n > self._flying == 0 else 1000) and ticks_diff(now, self._said) > 250:
+            if silent > (250 if self._tx_n > self._flying == 0 else 1000) and ticks_diff(now, self._said) > 250:
                 self._said = now
                 self._say(_PING)

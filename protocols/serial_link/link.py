@@ -25,6 +25,7 @@ PING_SECONDS = 1.0
 PROBE_SECONDS = 0.25
 DEAD_SECONDS = 3.0
 BAUD_CONFIRM_SECONDS = 0.5
+BAUD_PING_SECONDS = 0.1
 BAUD_ATTEMPTS = 3
 BAUD_REQUEST, BAUD_ACCEPT, BAUD_REFUSE = 0, 1, 2
 
@@ -59,7 +60,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """The peer is no longer heard. Everything is kept for its return."""
+    """The peer is no longer heard, or never was. Everything is kept for its return."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ class Link:
         self._baud_attempts = 0
         self._baud_at = math.inf
         self._quiet = True
+        self._silent = False
         self._reset()
 
     def _reset(self) -> None:
@@ -120,7 +122,7 @@ class Link:
         self.peer = None
         self._decoder.seed = None
         self._baud_at = math.inf
-        self._baud_wanted = 0
+        self._baud_wanted = self._baud_before = 0
         self.sender = Sender(self.settings.send_buffer)
         self.receiver = Receiver(self.settings.receive_buffer)
 
@@ -128,8 +130,8 @@ class Link:
 
     def send(self, data: bytes | memoryview) -> int:
         """Queue bytes for the peer; returns how many were taken, fewer than given when the buffer is full."""
-        if self._finishing:
-            return 0
+        if self._finishing or self._events:
+            return 0  # A session's bytes are not for the one after it: its end is still to be told.
         return self.sender.push(data)
 
     @property
@@ -165,6 +167,7 @@ class Link:
         self.sender.set_baud(rate, self.settings.mtu)
         if self._baud_before and rate != self._baud_before:
             self._baud_at = now + BAUD_CONFIRM_SECONDS
+            self._pinged_at = now
             self._queue(FrameType.PING)
 
     # Time and bytes.
@@ -179,6 +182,7 @@ class Link:
         self._baud_at = math.inf
         self._hello_at = self._heard_at = self._pinged_at = now
         self._quiet = True
+        self._silent = False
         self.sender.set_baud(baud, self.settings.mtu)
 
     def receive(self, data: bytes, now: float) -> list[LinkEvent]:
@@ -189,7 +193,7 @@ class Link:
                     hello = decode_hello(event.payload)
                     if hello is not None:
                         self.greeted(hello, event, now)
-                else:
+                elif self.up:
                     self._heard_at = now
                     self._on_frame(event, now)
             elif isinstance(event, Text):
@@ -202,35 +206,43 @@ class Link:
 
     def on_deadline(self, now: float) -> list[LinkEvent]:
         """Do what is due at `now`."""
-        if not self.up:
+        if now >= self._heard_at + DEAD_SECONDS and not self._silent:
+            self._fall_silent(now)
+        elif not self.up:
             if now >= self._hello_at:
                 self._hello_at = now + HELLO_SECONDS
                 self._say_hello(wants_answer=True)
-            return self._take_events(now)
-        if now >= self._heard_at + DEAD_SECONDS:
-            self.up = False
-            self._decoder.seed = None
-            self._baud_before = self._baud_wanted = 0
-            self._baud_at = math.inf
-            self._hello_at = now
-            self._events.append(Silent())
-            if self.baud != self._first_baud:
-                self._events.append(BaudChange(self._first_baud))
-            return self._take_events(now)
+        else:
+            self._keep_time(now)
+        return self._take_events(now)
+
+    def _fall_silent(self, now: float) -> None:
+        """The peer may have begun anew at the first rate, whether a session is open or not."""
+        self._silent = True
+        self.up = False
+        self._decoder.seed = None
+        self._baud_before = self._baud_wanted = 0
+        self._baud_at = math.inf
+        self._hello_at = now
+        self._events.append(Silent())
+        if self.baud != self._first_baud:
+            self._events.append(BaudChange(self._first_baud))
+
+    def _keep_time(self, now: float) -> None:
+        """What is due in an open session."""
         if now >= self._ping_at():
             self._pinged_at = now
             self._queue(FrameType.PING)
         if now >= self._baud_at:
             self._baud_due(now)
         self.sender.on_deadline(now)
-        return self._take_events(now)
 
     def next_deadline(self) -> float:
         """When `on_deadline` is to be called, if nothing is received before."""
         if self._finishing and self.up and not self.sender.pending_bytes:
             return -math.inf
         if not self.up:
-            return self._hello_at
+            return self._hello_at if self._silent else min(self._hello_at, self._heard_at + DEAD_SECONDS)
         return min(
             self._heard_at + DEAD_SECONDS,
             self._ping_at(),
@@ -287,6 +299,7 @@ class Link:
             self._say_hello(wants_answer=not self.up)
             return
         self._heard_at = now
+        self._silent = False
         if self.peer is None or self.peer.sid != hello.sid:
             if self._used:
                 self._end(farewell=False)
@@ -350,7 +363,7 @@ class Link:
             self._on_baud(frame, now)
         elif frame.type is FrameType.BYE:
             self._end(farewell=True)
-        if self._baud_before and frame.type is not FrameType.BAUD:
+        if self._baud_before not in (0, self.baud) and frame.type is not FrameType.BAUD:
             self._baud_before = 0  # A frame at the new rate: it works.
             self._baud_at = math.inf
 
@@ -384,8 +397,12 @@ class Link:
             self._baud_wanted = 0
 
     def _ping_at(self) -> float:
-        """A peer without room is asked sooner: the word that it has some may have been lost (4.3)."""
+        """A peer without room is asked sooner: the word that it has some may have been lost (4.3). So is one that may
+        not have switched yet to another rate (5).
+        """
         wait = PROBE_SECONDS if self.sender.blocked() else PING_SECONDS
+        if self._baud_before not in (0, self.baud):
+            wait = BAUD_PING_SECONDS
         return max(self._heard_at, self._pinged_at) + wait
 
     def _queue(self, kind: FrameType, seq: int = 0, payload: bytes = b"") -> None:

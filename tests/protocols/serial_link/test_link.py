@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.serial_link.frames import Frame, FrameDecoder, FrameType, Hello, decode_hello, encode_frame
-from protocols.serial_link.link import Ended, Link, LinkSettings, Opened, Received, Silent, solicitation
+from protocols.serial_link.link import BaudChange, Ended, Link, LinkSettings, Opened, Received, Silent, solicitation
 
 OURS, THEIRS = 0x0A0B0C0D, 0x11223344
 
@@ -109,6 +109,44 @@ def test_farewell_ends_the_session():
     link = open_link()
     assert link.receive(wire(FrameType.BYE), 0.0) == [Ended(farewell=True)]
     assert link.sid != OURS
+
+
+def test_bytes_of_an_ended_session_do_not_go_into_the_next():
+    link = open_link()
+    link.abandon()
+    assert link.send(b"for the session that was") == 0
+    assert link.on_deadline(0.0) == [Ended(farewell=False)]
+    assert link.send(b"for the next") == 12
+
+
+def test_peer_that_does_not_come_back_after_its_farewell_is_silent():
+    link = open_link()
+    link.receive(wire(FrameType.BYE), 1.0)
+    now, events = 1.0, []
+    while not events and now < 10.0:
+        now = link.next_deadline()
+        events = link.on_deadline(now)
+    assert (now, events) == (4.0, [Silent()])
+    assert link.on_deadline(9.0) == []
+
+
+def test_peer_that_switches_late_is_asked_again_at_the_new_rate():
+    link = new_link()
+    able = Hello(THEIRS, link.sid, 256, 4096, "them", changes_baud=True).encode()
+    link.receive(wire(FrameType.HELLO, payload=able), 0.0)
+    link.change_baud(921_600, 0.0)
+    link.on_deadline(0.0)
+    said(link)
+    accepted = encode_frame(FrameType.BAUD, THEIRS, 1, 0, 4096, (921_600).to_bytes(4, "little"))
+    assert link.receive(accepted, 0.0) == [BaudChange(921_600)]
+    link.baud_changed(921_600, 0.0)
+    asked, now, events = [], 0.0, []
+    while not events:
+        asked += [now for frame in said(link, now) if frame.type is FrameType.PING]
+        now = link.next_deadline()
+        events = link.on_deadline(now)
+    assert [round(when, 3) for when in asked] == [0.0, 0.1, 0.2, 0.3, 0.4]
+    assert (now, events) == (0.5, [BaudChange(115_200)])
 
 
 def test_acknowledgement_of_what_was_never_sent_is_ignored():

@@ -221,6 +221,22 @@ def test_a_device_that_cannot_change_is_not_asked():
     assert (world.gateway.line_baud, world.device.line_baud) == (115_200, 115_200)
 
 
+@pytest.mark.parametrize("who", ["device", "gateway"])
+def test_end_that_restarts_after_a_farewell_at_a_higher_rate_is_found_at_the_first(who):
+    world = changing()
+    world.open()
+    world.gateway.link.change_baud(921_600, world.now)
+    world.run_for(1.0)
+    end = getattr(world, who)
+    end.link.abandon()
+    end.poll()
+    world.run_until(lambda: any(isinstance(event, Ended) for event in end.other.log))
+    end.power_up()
+    world.run_for(5.0)
+    up, down = exchange(world)
+    assert (world.gateway.streams[-1], world.device.streams[-1]) == (up, down)
+
+
 def test_both_ends_fall_back_from_a_rate_that_does_not_work():
     world = changing()
     world.open()
