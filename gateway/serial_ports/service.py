@@ -149,11 +149,11 @@ class SerialService:
     def _device(self, config: Serial, port: Port, greeting: Greeting) -> SerialDevice:
         """Who has come back, or a new one."""
         hello = greeting.hello
+        name = hello.name or default_name(port.name)
         away = [one for one in self.devices if not one.is_served]
         for device in away:
-            if device.link.peer is not None and device.link.peer.sid == hello.sid:
+            if device.name == name and device.link.peer is not None and device.link.peer.sid == hello.sid:
                 return device
-        name = hello.name or default_name(port.name)
         # Who restarted while it was away will not take its old session up again.
         for device in away:
             if device.name == name or len(self.devices) >= MAX_DEVICES:

@@ -86,7 +86,7 @@ class SerialDevice:
         return bool(self.port_name)
 
     async def serve(self, port: "Port", greeting: Greeting) -> None:
-        """Speak with the device until it falls silent. Raises PortError when the port is gone."""
+        """Speak with the device until it falls silent. Raises PortError, in a group, when the port is gone."""
         now = trio.current_time()
         self.gateway.deadlines.cancel(self._patience)
         self.port_name = port.name
@@ -183,7 +183,10 @@ class SerialDevice:
     def _on_ended(self, event: Ended) -> None:
         self._disconnect(CloseReason.CLIENT_CLOSED, "" if event.farewell else "the device began anew")
         self.subjects.presence(False, self.port_name)
-        if self.gateway.stopping.is_set():
+        peer = self.link.peer
+        # Whoever has another name is another device: it is greeted as one.
+        other = peer is not None and peer.name not in ("", self.name)
+        if other or self.gateway.stopping.is_set():
             self._silent = True
 
     def _on_text(self, event: Text) -> None:
