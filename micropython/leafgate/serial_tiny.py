@@ -222,10 +222,11 @@ class Client:
     # The client.
 
     def publish(self, subject, data=b"", reply=""):
-        # Waits for what was published before. False without a connection, and in a callback when there is no room.
+        # Waits for what was published before, but not for a silent gateway and not in a callback. False when it finds
+        # no room then, and without a connection.
         if isinstance(data, str):
             data = bytes(data, "utf-8")
-        while self._out and not self._busy:
+        while self._out and self.up and not self._busy:
             self._step()
         if not self.connected or len(self._out) > _LONGEST:
             return False
