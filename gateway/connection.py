@@ -72,6 +72,9 @@ class Gone:
     def overrun(self) -> None:
         pass
 
+    def failed(self, error: Exception) -> None:
+        pass
+
 
 GONE = Gone()
 
@@ -99,12 +102,16 @@ class Connection:
     )
 
     def __init__(self, gateway: "Gateway", sock: socket.socket) -> None:
-        self.gateway = gateway
         self.socket = sock
-        self.address: tuple[str, int] = peer_address(sock)
+        self._set_up(gateway, peer_address(sock), gateway.config.limits.max_pending_bytes)
+
+    def _set_up(self, gateway: "Gateway", address: tuple[str, int], limit: int) -> None:
+        """What a connection begins with, whatever carries its bytes; `limit` is its outbox's."""
+        self.gateway = gateway
+        self.address = address
         self.cid = gateway.registry.next_cid()
         self.started = self.last_activity = trio.current_time()
-        self.outbox = Outbox(self, gateway.switch, gateway.config.limits.max_pending_bytes)
+        self.outbox = Outbox(self, gateway.switch, limit)
         self.session: Session
         self.close_reason: CloseReason | None = None
         self.close_detail = ""
@@ -212,6 +219,10 @@ class Connection:
         self.gateway.registry.slow_consumers += 1
         self.abort(CloseReason.SLOW_CONSUMER_PENDING_BYTES)
 
+    def failed(self, error: Exception) -> None:
+        log.error(FAILED, self.cid, self.session.kind, exc_info=error)
+        self.abort(CloseReason.INTERNAL_ERROR)
+
     async def relieved(self) -> None:
         """Return when the outbox is no longer congested (or gone)."""
         while self._writing and self.outbox.pending() > CONGESTED_AT:
@@ -296,7 +307,8 @@ class Connection:
     async def _write(self) -> None:
         """Send what the peer did not take at once; ends when nothing waits."""
         try:
-            waiting = True
+            # The connection may have ended before this task began: there is no socket to wait for then.
+            waiting = not self.outbox.closed
             while waiting:
                 with trio.move_on_after(self.gateway.config.timeouts.write_deadline_seconds) as patience:
                     await trio.lowlevel.wait_writable(self.socket)

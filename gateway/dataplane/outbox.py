@@ -30,6 +30,9 @@ class Sink(Protocol):
     def overrun(self) -> None:
         """The outbox passed its limit and has closed itself."""
 
+    def failed(self, error: Exception) -> None:
+        """What the outbox held could not be encoded; it has closed itself."""
+
 
 class Switch:
     """What the outboxes of one gateway share: which of them the current batch touched, and which are congested."""
@@ -43,20 +46,18 @@ class Switch:
     def flush(self) -> None:
         """Send what the batch appended, one send per touched connection.
 
-        Raises what the first outbox to fail raised, once all others are flushed.
+        An outbox that fails ends its own connection, not the one whose batch this is.
         """
         touched = self.touched
         if not touched:
             return
         self.touched = []
-        fault: Exception | None = None
         for outbox in touched:
             try:
                 outbox.flush()
-            except Exception as error:  # noqa: BLE001 - an encoder's own mistake
-                fault = fault or error
-        if fault is not None:
-            raise fault
+            except Exception as error:  # noqa: BLE001 - an encoder's own mistake, which its sink logs
+                outbox.close()
+                outbox.sink.failed(error)
 
 
 class Outbox:

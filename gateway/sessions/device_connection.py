@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import trio
 
 from gateway.connection import Connection
-from gateway.dataplane.outbox import Outbox
 from protocols.close_reason import CloseReason
 from protocols.message import Buffer
 
@@ -26,22 +25,11 @@ class DeviceConnection(Connection):
     def __init__(
         self, gateway: "Gateway", link: "Link", port_name: str, wake: Callable[[], None], queue_limit: int
     ) -> None:
-        self.gateway = gateway
         self.link = link
         self.wake = wake
         self.queue_limit = queue_limit
-        self.address = (port_name, 0)
-        self.cid = gateway.registry.next_cid()
-        self.started = self.last_activity = trio.current_time()
         largest = gateway.config.limits.max_payload_bytes
-        self.outbox = Outbox(self, gateway.switch, queue_limit + largest + ALLOWANCE)
-        self.close_reason = None
-        self.close_detail = ""
-        self.stalls = 0
-        self._writing = False
-        self._saw_end = False
-        self._relief = None
-        self._linger = None
+        self._set_up(gateway, (port_name, 0), queue_limit + largest + ALLOWANCE)
 
     def begin(self) -> None:
         """The session is set: take part."""

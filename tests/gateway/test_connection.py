@@ -335,6 +335,22 @@ async def test_receiver_that_disappears_releases_who_was_held_for_it():
         assert await house.ended(publisher) is CloseReason.CLIENT_CLOSED
 
 
+async def test_connection_that_ends_before_its_writer_begins_leaves_no_fault(caplog: pytest.LogCaptureFixture):
+    async with House(Config()).open() as house:
+        far, near = tcp_pair()
+        connection = Connection(house.gateway, far)
+        session = connection.session = Recorder(connection, echo)
+        connection.outbox.write(BLOCK)
+        house.gateway.switch.flush()
+        near.close()
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await connection.run()
+        await trio.testing.wait_all_tasks_blocked()
+        assert session.reasons == [CloseReason.SERVER_SHUTDOWN]
+    assert "failed" not in caplog.text
+
+
 def fail(session: Recorder, data: bytes) -> None:
     raise ZeroDivisionError("a bug in a session")
 
@@ -352,6 +368,20 @@ async def test_fault_in_a_session_ends_its_connection_only(caplog: pytest.LogCap
         assert await read_exactly(neighbour, 11) == b"hello\nstill"
         await neighbour.aclose()
         assert await house.ended(healthy) is CloseReason.CLIENT_CLOSED
+
+
+async def test_fault_in_an_encoder_ends_its_own_connection_only(caplog: pytest.LogCaptureFixture):
+    async with House(Config()).open() as house:
+        faulty, peer = house.connect()
+        assert await read_exactly(peer, 6) == b"hello\n"
+        faulty.connection.outbox.encode = lambda data: 1 // 0
+        healthy, neighbour = house.connect(lambda session, data: (faulty.write(data), session.write(data)))
+        await neighbour.send_all(b"x")
+        assert await read_exactly(neighbour, 7) == b"hello\nx"
+        assert await read_all(peer) == b""
+        assert await house.ended(faulty) is CloseReason.INTERNAL_ERROR
+        assert "ZeroDivisionError" in caplog.text
+        assert healthy.connection.close_reason is None
 
 
 class Hopeless(Recorder):

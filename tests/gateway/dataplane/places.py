@@ -16,6 +16,7 @@ class MemorySink:
         self.sends: list[bytes] = []
         self.writer_starts = 0
         self.overruns = 0
+        self.faults: list[Exception] = []
 
     def send(self, data: bytes | memoryview) -> int:
         taken = bytes(data if self.room is None else data[: self.room])
@@ -33,6 +34,9 @@ class MemorySink:
 
     def overrun(self) -> None:
         self.overruns += 1
+
+    def failed(self, error: Exception) -> None:
+        self.faults.append(error)
 
     def received(self) -> bytes:
         return b"".join(self.sends)
