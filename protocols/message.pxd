@@ -1,4 +1,5 @@
 cimport cython
+from protocols.scanning cimport cut_ends
 
 @cython.final
 cdef class Message:
@@ -25,7 +26,7 @@ cdef class Burst:
     cdef list _contents, _messages
     cdef bytes _head
     cdef list _pieces
-    @cython.locals(run=bytes, packet_size=Py_ssize_t, lead=Py_ssize_t, at=Py_ssize_t)
+    @cython.locals(run=bytes)
     cpdef list contents(self)
     @cython.locals(lead=bytes, between=bytes, contents=list, pieces=list)
     cpdef list nats_pieces(self, bytes head)

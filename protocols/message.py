@@ -5,6 +5,8 @@ A Burst is several of them in a row that share a subject.
 
 from typing import TypeAlias
 
+from protocols.scanning import cut_ends
+
 Buffer: TypeAlias = bytes | memoryview
 
 # From this size on, in bytes, copying a content costs more than handling it as a piece of its own.
@@ -161,9 +163,7 @@ class Burst:
         if self._contents is None:
             run = self.mqtt3 if self.mqtt3 is not None else self.mqtt5
             assert run is not None
-            packet_size = len(run) // self.count
-            lead = packet_size - self.message_size
-            self._contents = [run[at + lead : at + packet_size] for at in range(0, len(run), packet_size)]
+            self._contents = [*cut_ends(run, self.count, self.message_size)]
         return self._contents
 
     def nats_pieces(self, head: bytes) -> list[Buffer]:

@@ -88,6 +88,16 @@ def cut(data: bytes, start: int, stop: int) -> bytes:
     return data[start:stop]
 
 
+def cut_ends(run: bytes, count: int, size: int) -> list[bytes]:
+    """The last `size` bytes of each of the `count` pieces of one length that a run consists of."""
+    stride = len(run) // count
+    lead = stride - size
+    return [
+        cut(run, at + lead, at + stride) if cython.compiled else run[at + lead : at + stride]
+        for at in range(0, len(run), stride)
+    ]
+
+
 def check_bounds(data: bytes, start: int, stop: int) -> None:
     if start < 0 or start > stop or stop > len(data):
         raise IndexError(f"[{start}:{stop}] of {len(data)} bytes")

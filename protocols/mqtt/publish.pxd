@@ -1,6 +1,6 @@
 cimport cython
 from protocols.cache cimport GenerationCache
-from protocols.scanning cimport cut, repeats_at
+from protocols.scanning cimport cut, cut_ends, repeats_at
 
 cdef int TYPE, TYPE_MASK, TYPE_QOS_1, TYPE_QOS_2, DUP, RETAIN, SHORT, MORE, PLUS, HASH, MQTT_5_0
 cdef bytes NO_PROPERTIES

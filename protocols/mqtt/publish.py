@@ -20,7 +20,7 @@ from protocols.mqtt.primitives import (
 from protocols.mqtt.properties import Carrier, Properties, encode_properties, read_properties
 from protocols.mqtt.reason_codes import ReasonCode
 from protocols.mqtt.topics import is_topic_name
-from protocols.scanning import cut, repeats_at
+from protocols.scanning import cut, cut_ends, repeats_at
 
 TYPE = 0x30
 TYPE_MASK = 0xF0
@@ -108,9 +108,7 @@ class PublishRun:
         self.packet_ids = packet_ids
 
     def payloads(self) -> list[bytes]:
-        size = len(self.packets) // self.count
-        lead = size - self.payload_size
-        return [self.packets[at + lead : at + size] for at in range(0, len(self.packets), size)]
+        return cut_ends(self.packets, self.count, self.payload_size)
 
     def publishes(self) -> list[Publish]:
         """The events that the packets make one by one."""

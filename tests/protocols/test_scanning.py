@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.version import form_name
-from protocols.scanning import begins_at, cut, find_byte, find_gap, read_number, repeats_at
+from protocols.scanning import begins_at, cut, cut_ends, find_byte, find_gap, read_number, repeats_at
 
 TEXT = st.text(alphabet=" \tab.\r\n19", max_size=40).map(str.encode)
 
@@ -27,6 +27,11 @@ def test_beginnings_are_told(data: bytes, text: bytes, place: int) -> None:
     assert begins_at(data, place, len(data), text) == data[place:].startswith(text)
     whole = text + data + text
     assert repeats_at(whole, 0, len(text), len(text) + place, len(whole)) == whole[len(text) + place :].startswith(text)
+
+
+@given(pieces=st.lists(st.binary(min_size=7, max_size=7), min_size=1, max_size=9), size=st.integers(0, 7))
+def test_ends_are_cut_out_of_pieces_in_a_row(pieces: list[bytes], size: int) -> None:
+    assert cut_ends(b"".join(pieces), len(pieces), size) == [piece[7 - size :] for piece in pieces]
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 1), (2, 1), (0, 4), (4, 5)])
