@@ -37,6 +37,14 @@ FOREIGN_PREFIX = b"$MQTT."
 OWN_SERVICES = frozenset((TIME_SUBJECT, PUBLISH_FILTER))
 
 
+def is_own(subject: bytes) -> bool:
+    """Whether interest in it is none of the hub's business.
+
+    The loop subject is the link's own word: a client that gave it up again would end our watch for loops.
+    """
+    return subject in OWN_SERVICES or subject.startswith(spoke.LOOP_PREFIX)
+
+
 class State(Enum):
     WAIT_INFO = "waiting for INFO"
     WAIT_CONFIRMATION = "waiting for the hub to confirm"
@@ -123,7 +131,7 @@ class LeafnodeSession(LeafPort):
                 return
             self._told.discard(key)
         else:
-            if (told and not queue) or subject in OWN_SERVICES or not self._may_subscribe(subject):
+            if (told and not queue) or is_own(subject) or not self._may_subscribe(subject):
                 return
             self._told.add(key)
         self._write(spoke.encode_interest(subject, queue, count))

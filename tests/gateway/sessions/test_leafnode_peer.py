@@ -131,6 +131,15 @@ async def test_hub_is_not_offered_our_time():
         assert link.connection.take() == b""
 
 
+async def test_clients_have_no_say_in_the_watch_for_loops():
+    async with running_gateway() as gateway:
+        link = Link(gateway)
+        link.come_up()
+        subject = link.uplink.loop_subject
+        local_client(gateway).receive(b"SUB %b 1\r\nSUB $LDS.other 2\r\nUNSUB 1\r\nUNSUB 2\r\n" % subject)
+        assert link.connection.take() == b""
+
+
 async def test_interest_goes_before_the_messages_that_follow_it():
     async with running_gateway() as gateway:
         link = Link(gateway)
