@@ -58,9 +58,10 @@ class SerialLines:
         self.writer = LineWriter(self.subjects.prefix + b".write", config.queue_bytes)
         self._pattern = re.compile(config.pattern.encode())
         self._rest = b""
+        self._is_tail = False
 
     async def serve(self, port: "Port") -> None:
-        """Raises PortError when the port is gone."""
+        """Raises PortError, in a group, when the port is gone."""
         self.subjects.presence(True, port.name)
         self.gateway.account.router.subscribe(self.writer)
         try:
@@ -73,12 +74,18 @@ class SerialLines:
             self.subjects.presence(False, port.name)
 
     def receive(self, data: bytes) -> None:
-        """Publish the lines that are complete."""
+        """Publish the lines that are complete; one that is too long is left out."""
         *lines, self._rest = (self._rest + data).split(b"\n")
+        if lines and self._is_tail:
+            del lines[0]
+            self._is_tail = False
         if len(self._rest) > LONGEST_LINE:
+            # What is still to come of it must not pass for a line of its own.
             self._rest = b""
+            self._is_tail = True
         for line in lines:
-            self._publish(line.strip())
+            if len(line) <= LONGEST_LINE:
+                self._publish(line.strip())
 
     def _publish(self, line: bytes) -> None:
         match = self._pattern.fullmatch(line)
