@@ -168,10 +168,10 @@ class Serial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
 
     def _check_url(self, url: SplitResult) -> None:
         try:
-            usable = url.scheme in ("socket", "rfc2217") and url.hostname and url.port
-        except ValueError:
-            usable = False
-        if not usable:
+            _, port = split_address(url.netloc)
+        except ValueError as error:
+            raise KeyedValueError("port", str(error)) from None
+        if url.scheme not in ("socket", "rfc2217") or not port:
             raise KeyedValueError("port", "a networked port is written as socket://host:port or rfc2217://host:port")
         if url.scheme == "socket" and (self.auto_baud or self.upgrade_baud):
             key = "auto-baud" if self.auto_baud else "upgrade-baud"

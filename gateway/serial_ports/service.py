@@ -2,6 +2,8 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import trio
@@ -36,7 +38,7 @@ class SerialService:
         self.devices: list[SerialDevice] = []
         self.faults: dict[str, str] = {}
         self._open: dict[str, str] = {}
-        self._greeting: set[trio.CancelScope] = set()
+        self._waits: set[trio.CancelScope] = set()
 
     async def run(self) -> None:
         """Serve until the gateway stops; ends when every device has taken what was queued for it."""
@@ -51,15 +53,23 @@ class SerialService:
                 while not self.gateway.stopping.is_set():
                     for one in local:
                         self._look_for(one, nursery)
-                    with trio.CancelScope() as scope:
-                        self._greeting.add(scope)
+                    with self._until_stop():
                         await hotplug.wait()
-                    self._greeting.discard(scope)
+
+    @contextmanager
+    def _until_stop(self) -> Iterator[trio.CancelScope]:
+        """A scope that is cancelled when the gateway stops."""
+        with trio.CancelScope() as scope:
+            self._waits.add(scope)
+            try:
+                yield scope
+            finally:
+                self._waits.discard(scope)
 
     async def _stop(self, nursery: trio.Nursery) -> None:
         """Nobody new is greeted, and nobody who is away is waited for."""
         await self.gateway.stopping.wait()
-        for scope in self._greeting:
+        for scope in self._waits:
             scope.cancel()
         for device in [one for one in self.devices if not one.is_served]:
             device.end(CloseReason.SERVER_SHUTDOWN)
@@ -91,10 +101,8 @@ class SerialService:
     async def _keep_network_port(self, config: Serial) -> None:
         while not self.gateway.stopping.is_set():
             try:
-                with trio.CancelScope() as scope:
-                    self._greeting.add(scope)
+                with self._until_stop() as scope:
                     port = await open_network_port(config.port, config.baud)
-                self._greeting.discard(scope)
                 if not scope.cancelled_caught:
                     await self._serve(config, port)
             except PortError as error:
@@ -123,10 +131,8 @@ class SerialService:
 
     async def _serve_lines(self, config: Serial, port: Port) -> None:
         self.faults.pop(port.name, None)
-        with trio.CancelScope() as scope:
-            self._greeting.add(scope)
+        with self._until_stop():
             await SerialLines(self.gateway, config, default_name(port.name)).serve(port)
-        self._greeting.discard(scope)
 
     async def _serve_links(self, config: Serial, port: Port) -> None:
         console = DeviceSubjects(self.gateway, config, default_name(port.name))
@@ -134,10 +140,8 @@ class SerialService:
         while not self.gateway.stopping.is_set():
             greeting = None
             self.faults[port.name] = "no device answers"
-            with trio.CancelScope() as scope:
-                self._greeting.add(scope)
+            with self._until_stop():
                 greeting = await greet(port, rates, console.log)
-            self._greeting.discard(scope)
             if greeting is not None:
                 self.faults.pop(port.name, None)
                 await self._device(config, port, greeting).serve(port, greeting)

@@ -155,6 +155,10 @@ FAULTS = {
         "[[serial]]\nport = 'socket://host'",
         "serial[0].port: a networked port is written as socket://host:port or rfc2217://host:port",
     ),
+    "serial URL with a host that is none": (
+        "[[serial]]\nport = 'rfc2217://a..b:1'",
+        "serial[0].port: 'a..b' is not a host name",
+    ),
     "rate of a socket": (
         "[[serial]]\nport = 'socket://host:1'\nauto-baud = true",
         "serial[0].auto-baud: a socket:// port has no rate that could be changed; use rfc2217://",
