@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from gateway.storage.damage import reading
 from gateway.storage.schema import OF_SESSION, SESSION, TABLES, Table
 
 Key: TypeAlias = Any
@@ -161,7 +162,7 @@ class Batch:
 
     def write(self, connection: sqlite3.Connection) -> list[int]:
         """Write everything in one transaction; returns the messages that ended sessions had queued, one entry for each
-        place in a queue. Raises sqlite3.Error; then nothing is written.
+        place in a queue. Raises sqlite3.Error and DamagedError; then nothing is written.
         """
         freed = self._end_sessions(connection) if self.ended else []
         if not self.is_empty():
@@ -172,9 +173,10 @@ class Batch:
         self._freed += [row[2] for row in self.queue.drop(self.ended) if row[2]]
         for changes in (self.session, self.subscription, self.received):
             changes.drop(self.ended)
-        found = connection.execute(QUEUED, (encode(self.ended),)).fetchone()[0]
+        with reading():
+            found = _decoder.decode(connection.execute(QUEUED, (encode(self.ended),)).fetchone()[0])
         removed = self.queue.removed
-        stored = [message for *key, message in _decoder.decode(found) if message and tuple(key) not in removed]
+        stored = [message for *key, message in found if message and tuple(key) not in removed]
         return self._freed + stored
 
     def _values(self) -> list[str | bytes | None]:

@@ -3,12 +3,16 @@
 import fcntl
 import logging
 import os
+import shutil
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.errors import StorageError
 from gateway.storage.batch import prepare
+from gateway.storage.damage import HEADER_SIZE, DamagedError, check, check_header, is_damage, reading, version_of
+from gateway.storage.log_damage import MOST_UNFINISHED, commits_behind
 from gateway.storage.schema import MIGRATIONS
 
 log = logging.getLogger("leafgate.storage")
@@ -23,7 +27,6 @@ SUFFIXES = ("", "-wal", "-shm")
 # A look at the whole file takes seconds for each 100 MB on an SD card: in a larger one only the small tables are looked
 # at. Loading reads the keys of the others anyway.
 MOST_CHECKED_BYTES = 64 << 20
-SMALL_TABLES = ("session", "subscription", "received")
 
 # The log is copied into the file when it has so many pages (16 MiB): each page that changed is written once then, and
 # two syncs are paid.
@@ -32,20 +35,11 @@ PAGE_CACHE_KIB = 8192
 # Another program, a shell that looks into the file say, may hold it for so long.
 BUSY_SECONDS = 0.5
 
-# Where in a file its `PRAGMA user_version` stands: https://www.sqlite.org/fileformat2.html#the_database_header
-VERSION_AT = 60
-VERSION_SIZE = 4
-DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-class DamagedError(Exception):
-    """The file is no database or a damaged one."""
-
 
 class Database:
     """The database of a data directory, open and of the newest version; nobody else opens it as long as it is.
 
-    `directory` None keeps everything in memory. `set_aside` tells where a damaged file was moved when this was opened.
+    `directory` None keeps everything in memory. `set_aside` tells where a damaged file was put when this was opened.
     Raises StorageError when the directory cannot be used. `connection` is for one thread at a time.
     """
 
@@ -99,28 +93,54 @@ class Database:
     def _open(self) -> sqlite3.Connection:
         """Open the file, and a new one where it is damaged."""
         assert self.path is not None
-        self._refuse_newer(version_in_header(self.path))
+        header = header_of(self.path)
+        self._refuse_newer(version_of(header))
         suspect = self.path.with_name(SUSPECT_NAME)
         try:
+            check_header(header)
             connection = self._connect(str(self.path))
             try:
-                check(connection, suspect.exists() or self.path.stat().st_size <= MOST_CHECKED_BYTES)
+                self._keep_cut_log(connection)
+                with closing(self._connect(":memory:")) as expected:
+                    check(connection, expected, suspect.exists() or self.path.stat().st_size <= MOST_CHECKED_BYTES)
             except BaseException:
                 connection.close()
                 raise
-        except sqlite3.Error as error:
+        except (sqlite3.Error, DamagedError) as error:
             if not is_damage(error):
                 raise StorageError(f"data-directory: cannot open {self.path}: {error}") from None
-            connection = self._replace(str(error))
-        except DamagedError as error:
             connection = self._replace(str(error))
         suspect.unlink(missing_ok=True)
         return connection
 
+    def _keep_cut_log(self, connection: sqlite3.Connection) -> None:
+        """SQLite passes over what stands in its log behind a damaged place, and writes over it: keep a copy."""
+        assert self.path is not None
+        path = self.path.with_name(f"{self.path.name}-wal")
+        (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+        try:
+            # The statement that tells how much of the log was taken copies that into the file, too.
+            _, frames, _ = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.OperationalError as error:
+            log.warning("event=cannot-check-log path=%s reason=%r", path, str(error))  # A full disk, most likely.
+            return
+        try:
+            lost = commits_behind(path, max(frames, 0), page_size)
+            if lost <= MOST_UNFINISHED:
+                return
+            target = aside(path)
+            shutil.copyfile(path, target)
+        except OSError as error:
+            log.error("event=cannot-copy-log path=%s reason=%r", path, reason_of(error))
+            return
+        self.set_aside = target
+        log.error("event=log-damaged lost_commits=%d copied_to=%s", lost, target)
+
     def _connect(self, name: str) -> sqlite3.Connection:
         connection = sqlite3.connect(name, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            with reading():
+                connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA secure_delete = OFF")  # Debian's default would write what is deleted once more.
             connection.execute("PRAGMA temp_store = MEMORY")
@@ -190,40 +210,30 @@ def take_directory(directory: Path) -> int:
     return lock
 
 
+def aside(path: Path) -> Path:
+    """Where a damaged file goes."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    return path.with_name(f"{path.name}.broken-{stamp}")
+
+
 def reason_of(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def version_in_header(path: Path) -> int:
-    """The schema version that a file says it has, read without SQLite, which would already change a file it opens."""
+def header_of(path: Path) -> bytes:
+    """The header of a file, read without SQLite, which would already change a file it opens; b"" without a file."""
     try:
         with path.open("rb") as file:
-            header = file.read(VERSION_AT + VERSION_SIZE)
+            return file.read(HEADER_SIZE)
     except FileNotFoundError:
-        return 0
+        return b""
     except OSError as error:
         raise StorageError(f"data-directory: cannot read {path}: {reason_of(error)}") from None
-    return int.from_bytes(header[VERSION_AT:], "big", signed=True) if header.startswith(b"SQLite format 3\0") else 0
-
-
-def check(connection: sqlite3.Connection, whole: bool) -> None:
-    """Look for damage. Raises DamagedError and sqlite3.Error."""
-    looks = ["PRAGMA quick_check(1)"] if whole else [f"PRAGMA quick_check({table})" for table in SMALL_TABLES]
-    for look in looks:
-        found = connection.execute(look).fetchone()[0]
-        if found != "ok":
-            raise DamagedError(" ".join(str(found).split()))
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether an error tells of a damaged file, which no retry repairs."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE
 
 
 def move_aside(path: Path) -> Path:
     """Rename a database file and what belongs to it; returns its new name. Raises StorageError."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    target = path.with_name(f"{path.name}.broken-{stamp}")
+    target = aside(path)
     try:
         for suffix in SUFFIXES:
             part = path.with_name(path.name + suffix)

@@ -9,7 +9,8 @@ from functools import partial
 import trio
 
 from gateway.storage.batch import Batch
-from gateway.storage.database import Database, is_damage
+from gateway.storage.damage import is_damage
+from gateway.storage.database import Database
 from gateway.storage.queue_pages import PageRequest, read_pages
 from gateway.storage.stored_session import QueuedMessage
 
@@ -27,9 +28,8 @@ REASONS = {
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_READONLY: "the database cannot be written to",
     sqlite3.SQLITE_BUSY: "another program holds the database",
-    sqlite3.SQLITE_CORRUPT: "the database is damaged; it is set aside at the next start",
-    sqlite3.SQLITE_NOTADB: "the database is damaged; it is set aside at the next start",
 }
+DAMAGED = "the database is damaged; it is set aside at the next start"
 
 # After these the open file may be of no use when its disk is back.
 WORTH_REOPENING = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
@@ -107,7 +107,7 @@ class Journal:
             if error is None:
                 pause = FIRST_RETRY_SECONDS
                 continue
-            if isinstance(error, sqlite3.Error) and is_damage(error):
+            if is_damage(error):
                 self.database.suspect()
                 self._attempted.set()
                 await trio.sleep_forever()
@@ -174,7 +174,7 @@ class Journal:
         reason = reason_of(error)
         if self.fault is None:
             self.faults += 1
-            expected = isinstance(error, sqlite3.Error)
+            expected = isinstance(error, sqlite3.Error) or is_damage(error)
             log.error(
                 "event=storage-fault reason=%r error=%r pending_bytes=%d",
                 reason,
@@ -228,6 +228,8 @@ def code_of(error: Exception) -> int:
 
 def reason_of(error: Exception) -> str:
     """What to tell people about an error."""
+    if is_damage(error):
+        return DAMAGED
     if not isinstance(error, sqlite3.Error):
         return "unexpected error, see the log"
     reason = REASONS.get(code_of(error))

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from gateway.storage.batch import encode
+from gateway.storage.damage import reading
 from gateway.storage.stored_session import QueuedMessage
 from protocols.message import Message
 
@@ -50,14 +51,15 @@ class PageRequest(NamedTuple):
 
 
 def read_pages(connection: sqlite3.Connection, requests: list[PageRequest]) -> list[list[QueuedMessage]]:
-    """One page for each request. Raises sqlite3.Error."""
+    """One page for each request. Raises sqlite3.Error and DamagedError."""
     if not requests:
         return []
     wanted = encode([request[:4] for request in requests])
     longest = max(request.limit_rows for request in requests)
-    found = connection.execute(PAGES, (wanted, longest)).fetchone()[0]
-    # A place is released or has a message; anything else has lost its message, and there is nothing to tell of it.
-    return [[queued(row) for row in page if row[1] & RELEASED or row[3]] for page in _decoder.decode(found)]
+    with reading():
+        found = connection.execute(PAGES, (wanted, longest)).fetchone()[0]
+        # A place is released or has a message; anything else has lost its message, and there is nothing to tell of it.
+        return [[queued(row) for row in page if row[1] & RELEASED or row[3]] for page in _decoder.decode(found)]
 
 
 def queued(row: StoredRow) -> QueuedMessage:

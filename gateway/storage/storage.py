@@ -5,7 +5,8 @@ from pathlib import Path
 
 from gateway.errors import StorageError
 from gateway.identity import new_token
-from gateway.storage.database import Database, is_damage
+from gateway.storage.damage import DamagedError, is_damage, reading
+from gateway.storage.database import Database
 from gateway.storage.journal import Journal
 from gateway.storage.mqtt_sessions import MqttSessions
 from gateway.storage.published_ids import PublishedIds
@@ -29,8 +30,9 @@ class Storage:
         self.database = Database(directory)
         try:
             try:
-                self._load()
-            except sqlite3.Error as error:
+                with reading():
+                    self._load()
+            except (sqlite3.Error, DamagedError) as error:
                 if not is_damage(error):
                     raise
                 self.database.start_anew(str(error))

@@ -228,6 +228,26 @@ async def test_damage_while_running_stays_a_fault_and_the_next_start_sets_the_fi
     storage.close()
 
 
+@pytest.mark.parametrize("change", ["UPDATE queue SET identifiers = '5!6'", "UPDATE message SET qos = 'high'"])
+async def test_row_that_cannot_be_read_is_damage_and_not_tried_again(storage: Storage, tmp_path: Path, change: str):
+    sessions = storage.mqtt_sessions
+    key = sessions.new_key()
+    sessions.save(StoredSession(key, b"c", 5, NEVER_EXPIRES))
+    assert sessions.enqueue(key, 1, make_message(b"a", b"x"), 1)
+    async with running(storage.journal):
+        await durable(storage.journal)
+        storage.database.connection.execute(change)
+        sessions.read_page(key, 0, 10, 1000, list.clear)
+        await until(lambda: storage.journal.fault is not None)
+        assert "damaged" in str(storage.journal.fault)
+        assert (tmp_path / SUSPECT_NAME).exists()
+        assert storage.journal.faults == 1
+    storage.close()
+    again = Storage(tmp_path, 100_000, 100 << 20)
+    assert again.database.set_aside is not None
+    again.close()
+
+
 async def test_cancelled_journal_keeps_what_it_had_not_written(storage: Storage):
     keep(storage, 1)
     async with running(storage.journal):
