@@ -85,10 +85,10 @@ class Answers:
         """Let nothing reach the client before what was changed since `mark` is durable.
 
         For the CONNACK: all else has to come behind it, and after a crash a session that was to end must not be there,
-        one that was to stay must.
+        one that was to stay must. While the disk takes nothing only clients without such a session come this far.
         """
         journal = self._journal
-        if journal is not None and journal.changes != mark:
+        if journal is not None and journal.changes != mark and not journal.fault:
             connection.withhold()
             journal.when_durable(connection.release)
 

@@ -40,12 +40,14 @@ def refusal_of(gateway: "Gateway", packet: packets.Connect, client_id: bytes) ->
         return code, CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED, "too many connections in this second"
     if not gateway.mqtt_sessions.has_room(client_id):
         return ReasonCode.QUOTA_EXCEEDED, CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED, "too many sessions"
-    if gateway.journal is not None and gateway.journal.fault and session_expiry(packet, config.mqtt):
-        return ReasonCode.QUOTA_EXCEEDED, CloseReason.STORAGE_FAILURE, gateway.journal.fault
+    fault = gateway.journal.fault if gateway.journal is not None else None
+    # That a stored session ends cannot be promised either.
+    if fault and (session_expiry(packet, config.mqtt) or gateway.mqtt_sessions.stores(client_id)):
+        return ReasonCode.QUOTA_EXCEEDED, CloseReason.STORAGE_FAILURE, fault
     if packet.will is not None:
-        fault = publish_fault(config, packet.will.topic, len(packet.will.payload))
-        if fault is not None:
-            code, detail = fault
+        refusal = publish_fault(config, packet.will.topic, len(packet.will.payload))
+        if refusal is not None:
+            code, detail = refusal
             reason = CloseReason.PROTOCOL_VIOLATION
             if code is ReasonCode.PACKET_TOO_LARGE:
                 reason = CloseReason.MAXIMUM_PAYLOAD_EXCEEDED

@@ -68,6 +68,11 @@ class MqttSessions:
     def has_room(self, client_id: bytes) -> bool:
         return client_id in self._sessions or len(self._sessions) < self.gateway.config.mqtt.max_sessions
 
+    def stores(self, client_id: bytes) -> bool:
+        """Whether a session of this client outlives the process."""
+        session = self._sessions.get(client_id)
+        return session is not None and session.store is not None
+
     def open(self, client: "MqttClient", clean_start: bool, expiry_seconds: int) -> tuple[MqttSession, bool]:
         """The session for a client, and whether it was there before. Its other client is sent away [MQTT-3.1.4-3]."""
         client_id = client.client_id

@@ -56,6 +56,23 @@ async def test_fault_of_the_disk_refuses_sessions_that_must_be_stored(tmp_path: 
         await commit(gateway)
 
 
+async def test_fault_of_the_disk_refuses_to_end_a_stored_session_and_holds_nobody_else_up(tmp_path: Path):
+    async with stored_gateway(tmp_path) as gateway:
+        stored = Peer(gateway, b"a")
+        will = packets.Will(b"w", b"gone")
+        Peer(gateway, b"b", session_expiry_interval=0, will=will)
+        await commit(gateway)
+        journal_of(gateway).fault = "the disk is full"
+        for clean_start in (False, True):
+            told = Peer(gateway, b"a", clean_start=clean_start, session_expiry_interval=0)
+            assert told.greeting.reason_code == ReasonCode.QUOTA_EXCEEDED  # type: ignore[attr-defined]
+        assert stored.close_reason is None
+        again = Peer(gateway, b"b", session_expiry_interval=0, will=will)
+        assert again.greeting.reason_code == 0  # type: ignore[attr-defined]
+        assert not again.withheld
+        await commit(gateway)
+
+
 async def test_nothing_reaches_a_client_before_its_session_is_on_the_disk(tmp_path: Path):
     async with stored_gateway(tmp_path) as gateway:
         stored, passing = Peer(gateway, b"a"), Peer(gateway, b"b", session_expiry_interval=0)
