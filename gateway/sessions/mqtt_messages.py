@@ -81,5 +81,7 @@ def publish_packet(
         if alias:
             properties.topic_alias = alias
         if remaining is not None:
-            properties.message_expiry_interval = remaining
+            # The clock may have gone back meanwhile: never more than was given [MQTT-3.3.2-6].
+            given = properties.message_expiry_interval
+            properties.message_expiry_interval = remaining if given is None else min(remaining, given)
     return encode_publish(MQTT_5_0, topic, message.payload(), qos, packet_id, retain, dup, properties)

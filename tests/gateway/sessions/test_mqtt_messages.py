@@ -57,3 +57,12 @@ def test_what_belongs_to_the_connection_comes_beside_what_the_message_says():
     assert (publish.packet_id, publish.retain, publish.dup) == (3, True, True)
     expected = Properties(message_expiry_interval=2, subscription_identifiers=(4, 5), topic_alias=6)
     assert publish.properties == expected
+
+
+@pytest.mark.parametrize(("remaining", "told"), [(0, 0), (4, 4), (10, 10), (3600, 10), (1 << 33, 10)])
+def test_message_never_has_longer_than_it_was_given(remaining: int, told: int):
+    message = message_of(b"a", b"", 1, False, Properties(message_expiry_interval=10), ID)
+    packet = publish_packet(message, b"a", 1, 7, False, False, (), remaining, 0, ID)
+    (publish,) = ClientDecoder(100_000, 5).receive(packet)
+    assert isinstance(publish, Publish)
+    assert publish.properties == Properties(message_expiry_interval=told)
