@@ -45,9 +45,10 @@ class Gateway:
         return [sys.executable, "-m", "gateway", "run", "-c", str(self.file)]
 
     def refuse(self) -> None:
-        """From now on the log of the database cannot grow. Smaller files can, among them what the gateway prints."""
-        size = (self.data / "leafgate.db-wal").stat().st_size
-        resource.prlimit(self.peer.pid, resource.RLIMIT_FSIZE, (size, UNLIMITED))
+        """From now on files can be written in their first part alone: what the gateway prints has its place there. The
+        log of the database, made large before, cannot grow, nor be copied into the database and begun anew.
+        """
+        resource.prlimit(self.peer.pid, resource.RLIMIT_FSIZE, (LARGE // 4, UNLIMITED))
 
     def accept(self) -> None:
         resource.prlimit(self.peer.pid, resource.RLIMIT_FSIZE, (UNLIMITED, UNLIMITED))
