@@ -27,6 +27,9 @@ DEAD_SECONDS = 3.0
 BAUD_CONFIRM_SECONDS = 0.5
 BAUD_PING_SECONDS = 0.1
 BAUD_ATTEMPTS = 3
+# While so many bytes of frames beside the stream wait for the line, no more join them: each of them is said again, or
+# asked for again. Else a peer that only asks, and takes nothing, would fill the memory.
+MOST_CONTROL = 1024
 BAUD_REQUEST, BAUD_ACCEPT, BAUD_REFUSE = 0, 1, 2
 
 
@@ -330,6 +333,8 @@ class Link:
         self._events.append(Ended(farewell))
 
     def _say_hello(self, wants_answer: bool) -> None:
+        if len(self._control) >= MOST_CONTROL:
+            return
         settings = self.settings
         hello = Hello(
             self.sid,
@@ -406,7 +411,8 @@ class Link:
         return max(self._heard_at, self._pinged_at) + wait
 
     def _queue(self, kind: FrameType, seq: int = 0, payload: bytes = b"") -> None:
-        self._control += self._frame(kind, seq, payload)
+        if len(self._control) < MOST_CONTROL or kind is FrameType.BYE:  # A farewell is said once.
+            self._control += self._frame(kind, seq, payload)
 
     def _frame(self, kind: FrameType, seq: int, payload: bytes) -> bytes:
         receiver = self.receiver

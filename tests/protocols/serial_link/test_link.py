@@ -1,5 +1,6 @@
 """The link's answers frame by frame, and that no input makes it fail."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +104,29 @@ def test_silence_is_noticed_after_three_seconds():
         events = link.on_deadline(now)
         said(link, now)
     assert (now, events) == (3.0, [Silent()])
+
+
+@pytest.mark.parametrize(
+    "question",
+    [wire(FrameType.PING), solicitation(), wire(FrameType.BAUD, payload=bytes(4))],
+    ids=["PING", "HELLO", "BAUD"],
+)
+def test_peer_that_asks_without_end_gets_a_bounded_number_of_answers(question):
+    link = open_link()
+    link.receive(question * 1000, 0.0)
+    assert 0 < len(link.bytes_to_send(0.0)) < 2000
+    link.receive(question, 0.0)
+    assert len(said(link)) == 1
+
+
+def test_farewell_is_said_behind_however_many_answers():
+    link = open_link()
+    link.receive(wire(FrameType.PING) * 1000, 0.0)
+    theirs = FrameDecoder(4096, link.sid)
+    link.abandon()
+    assert [event.type for event in theirs.receive(link.bytes_to_send(0.0)) if isinstance(event, Frame)][-1] is (
+        FrameType.BYE
+    )
 
 
 def test_farewell_ends_the_session():
