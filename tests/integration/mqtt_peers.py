@@ -102,6 +102,7 @@ class PahoClient:
     def close(self) -> None:
         self.paho.disconnect()
         self.paho.loop_stop()
+        self.paho._reset_sockets()  # The pair that wakes its loop would wait, unclosed, for a garbage collection.
 
     def _note(self, event: str, value: Any) -> None:
         self._events[event].put(value)
