@@ -107,6 +107,11 @@ class Walk:
             else:
                 getattr(self, kind)(name)
 
+    def close(self) -> None:
+        for client in self.clients.values():
+            client.close()
+        self.clients.clear()
+
     # Steps.
 
     def connect(self, name: str) -> None:
@@ -194,9 +199,7 @@ class Walk:
 
     def kill(self) -> None:
         self._note("kill")
-        for client in self.clients.values():
-            client.close()
-        self.clients.clear()
+        self.close()
         self.model.crash()
         restart(self.server)
 
@@ -299,7 +302,11 @@ def plain(message: Expected) -> tuple[bytes, bytes, int]:
 def walk(directory: Path, seed: int, steps: int) -> None:
     """Raises WalkError."""
     with mqtt_server(directory, ["mqtt"], reference=False) as server:
-        Walk(server, seed).run(steps)
+        walking = Walk(server, seed)
+        try:
+            walking.run(steps)
+        finally:
+            walking.close()
 
 
 def main() -> int:
