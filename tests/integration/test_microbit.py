@@ -8,7 +8,7 @@ from tests.integration.serial_line import LIBRARY, PROGRAMS, micropython, serial
 from tests.integration.test_serial_link import Listener, ask, listening, numbers, play
 
 TINY = LIBRARY / "leafgate" / "serial_tiny.py"
-ECHOES = 100
+ECHOES = 60
 # A byte of each kind: text, what the link escapes, what a console acts on.
 PAYLOAD = b"\x00\x03\r\n\xc0\xc1 " + bytes(range(0xF0, 0x100))
 
@@ -18,7 +18,7 @@ async def exchange(edge: Peer, listener: Listener) -> list[int]:
     assert await ask(listener, b"1") == b"answer to 1"
     sent = [b"%d " % number + PAYLOAD for number in range(ECHOES)]
     for number, data in enumerate(sent):
-        if number in (10, 50):
+        if number in (10, 40):
             await listener.client.publish("nap")
         await listener.client.publish("echo", data)
     for number in range(5):

@@ -6,7 +6,7 @@ from tests.integration.mqtt_servers import REFERENCE
 from tests.torture.campaign import FINAL_KILLS, SUBSCRIBERS, torture
 
 SEED = 20
-SECONDS = 8.0
+SECONDS = 6.0
 KILLS = 5
 
 

@@ -34,6 +34,6 @@ def run():
             number += 1
         if naps:
             naps.clear()
-            sleep_ms(1500)  # nobody reads the UART, and the gateway repeats itself
+            sleep_ms(1000)  # nobody reads the UART, and the gateway repeats itself
     client.publish("told", "%d %d" % (client.damaged, client.resent))
     client.close()
