@@ -2,6 +2,6 @@
 
 import sys
 
-from gateway.cli import main
+from gateway.command.command_line import main
 
 sys.exit(main())

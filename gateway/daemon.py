@@ -12,17 +12,17 @@ from pathlib import Path
 
 import trio
 
-from gateway.announcement import announce, write_ports_file
-from gateway.config import Config
-from gateway.connection import Connection
+from gateway.doors.announcement import announce, write_ports_file
+from gateway.doors.listeners import OpenListener, accept_connections, open_listeners
 from gateway.gateway import Gateway
-from gateway.listeners import OpenListener, accept_connections, open_listeners
-from gateway.logs import start_logging
-from gateway.memory import tune_memory
 from gateway.monitoring.service import MonitoringService
-from gateway.registry import UPLINK_KIND
-from gateway.sessions.nats_client import NatsClientSession
+from gateway.nats.client import NatsClientSession
+from gateway.runtime.logs import start_logging
+from gateway.runtime.memory import tune_memory
+from gateway.settings.schema import Config
 from gateway.storage.storage import Storage
+from gateway.transport.connection import Connection
+from gateway.transport.registry import UPLINK_KIND
 from gateway.uplink.leafnode_uplink import LeafnodeUplink
 from protocols.close_reason import CloseReason
 
@@ -87,7 +87,7 @@ class Daemon:
                     for uplink in uplinks:
                         connections.start_soon(uplink.run)
                     if self.config.serial:
-                        from gateway.serial_ports.service import SerialService
+                        from gateway.devices.service import SerialService
 
                         gateway.serial = SerialService(gateway)
                         connections.start_soon(gateway.serial.run)

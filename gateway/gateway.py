@@ -7,27 +7,27 @@ from typing import TYPE_CHECKING
 import trio
 
 from gateway.accounts.account import GLOBAL_ACCOUNT, Account
-from gateway.busy_poll import BusyPoll
-from gateway.config import Config
 from gateway.dataplane.outbox import Switch
 from gateway.dataplane.port import Port, Receiver
-from gateway.deadlines import Deadlines
-from gateway.identity import new_server_id, new_token
-from gateway.registry import Registry
+from gateway.mqtt.replies import ReplyReceiver
+from gateway.mqtt.sessions import MqttSessions
+from gateway.runtime.deadlines import Deadlines
+from gateway.runtime.identity import new_server_id, new_token
 from gateway.services.acknowledged_publish import AcknowledgedPublish
-from gateway.services.mqtt_replies import ReplyReceiver
+from gateway.services.presence import take_back
 from gateway.services.retained_requests import RetainedRequests
 from gateway.services.time_requests import TimeRequests
-from gateway.sessions.mqtt_sessions import MqttSessions
-from gateway.sessions.presence import take_back
+from gateway.settings.schema import Config
 from gateway.storage.published_ids import PublishedIds
 from gateway.storage.retained_messages import RetainedMessages
 from gateway.storage.storage import Storage
+from gateway.transport.busy_poll import BusyPoll
+from gateway.transport.registry import Registry
 from gateway.version import VERSION
 from protocols.message import Message
 
 if TYPE_CHECKING:
-    from gateway.serial_ports.service import SerialService
+    from gateway.devices.service import SerialService
 
 # Clients switch features on by the server version: this is the nats-server whose client protocol we speak.
 SPOKEN_VERSION = "2.15.1"

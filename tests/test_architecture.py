@@ -35,8 +35,8 @@ OUTSIDE_WORLD = frozenset(
 )
 # Sans I/O all of them. `cython` is there for the compiled form only (protocols/form.py).
 CODEC_LIBRARIES = frozenset(("cython", "h11", "msgspec", "wsproto"))
-DEVICE_COMMANDS = ("gateway/device_command.py", "gateway/device_updates.py")
-DEVICE_COMMAND_MODULES = ("gateway.device_command", "gateway.device_updates")
+DEVICE_COMMANDS = ("gateway/command/device.py", "gateway/command/device_updates.py")
+DEVICE_COMMAND_MODULES = ("gateway.command.device", "gateway.command.device_updates")
 EMPTY_NAMES = frozenset(("base", "common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"))
 
 
@@ -83,7 +83,7 @@ def test_only_the_command_line_imports_the_device_commands():
     importers = {
         path.stem for path in sources("gateway") for name in imports(path.read_text()) if name in DEVICE_COMMAND_MODULES
     }
-    assert importers == {"cli", "device_command"}
+    assert importers == {"command_line", "device"}
 
 
 def test_firmware_imports_of_ours_only_the_serial_link_and_itself():

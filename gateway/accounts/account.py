@@ -10,7 +10,7 @@ from protocols.message import Message
 from protocols.mqtt.header_mapping import expiry_seconds
 
 if TYPE_CHECKING:
-    from gateway.sessions.presence import Presence
+    from gateway.services.presence import Presence
 
 GLOBAL_ACCOUNT = "$G"
 

@@ -9,7 +9,6 @@ from typing import Literal
 
 import trio
 
-from gateway.connection import Connection
 from gateway.dataplane.port import Port
 from gateway.gateway import Gateway
 from gateway.monitoring.snapshot import (
@@ -21,14 +20,15 @@ from gateway.monitoring.snapshot import (
     StorageSnapshot,
     SubscriptionSnapshot,
 )
-from gateway.registry import counters
-from gateway.server_url import split_address
-from gateway.sessions.leafnode_peer import LeafnodeSession
-from gateway.sessions.mqtt_client import MqttClient
-from gateway.sessions.mqtt_session import MqttSession
-from gateway.sessions.nats_client import NatsClientSession
-from gateway.sessions.websocket_peer import WebSocketSession
+from gateway.mqtt.client import MqttClient
+from gateway.mqtt.session import MqttSession
+from gateway.nats.client import NatsClientSession
+from gateway.nats.leafnode import LeafnodeSession
+from gateway.settings.addresses import split_address
+from gateway.transport.connection import Connection
+from gateway.transport.registry import counters
 from gateway.version import VERSION
+from gateway.websocket.session import WebSocketSession
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 

@@ -8,8 +8,8 @@ from functools import partial
 
 import trio
 
+from gateway.doors.listeners import OpenListener, open_socket, socket_address
 from gateway.gateway import Gateway
-from gateway.listeners import OpenListener, open_socket, socket_address
 from gateway.monitoring.endpoints import respond
 from gateway.monitoring.http_server import Handler, serve_connection
 from gateway.monitoring.observer import Observer, snapshot

@@ -4,13 +4,13 @@ import sqlite3
 from pathlib import Path
 
 from gateway.errors import StorageError
-from gateway.identity import new_token
+from gateway.runtime.identity import new_token
 from gateway.storage.damage import DamagedError, is_damage, reading
 from gateway.storage.database import Database
 from gateway.storage.journal import Journal
-from gateway.storage.mqtt_sessions import MqttSessions
 from gateway.storage.published_ids import PublishedIds
 from gateway.storage.retained_messages import RetainedMessages
+from gateway.storage.session_store import SessionStore
 from gateway.storage.stored_session import RestoredSession
 
 # Enough that no two gateways of a cluster share one; it stands in every reply subject.
@@ -48,7 +48,7 @@ class Storage:
     def _load(self) -> None:
         self.gateway_id = self.database.remember("gateway-id", new_token()[:GATEWAY_ID_LENGTH]).encode()
         self.journal = Journal(self.database)
-        self.mqtt_sessions = MqttSessions(self.journal)
+        self.mqtt_sessions = SessionStore(self.journal)
         self.restored: list[RestoredSession] = self.mqtt_sessions.load()
         self.retained = RetainedMessages(*self._limits, self.journal)
         self.retained.load()

@@ -21,7 +21,7 @@ class StoredWill:
 
 @dataclass(slots=True)
 class StoredSession:
-    """`key` comes from `MqttSessions.new_key`. `ended_at` is 0.0 while a client is connected."""
+    """`key` comes from `SessionStore.new_key`. `ended_at` is 0.0 while a client is connected."""
 
     key: int
     client_id: bytes

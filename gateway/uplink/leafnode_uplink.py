@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from gateway.config import Uplink
-from gateway.connection import Connection
-from gateway.identity import new_token
-from gateway.server_url import ServerUrl, split_address
-from gateway.sessions.leafnode_peer import LeafnodeSession
+from gateway.nats.leafnode import LeafnodeSession
+from gateway.runtime.identity import new_token
+from gateway.settings.addresses import ServerUrl, split_address
+from gateway.settings.schema import Uplink
+from gateway.transport.connection import Connection
 from protocols.close_reason import CloseReason
 from protocols.leafnode import spoke
 

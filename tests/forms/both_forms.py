@@ -13,12 +13,12 @@ from gateway.version import form_name
 
 ROOMS = ("gateway", "protocols")
 MODULES = (
-    "gateway.config",
+    "gateway.settings.schema",
     "gateway.gateway",
-    "gateway.server_url",
-    "gateway.sessions.leafnode_peer",
-    "gateway.sessions.mqtt_client",
-    "gateway.sessions.nats_client",
+    "gateway.settings.addresses",
+    "gateway.nats.leafnode",
+    "gateway.mqtt.client",
+    "gateway.nats.client",
     "gateway.uplink.leafnode_uplink",
     "protocols.leafnode.spoke",
     "protocols.mqtt.decoder",

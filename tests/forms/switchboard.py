@@ -57,7 +57,7 @@ class Record:
 
 
 class Place:
-    """One peer: stands in for gateway.connection.Connection, of which sessions and outboxes know this much."""
+    """One peer: stands in for Connection, of which sessions and outboxes know this much."""
 
     def __init__(self, form: Form, gateway: Any) -> None:
         self.gateway = gateway
@@ -179,7 +179,7 @@ async def _play(form: Form, steps: Iterable[Step], max_pending: int) -> Record:
 
 
 def _gateway(form: Form, max_pending: int) -> Any:
-    config = form["gateway.config"]
+    config = form["gateway.settings.schema"]
     limits = config.Limits(max_payload_bytes=MOST_PAYLOAD, max_pending_bytes=max_pending)
     gateway = form["gateway.gateway"].Gateway(config.Config(limits=limits))
     gateway.server_id = "N1"
@@ -191,17 +191,17 @@ def _places(form: Form, gateway: Any) -> list[Place]:
     """The peers, connected and introduced."""
     places = [Place(form, gateway) for _ in SAID]
     for place, connect in zip(places[:3], NATS_CONNECTS, strict=True):
-        place.open(form["gateway.sessions.nats_client"].NatsClientSession(place))
+        place.open(form["gateway.nats.client"].NatsClientSession(place))
         place.says(connect)
     for place, level in zip(places[3:5], (3, 4), strict=True):
-        place.open(form["gateway.sessions.mqtt_client"].MqttClient(place))
+        place.open(form["gateway.mqtt.client"].MqttClient(place))
         place.says(traffic.mqtt_connect(level, b"client-%d" % level, will=level == 4))
-    url = form["gateway.server_url"].ServerUrl("nats-leaf", "hub.example", 7422, "leaf", "secret")
+    url = form["gateway.settings.addresses"].ServerUrl("nats-leaf", "hub.example", 7422, "leaf", "secret")
     for number, place in enumerate(places[5:]):
         uplink = form["gateway.uplink.leafnode_uplink"].LeafnodeUplink(
-            gateway, form["gateway.config"].Uplink(urls=(url,)), number
+            gateway, form["gateway.settings.schema"].Uplink(urls=(url,)), number
         )
-        place.open(form["gateway.sessions.leafnode_peer"].LeafnodeSession(place, uplink))
+        place.open(form["gateway.nats.leafnode"].LeafnodeSession(place, uplink))
         place.says(HUB_GREETING)
     return places
 

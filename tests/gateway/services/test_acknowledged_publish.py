@@ -4,14 +4,14 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from gateway.config import Config
 from gateway.gateway import Gateway
 from gateway.services.acknowledged_publish import MOST_WAITING, PREFIX
+from gateway.settings.schema import Config
 from gateway.storage.storage import Storage
 from protocols.message import make_message
 from tests.gateway.dataplane.places import ClientPort, HubPort
-from tests.gateway.sessions.memory_connection import running_gateway
-from tests.gateway.sessions.test_leafnode_peer import Link
+from tests.gateway.memory_connection import running_gateway
+from tests.gateway.nats.test_leafnode import Link
 from tests.gateway.storage.running_journal import durable, running
 
 INBOX = b"_INBOX.1"

@@ -8,7 +8,7 @@ from gateway.gateway import Gateway
 from gateway.services.retained_requests import MOST_REQUESTS, SLICE, SUBJECT, retained_header
 from protocols.message import make_message
 from tests.gateway.dataplane.places import ClientPort
-from tests.gateway.sessions.memory_connection import running_gateway
+from tests.gateway.memory_connection import running_gateway
 
 RETAIN = b"NATS/1.0\r\nMqtt-Retain: 1\r\n\r\n"
 INBOX = b"_INBOX.1"

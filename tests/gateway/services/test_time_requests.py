@@ -3,7 +3,7 @@
 from gateway.services.time_requests import SUBJECT, TimeRequests
 from protocols.message import make_message
 from tests.gateway.dataplane.places import ClientPort, HubPort
-from tests.gateway.sessions.memory_connection import running_gateway
+from tests.gateway.memory_connection import running_gateway
 
 INBOX = b"_INBOX.1"
 NANOSECONDS = 1_767_225_600_004_217_000

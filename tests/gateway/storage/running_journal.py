@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from gateway.storage.journal import Journal
-from gateway.storage.mqtt_sessions import MqttSessions
+from gateway.storage.session_store import SessionStore
 from gateway.storage.stored_session import QueuedMessage
 
 
@@ -36,7 +36,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def page(
-    sessions: MqttSessions, key: int, after: int = 0, rows: int = 1000, size: int = 1 << 20
+    sessions: SessionStore, key: int, after: int = 0, rows: int = 1000, size: int = 1 << 20
 ) -> list[QueuedMessage]:
     """Read one page."""
     send, receive = trio.open_memory_channel[list[QueuedMessage]](1)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from gateway.config import Config
 from gateway.gateway import Gateway
+from gateway.settings.schema import Config
 from gateway.storage.damage import DamagedError, reading
 from gateway.storage.database import FILE_NAME
 from gateway.storage.queue_pages import PageRequest, read_pages

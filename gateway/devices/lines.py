@@ -1,0 +1,102 @@
+"""Serial lines: a device that only prints. Its lines become messages by a pattern, and messages become lines for it."""
+
+import re
+from collections import deque
+from typing import TYPE_CHECKING
+
+import trio
+
+from gateway.dataplane.port import Port as Place
+from gateway.dataplane.port import Receiver
+from gateway.devices.subjects import DeviceSubjects
+from protocols.message import Message
+
+if TYPE_CHECKING:
+    from gateway.devices.ports.port import Port
+    from gateway.gateway import Gateway
+    from gateway.settings.schema import Serial
+
+LONGEST_LINE = 4096
+
+
+class LineWriter(Receiver):
+    """The subscription to `<subject>.write`: each payload is one line, in a queue of at most `limit` bytes."""
+
+    __slots__ = ("_lines", "_size", "limit", "wake")
+
+    def __init__(self, subject: bytes, limit: int) -> None:
+        super().__init__(Place(None), subject, b"")
+        self.limit = limit
+        self.wake = trio.Event()
+        self._lines: deque[bytes] = deque()
+        self._size = 0
+
+    def deliver(self, message: Message, source: Place) -> bool:
+        line = message.payload() + b"\n"
+        if self._size + len(line) > self.limit:
+            self.port.dropped += 1
+            return False
+        self._lines.append(line)
+        self._size += len(line)
+        self.wake.set()
+        return True
+
+    def take(self) -> bytes:
+        """All that waits."""
+        data = b"".join(self._lines)
+        self._lines.clear()
+        self._size = 0
+        return data
+
+
+class SerialLines:
+    """One device in plain-line mode."""
+
+    def __init__(self, gateway: "Gateway", config: "Serial", name: str) -> None:
+        self.gateway = gateway
+        self.subjects = DeviceSubjects(gateway, config, name)
+        self.writer = LineWriter(self.subjects.prefix + b".write", config.queue_bytes)
+        self._pattern = re.compile(config.pattern.encode())
+        self._rest = b""
+        self._is_tail = False
+
+    async def serve(self, port: "Port") -> None:
+        """Raises PortError, in a group, when the port is gone."""
+        self.subjects.presence(True, port.name)
+        self.gateway.account.router.subscribe(self.writer)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write, port)
+                while True:
+                    self.receive(await port.read())
+        finally:
+            self.gateway.account.router.unsubscribe(self.writer)
+            self.subjects.presence(False, port.name)
+
+    def receive(self, data: bytes) -> None:
+        """Publish the lines that are complete; one that is too long is left out."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if lines and self._is_tail:
+            del lines[0]
+            self._is_tail = False
+        if len(self._rest) > LONGEST_LINE:
+            # What is still to come of it must not pass for a line of its own.
+            self._rest = b""
+            self._is_tail = True
+        for line in lines:
+            if len(line) <= LONGEST_LINE:
+                self._publish(line.strip())
+
+    def _publish(self, line: bytes) -> None:
+        match = self._pattern.fullmatch(line)
+        if match is None or not self.subjects.publish(match["subject"], match["payload"]):
+            self.subjects.log(line)
+
+    async def _write(self, port: "Port") -> None:
+        while True:
+            data = self.writer.take()
+            if data:
+                await port.write(data)
+            else:
+                self.writer.wake = trio.Event()
+                await self.writer.wake.wait()

@@ -1,0 +1,49 @@
+"""What the gateway tells when it is up: the ports file for programs, and on standard output what to try first."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from gateway.doors.listeners import OpenListener
+from gateway.errors import ListenError
+from gateway.settings.schema import Config
+from gateway.version import VERSION, form_name
+
+
+def write_ports_file(path: Path, listeners: list[OpenListener], monitoring: str | None) -> None:
+    """Tell which ports were taken; the file appears whole or not at all. Raises ListenError."""
+    content = {
+        "listeners": [{"protocol": one.config.protocol, "address": one.address} for one in listeners],
+        "monitoring": monitoring,
+    }
+    draft = path.with_name(path.name + ".new")
+    try:
+        draft.write_text(json.dumps(content) + "\n")
+        os.replace(draft, path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ListenError(f"ports-file: cannot write {path}: {reason}") from None
+
+
+def announce(config: Config, listeners: list[OpenListener], monitoring: str | None) -> None:
+    """Say on standard output where the gateway listens, and what to try first."""
+    print(f"leafgate {VERSION} ({form_name()}) listens on")
+    for listener in listeners:
+        print(f"  {listener.config.protocol:<10} {listener.address}")
+    if monitoring:
+        print(f"  {'monitoring':<10} http://{monitoring}/")
+    if config.data_directory:
+        print(f"and keeps sessions and retained messages in {config.data_directory}")
+    else:
+        print("and keeps sessions and retained messages in memory only: see `data-directory`")
+    nats = next((one.address for one in listeners if one.config.protocol == "nats"), None)
+    if nats:
+        # In a virtual environment the command may not be on the PATH.
+        command = "leafgate" if shutil.which("leafgate") else sys.argv[0]
+        server = "" if nats == "127.0.0.1:4222" else f" --server nats://{nats}"
+        print("Try, in two other terminals:")
+        print(f"  {command} sub{server} 'sensors.>'")
+        print(f"  {command} pub{server} sensors.kitchen.temp 21.5")
+    sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""What MQTT clients mean: sessions, queues, retained messages."""

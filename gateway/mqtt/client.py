@@ -1,0 +1,364 @@
+"""MQTT client: one connection, what its packets mean here, and what is said when it ends."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+import trio
+
+from gateway.dataplane.port import Port
+from gateway.mqtt.answers import MOST_HELD, Answers
+from gateway.mqtt.connecting import (
+    NO_PROPERTIES,
+    capped_expiry,
+    connack_properties,
+    keep_alive_of,
+    refusal_of,
+    session_expiry,
+    will_of,
+)
+from gateway.mqtt.publishing import Publishing
+from gateway.mqtt.session import MqttSession
+from gateway.mqtt.subscribing import grant
+from gateway.runtime.identity import new_token
+from gateway.settings.schema import Mqtt
+from gateway.storage.stored_session import StoredWill
+from protocols.close_reason import CloseReason
+from protocols.errors import PeerViolation
+from protocols.mqtt import encoder, packets
+from protocols.mqtt.acknowledgements import PUBACK, PUBCOMP, PUBREL, AckRun, encode_acknowledgements
+from protocols.mqtt.decoder import Decoder
+from protocols.mqtt.primitives import MQTT_3_1, MQTT_3_1_1, MQTT_5_0
+from protocols.mqtt.properties import Properties
+from protocols.mqtt.publish import Publish, PublishRun
+from protocols.mqtt.reason_codes import ReasonCode
+from protocols.mqtt.topics import SHARE_PREFIX
+
+if TYPE_CHECKING:
+    from gateway.runtime.deadlines import Deadline
+    from gateway.transport.connection import Connection
+
+log = logging.getLogger("leafgate.mqtt")
+
+# A client may be silent for one and a half times its keep-alive [MQTT-3.1.2-24].
+KEEP_ALIVE_GRACE = 1.5
+UNLIMITED = 0xFFFF
+# A reason string is there to be read. It is left out where it could make a packet too large for the client: all else
+# in a packet that may have one takes less than this.
+LONGEST_REASON = 1024
+REASON_ROOM = 64
+
+# What a 5.0 client hears when the gateway ends the connection; of other ends it knows itself.
+FAREWELLS = {
+    CloseReason.SERVER_SHUTDOWN: ReasonCode.SERVER_SHUTTING_DOWN,
+    CloseReason.STALE_CONNECTION: ReasonCode.KEEP_ALIVE_TIMEOUT,
+    CloseReason.DUPLICATE_CLIENT_ID: ReasonCode.SESSION_TAKEN_OVER,
+    CloseReason.MAXIMUM_PAYLOAD_EXCEEDED: ReasonCode.PACKET_TOO_LARGE,
+    CloseReason.PROTOCOL_VIOLATION: ReasonCode.PROTOCOL_ERROR,
+    CloseReason.INTERNAL_ERROR: ReasonCode.UNSPECIFIED_ERROR,
+}
+
+
+class MqttClient:
+    """One connection of an MQTT client; `session` is None until its CONNECT is accepted."""
+
+    kind = "mqtt"
+
+    __slots__ = (
+        "_answers",
+        "_deadline",
+        "_farewell",
+        "bridge",
+        "client_id",
+        "connection",
+        "decoder",
+        "longest_silence",
+        "max_packet_size",
+        "publishing",
+        "receive_maximum",
+        "session",
+        "tells_problems",
+        "topic_alias_maximum",
+        "version",
+        "will",
+    )
+
+    def __init__(self, connection: "Connection") -> None:
+        gateway = connection.gateway
+        self.connection = connection
+        self.decoder = Decoder(gateway.config.mqtt.max_packet_bytes)
+        self.version = MQTT_3_1_1
+        self.client_id = b""
+        self.bridge = False
+        self.session: MqttSession | None = None
+        self.publishing: Publishing | None = None
+        self.will: StoredWill | None = None
+        self.longest_silence = 0.0
+        # What the client said it takes.
+        self.receive_maximum = UNLIMITED
+        self.max_packet_size = 0
+        self.topic_alias_maximum = 0
+        self.tells_problems = True
+        self._answers = Answers(gateway.journal, self.write)
+        # The reason code to part with, where the reason to close does not say it; None when all is said.
+        self._farewell: ReasonCode | None = ReasonCode.SUCCESS
+        self._deadline: Deadline | None = None
+
+    @property
+    def port(self) -> Port | None:
+        return self.session
+
+    def opened(self) -> None:
+        self._call_in(self.connection.gateway.config.timeouts.connect_seconds, self._check_connected)
+
+    def receive(self, data: bytes) -> None:
+        self._answers.look()
+        for event in self.decoder.receive(data):
+            self._HANDLERS[type(event)](self, event)
+            if self.connection.close_reason is not None:
+                return
+        if self._answers.held > MOST_HELD:
+            self.violate(ReasonCode.QUOTA_EXCEEDED, "too many acknowledgements wait for the disk")
+
+    def closing_bytes(self, reason: CloseReason) -> bytes:
+        return b""
+
+    def closed(self, reason: CloseReason) -> None:
+        self.connection.gateway.deadlines.cancel(self._deadline)
+        self._answers.close()
+        session = self.session
+        if session is None:
+            return
+        self._say_farewell(reason)
+        self._report_losses(session)
+        self.publishing = None
+        self.connection.gateway.mqtt_sessions.leave(session, self.will, reason)
+
+    def write(self, data: bytes) -> None:
+        self.connection.outbox.write(data)
+
+    def take_over(self) -> None:
+        """Another connection is the client now."""
+        self.connection.close(CloseReason.DUPLICATE_CLIENT_ID, f"client id {self.client_id!r} connected again")
+
+    # CONNECT and DISCONNECT.
+
+    def _on_connect(self, packet: packets.Connect) -> None:
+        gateway = self.connection.gateway
+        config = gateway.config.mqtt
+        self.version = packet.version
+        self.bridge = packet.bridge
+        self.client_id = packet.client_id or b"auto-" + new_token().encode()
+        self._take_limits(packet.properties or NO_PROPERTIES, config)
+        refusal = refusal_of(gateway, packet, self.client_id)
+        if refusal is not None:
+            code, reason, detail = refusal
+            connack = encoder.encode_connack(self.version, False, code, self.problem(detail))
+            self.connection.close(reason, detail, connack)
+            return
+        self.will = will_of(packet.will, gateway.mqtt_id)
+        expiry = session_expiry(packet, config)
+        mark = self._answers.mark()
+        session, present = gateway.mqtt_sessions.open(self, packet.clean_start, expiry)
+        self.session = session
+        self.publishing = Publishing(self, session, self._answers)
+        gateway.deadlines.cancel(self._deadline)
+        properties = connack_properties(packet, self.client_id, expiry, config)
+        present = present and self.version != MQTT_3_1  # It has no such flag.
+        self.write(encoder.encode_connack(self.version, present, 0, properties))
+        self._answers.withhold(self.connection, mark)
+        keep_alive = keep_alive_of(packet, config)
+        if keep_alive:
+            self.longest_silence = keep_alive * KEEP_ALIVE_GRACE
+            self._call_in(self.longest_silence, self._check_keep_alive)
+        session.pump()
+
+    def _take_limits(self, properties: Properties, config: Mqtt) -> None:
+        self.receive_maximum = properties.receive_maximum or UNLIMITED
+        self.max_packet_size = properties.maximum_packet_size or 0
+        self.topic_alias_maximum = min(properties.topic_alias_maximum or 0, config.max_topic_aliases)
+        self.tells_problems = properties.request_problem_information != 0
+
+    def _on_disconnect(self, packet: packets.Disconnect) -> None:
+        assert self.session is not None
+        expiry = packet.properties.session_expiry_interval if packet.properties is not None else None
+        if expiry is not None:
+            if expiry and not self.session.expiry_seconds:  # 3.14.2.2.2
+                self.violate(ReasonCode.PROTOCOL_ERROR, "DISCONNECT: the session was to end with the connection")
+                return
+            self.session.expiry_seconds = capped_expiry(expiry, self.connection.gateway.config.mqtt)
+        if packet.reason_code == ReasonCode.NORMAL_DISCONNECTION:
+            self.will = None  # [MQTT-3.14.4-3]
+        self.connection.close(CloseReason.CLIENT_CLOSED)
+
+    def _say_farewell(self, reason: CloseReason) -> None:
+        """A DISCONNECT with the reason: only 5.0 has it."""
+        code = self._farewell or FAREWELLS.get(reason)
+        if self.version == MQTT_5_0 and self._farewell is not None and code is not None:
+            self.write(encoder.encode_disconnect(MQTT_5_0, code, self.problem(self.connection.close_detail)))
+
+    def violate(self, code: ReasonCode, detail: str, reason: CloseReason = CloseReason.PROTOCOL_VIOLATION) -> None:
+        """The client broke a rule: part with this reason code."""
+        self._farewell = code
+        self.connection.close(reason, detail)
+
+    def problem(self, detail: str) -> Properties | None:
+        if not detail or self.version != MQTT_5_0:
+            return None
+        text = detail[:LONGEST_REASON].encode("utf-8", "replace").replace(b"\0", b"")
+        if self.max_packet_size and len(text) + REASON_ROOM > self.max_packet_size:  # [MQTT-3.14.2-3] and others
+            return None
+        reason = Properties()
+        reason.reason_string = text
+        return reason
+
+    # Messages from the client.
+
+    def _on_publish(self, packet: Publish) -> None:
+        assert self.publishing is not None
+        self.publishing.publish(packet)
+
+    def _on_publish_run(self, run: PublishRun) -> None:
+        assert self.publishing is not None
+        self.publishing.publish_run(run)
+
+    def _on_pubrel(self, packet: packets.Pubrel) -> None:
+        assert self.publishing is not None
+        self.publishing.release(packet)
+
+    # Acknowledgements of messages to the client.
+
+    def _on_puback(self, packet: packets.Puback) -> None:
+        session = self.session
+        assert session is not None
+        session.outgoing.acknowledge(packet.packet_id, 1)
+        session.acknowledged()
+
+    def _on_pubcomp(self, packet: packets.Pubcomp) -> None:
+        session = self.session
+        assert session is not None
+        session.outgoing.acknowledge(packet.packet_id, 2)
+        session.acknowledged()
+
+    def _on_ack_run(self, run: AckRun) -> None:
+        session = self.session
+        assert session is not None
+        if run.kind in (PUBACK, PUBCOMP):
+            qos = 1 if run.kind == PUBACK else 2
+            session.outgoing.acknowledge_all(run.packet_ids, qos)
+            session.acknowledged()
+        elif run.kind == PUBREL:
+            assert self.publishing is not None
+            self.publishing.release_run(run.packet_ids)
+        else:
+            self._release(session, run.packet_ids)
+
+    def _on_pubrec(self, packet: packets.Pubrec) -> None:
+        session = self.session
+        assert session is not None
+        if packet.reason_code >= ReasonCode.UNSPECIFIED_ERROR:  # 4.3.3: that is the end of the message
+            session.outgoing.acknowledge(packet.packet_id, 2)
+            session.acknowledged()
+            return
+        self._release(session, [packet.packet_id])
+
+    def _release(self, session: MqttSession, packet_ids: list[int]) -> None:
+        mark = self._answers.mark()
+        unknown = {packet_id for packet_id in packet_ids if not session.outgoing.release(packet_id)}
+        if unknown and self.version == MQTT_5_0:
+            code = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
+            answers = [encoder.encode_pubrel(MQTT_5_0, one, code if one in unknown else 0) for one in packet_ids]
+            self._answers.give(b"".join(answers), mark)
+        else:
+            self._answers.give(encode_acknowledgements(PUBREL, packet_ids), mark)
+
+    # Subscriptions.
+
+    def _on_subscribe(self, packet: packets.Subscribe) -> None:
+        session = self.session
+        assert session is not None
+        identifiers = packet.properties.subscription_identifiers if packet.properties is not None else ()
+        identifier = identifiers[0] if identifiers else 0
+        mark = self._answers.mark()
+        codes: list[int] = []
+        to_feed: list[packets.Subscription] = []
+        for asked in packet.subscriptions:
+            shared = asked.topic_filter.startswith(SHARE_PREFIX)
+            wanted = replace(asked, no_local=not shared, retain_as_published=True) if self.bridge else asked
+            if wanted.no_local and shared:  # [MQTT-3.8.3-4]
+                self.violate(ReasonCode.PROTOCOL_ERROR, "SUBSCRIBE: a shared subscription cannot be no-local")
+                return
+            code, feed = grant(session, wanted, identifier)
+            codes.append(code)
+            if feed:
+                to_feed.append(wanted)
+        self._answers.give(encoder.encode_suback(self.version, packet.packet_id, codes), mark)
+        for wanted in to_feed:
+            session.send_retained(wanted, identifier)
+
+    def _on_unsubscribe(self, packet: packets.Unsubscribe) -> None:
+        session = self.session
+        assert session is not None
+        mark = self._answers.mark()
+        if self._answers.fault and session.store is not None and self.version == MQTT_5_0:
+            refused = [ReasonCode.UNSPECIFIED_ERROR] * len(packet.topic_filters)
+            self._answers.give(encoder.encode_unsuback(self.version, packet.packet_id, refused), mark)
+            return
+        codes = [
+            ReasonCode.SUCCESS if session.unsubscribe(topic_filter) else ReasonCode.NO_SUBSCRIPTION_EXISTED
+            for topic_filter in packet.topic_filters
+        ]
+        self._answers.give(encoder.encode_unsuback(self.version, packet.packet_id, codes), mark)
+
+    # The rest.
+
+    def _on_pingreq(self, packet: packets.Pingreq) -> None:
+        self.write(encoder.PINGRESP)
+
+    def _on_auth(self, packet: packets.Auth) -> None:
+        """The CONNECT had no authentication method: then no AUTH may follow [MQTT-4.12.0-7]."""
+        self.violate(ReasonCode.PROTOCOL_ERROR, "AUTH: the CONNECT had no authentication method")
+
+    def _on_violation(self, event: PeerViolation) -> None:
+        self._farewell = None
+        self.connection.close(event.reason, event.detail, event.farewell)
+
+    def _check_connected(self, now: float) -> None:
+        self.connection.close(CloseReason.AUTHENTICATION_TIMEOUT, "no CONNECT in time")
+
+    def _check_keep_alive(self, now: float) -> None:
+        assert self.session is not None
+        self._report_losses(self.session)
+        silent = now - self.connection.last_activity
+        if silent >= self.longest_silence:
+            self.connection.gateway.registry.stale_connections += 1
+            self.connection.close(CloseReason.STALE_CONNECTION, f"silent for {silent:.0f} s")
+        else:
+            self._call_in(self.longest_silence - silent, self._check_keep_alive)
+
+    def _report_losses(self, session: MqttSession) -> None:
+        if session.dropped != session.reported:
+            session.reported = session.dropped
+            reason = "the client takes messages too slowly, or its queue was full while it was away"
+            log.warning("cid=%d event=dropped total=%d reason=%r", self.connection.cid, session.dropped, reason)
+
+    def _call_in(self, seconds: float, action: Callable[[float], None]) -> None:
+        self._deadline = self.connection.gateway.deadlines.call_at(trio.current_time() + seconds, action)
+
+    _HANDLERS: ClassVar[dict[type, Callable[..., None]]] = {
+        packets.Connect: _on_connect,
+        Publish: _on_publish,
+        PublishRun: _on_publish_run,
+        AckRun: _on_ack_run,
+        packets.Puback: _on_puback,
+        packets.Pubrec: _on_pubrec,
+        packets.Pubrel: _on_pubrel,
+        packets.Pubcomp: _on_pubcomp,
+        packets.Subscribe: _on_subscribe,
+        packets.Unsubscribe: _on_unsubscribe,
+        packets.Pingreq: _on_pingreq,
+        packets.Disconnect: _on_disconnect,
+        packets.Auth: _on_auth,
+        PeerViolation: _on_violation,
+    }

@@ -1,0 +1,105 @@
+"""What a CONNECT asks for, and what it gets: refusals, the life of the session, and the properties of the CONNACK."""
+
+from typing import TYPE_CHECKING
+
+from gateway.mqtt.messages import message_of
+from gateway.mqtt.publishing import publish_fault
+from gateway.mqtt.session import NEVER_EXPIRES
+from gateway.runtime.identity import new_token
+from gateway.settings.schema import Mqtt
+from gateway.storage.stored_session import StoredWill
+from protocols.close_reason import CloseReason
+from protocols.mqtt import packets
+from protocols.mqtt.primitives import MQTT_5_0
+from protocols.mqtt.properties import Properties
+from protocols.mqtt.reason_codes import ReasonCode
+from protocols.topic_mapping import topic_to_subject
+
+if TYPE_CHECKING:
+    from gateway.gateway import Gateway
+
+NO_PROPERTIES = Properties()
+# Where clients that ask for a place of their own find one.
+RESPONSE_PREFIX = b"_INBOX/"
+
+Refusal = tuple[ReasonCode, CloseReason, str]
+
+
+def refusal_of(gateway: "Gateway", packet: packets.Connect, client_id: bytes) -> Refusal | None:
+    """Why a client may not connect, if so."""
+    properties = packet.properties or NO_PROPERTIES
+    config = gateway.config
+    if properties.authentication_method is not None:
+        code = ReasonCode.BAD_AUTHENTICATION_METHOD
+        return code, CloseReason.AUTHENTICATION_FAILURE, "there is no authentication method"
+    if gateway.registry.clients > config.limits.max_connections:
+        code = ReasonCode.SERVER_UNAVAILABLE
+        return code, CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED, "too many connections"
+    if not gateway.mqtt_sessions.admits():
+        code = ReasonCode.CONNECTION_RATE_EXCEEDED
+        return code, CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED, "too many connections in this second"
+    if not gateway.mqtt_sessions.has_room(client_id):
+        return ReasonCode.QUOTA_EXCEEDED, CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED, "too many sessions"
+    fault = gateway.journal.fault if gateway.journal is not None else None
+    # That a stored session ends cannot be promised either.
+    if fault and (session_expiry(packet, config.mqtt) or gateway.mqtt_sessions.stores(client_id)):
+        return ReasonCode.QUOTA_EXCEEDED, CloseReason.STORAGE_FAILURE, fault
+    if packet.will is not None:
+        refusal = publish_fault(config, packet.will.topic, len(packet.will.payload))
+        if refusal is not None:
+            code, detail = refusal
+            reason = CloseReason.PROTOCOL_VIOLATION
+            if code is ReasonCode.PACKET_TOO_LARGE:
+                reason = CloseReason.MAXIMUM_PAYLOAD_EXCEEDED
+            return code, reason, f"will: {detail}"
+    return None
+
+
+def will_of(will: packets.Will | None, mqtt_id: bytes) -> StoredWill | None:
+    """The will of a CONNECT that is not refused."""
+    subject = topic_to_subject(will.topic) if will is not None else None
+    if will is None or subject is None:
+        return None
+    delay = (will.properties or NO_PROPERTIES).will_delay_interval or 0
+    message = message_of(subject, will.payload, will.qos, will.retain, will.properties, mqtt_id)
+    return StoredWill(message, will.retain, delay)
+
+
+def session_expiry(packet: packets.Connect, config: Mqtt) -> int:
+    """How long the session outlives the connection, in seconds."""
+    if packet.version == MQTT_5_0:
+        wanted = (packet.properties or NO_PROPERTIES).session_expiry_interval or 0
+    else:
+        wanted = 0 if packet.clean_start else NEVER_EXPIRES
+    return capped_expiry(wanted, config)
+
+
+def capped_expiry(wanted: int, config: Mqtt) -> int:
+    return min(wanted, config.max_session_expiry_seconds or NEVER_EXPIRES)
+
+
+def keep_alive_of(packet: packets.Connect, config: Mqtt) -> int:
+    """The keep-alive that holds, in seconds; 0 for none."""
+    most = config.max_keep_alive_seconds
+    return min(packet.keep_alive or most, most) if most else packet.keep_alive
+
+
+def connack_properties(packet: packets.Connect, client_id: bytes, expiry: int, config: Mqtt) -> Properties | None:
+    """What a 5.0 client must know: where the gateway differs from what was asked for or may be assumed (3.2.2.3)."""
+    if packet.version != MQTT_5_0:
+        return None
+    asked = packet.properties or NO_PROPERTIES
+    ours = Properties()
+    if expiry != (asked.session_expiry_interval or 0):
+        ours.session_expiry_interval = expiry
+    ours.receive_maximum = config.receive_maximum
+    ours.maximum_packet_size = config.max_packet_bytes
+    ours.topic_alias_maximum = config.max_topic_aliases
+    if not packet.client_id:
+        ours.assigned_client_identifier = client_id
+    keep_alive = keep_alive_of(packet, config)
+    if keep_alive != packet.keep_alive:
+        ours.server_keep_alive = keep_alive
+    if asked.request_response_information:
+        ours.response_information = RESPONSE_PREFIX + new_token().encode()
+    return ours

@@ -1,0 +1,226 @@
+"""Publishing: what an MQTT client sends, from its packets to the router, and what it is answered."""
+
+from typing import TYPE_CHECKING
+
+from gateway.mqtt.answers import EVER, Answers
+from gateway.mqtt.messages import message_of
+from gateway.mqtt.session import MqttSession
+from protocols.close_reason import CloseReason
+from protocols.message import Burst, Message
+from protocols.mqtt import encoder, packets
+from protocols.mqtt.acknowledgements import PUBACK, PUBCOMP, PUBREC, encode_acknowledgements
+from protocols.mqtt.primitives import MQTT_5_0
+from protocols.mqtt.properties import Properties
+from protocols.mqtt.publish import Publish, PublishRun
+from protocols.mqtt.reason_codes import ReasonCode
+from protocols.nats.server import RESERVED_SUBJECTS
+from protocols.topic_mapping import topic_to_subject
+
+if TYPE_CHECKING:
+    from gateway.mqtt.client import MqttClient
+    from gateway.settings.schema import Config
+
+Fault = tuple[ReasonCode, str]
+
+
+class Publishing:
+    """The publishing side of one connected client."""
+
+    __slots__ = ("_aliases", "_answers", "_client", "_config", "_inherited", "_session", "_version")
+
+    def __init__(self, client: "MqttClient", session: MqttSession, answers: Answers) -> None:
+        self._client = client
+        self._session = session
+        self._answers = answers
+        self._version = client.version
+        self._config = session.gateway.config
+        self._aliases: dict[int, bytes] | None = None
+        # What is unreleased from earlier connections does not count here (4.9).
+        self._inherited = len(session.received)
+
+    def publish(self, packet: Publish) -> None:
+        session = self._session
+        topic = packet.topic
+        properties = packet.properties
+        if properties is not None and properties.topic_alias is not None:
+            named = self._resolve_alias(topic, properties)
+            if named is None:
+                return
+            topic = named
+        qos = packet.qos
+        if qos and not self._may_send(packet, session):
+            return
+        fault = publish_fault(self._config, topic, len(packet.payload))
+        if fault is not None:
+            self._refuse(packet, *fault)
+            return
+        subject = topic_to_subject(topic)
+        assert subject is not None
+        message = message_of(subject, packet.payload, qos, packet.retain, properties, session.gateway.mqtt_id)
+        if message.reply:
+            session.gateway.expect_replies()
+        if qos == 0 and not packet.retain:
+            if self._version != MQTT_5_0:
+                message.mqtt3 = packet.packet
+            elif properties is None:
+                message.mqtt5 = packet.packet
+        self._take(packet, message, session)
+
+    def _take(self, packet: Publish, message: Message, session: MqttSession) -> None:
+        """Route a message, and acknowledge it once everything that must survive because of it is on the disk."""
+        router = session.account.router
+        if packet.qos == 0:
+            router.route(message, message.subject, session)
+            return
+        answers = self._answers
+        mark = answers.mark()
+        packet_id = packet.packet_id
+        fault = answers.fault
+        if fault and (session.gateway.must_store(message) or (packet.qos == 2 and session.store is not None)):
+            self._refuse(packet, ReasonCode.QUOTA_EXCEEDED, fault)
+            return
+        delivered = router.route(message, message.subject, session)
+        code = 0 if delivered or self._version != MQTT_5_0 else ReasonCode.NO_MATCHING_SUBSCRIBERS
+        if packet.qos == 1:
+            answers.give(encoder.encode_puback(self._version, packet_id, code), mark, 1)
+            return
+        session.received.add(packet_id)
+        if session.store is not None:
+            session.store.remember_received(session.key, packet_id)
+        answers.give(encoder.encode_pubrec(self._version, packet_id, code), mark)
+
+    def _may_send(self, packet: Publish, session: MqttSession) -> bool:
+        """Whether a QoS 1 or 2 message is new; one that was taken before is answered again [MQTT-4.3.3-10]."""
+        if packet.qos == 2 and packet.packet_id in session.received:
+            # The message may still be on its way to the disk, from another connection of this session.
+            self._answers.give(encoder.encode_pubrec(self._version, packet.packet_id), EVER)
+            return False
+        limit = self._config.mqtt.receive_maximum
+        unreleased = len(session.received) - self._inherited
+        if self._version == MQTT_5_0 and unreleased + self._answers.owed >= limit:  # 3.3.4
+            self._client.violate(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, f"more than {limit} messages are unacknowledged")
+            return False
+        return True
+
+    def publish_run(self, run: PublishRun) -> None:
+        if run.packet_ids is not None:
+            self._publish_numbered(run, run.packet_ids)
+            return
+        fault = publish_fault(self._config, run.topic, run.payload_size)
+        if fault is not None:
+            self._client.violate(*fault, reason=CloseReason.MAXIMUM_PAYLOAD_EXCEEDED)
+            return
+        subject = topic_to_subject(run.topic)
+        assert subject is not None
+        burst = Burst(subject, 0, run.payload_size, None, run.count, None)
+        burst.qos = 0
+        if self._version == MQTT_5_0:
+            burst.mqtt5 = run.packets
+        else:
+            burst.mqtt3 = run.packets
+        self._session.account.router.forward([burst], 0, self._session)
+
+    def _publish_numbered(self, run: PublishRun, packet_ids: list[int]) -> None:
+        """Take messages with a QoS above 0 at once, or one by one where there is something to say about one of them."""
+        session = self._session
+        answers = self._answers
+        subject = topic_to_subject(run.topic)
+        unreleased = len(session.received) - self._inherited + answers.owed
+        if (
+            subject is None
+            or answers.fault
+            or unreleased + run.count > self._config.mqtt.receive_maximum
+            or publish_fault(self._config, run.topic, run.payload_size) is not None
+            or (run.qos == 2 and (len(set(packet_ids)) < run.count or not session.received.isdisjoint(packet_ids)))
+        ):
+            for packet in run.publishes():
+                if self._client.connection.close_reason is None:
+                    self.publish(packet)
+            return
+        mark = answers.mark()
+        burst = Burst(subject, 0, run.payload_size, [*run.payloads()], run.count, None)
+        burst.qos = run.qos
+        found = session.account.router.route_burst(burst, session)
+        if run.qos == 2:
+            session.received.update(packet_ids)
+            if session.store is not None:
+                for packet_id in packet_ids:
+                    session.store.remember_received(session.key, packet_id)
+        kind = PUBACK if run.qos == 1 else PUBREC
+        if found or self._version != MQTT_5_0:
+            packets = encode_acknowledgements(kind, packet_ids)
+        else:
+            encode = encoder.encode_puback if run.qos == 1 else encoder.encode_pubrec
+            code = ReasonCode.NO_MATCHING_SUBSCRIBERS
+            packets = b"".join([encode(self._version, packet_id, code) for packet_id in packet_ids])
+        answers.give(packets, mark, run.count if run.qos == 1 else 0)
+
+    def _resolve_alias(self, topic: bytes, properties: Properties) -> bytes | None:
+        """The topic that an alias stands for; None ends the connection."""
+        alias = properties.topic_alias
+        assert alias is not None
+        properties.topic_alias = None
+        if alias > self._config.mqtt.max_topic_aliases:  # [MQTT-3.3.2-9]
+            self._client.violate(ReasonCode.TOPIC_ALIAS_INVALID, f"PUBLISH: topic alias {alias} is above the maximum")
+            return None
+        if self._aliases is None:
+            self._aliases = {}
+        if topic:
+            self._aliases[alias] = topic
+            return topic
+        if alias not in self._aliases:  # 3.3.4
+            self._client.violate(ReasonCode.PROTOCOL_ERROR, f"PUBLISH: topic alias {alias} stands for no topic")
+            return None
+        return self._aliases[alias]
+
+    def _refuse(self, packet: Publish, code: ReasonCode, detail: str) -> None:
+        """Say no to one message. QoS 0 and versions before 5.0 know no such answer: there the connection ends."""
+        if code is ReasonCode.PACKET_TOO_LARGE:
+            self._client.violate(code, detail, CloseReason.MAXIMUM_PAYLOAD_EXCEEDED)
+        elif packet.qos == 0 or self._version != MQTT_5_0:
+            stored = code is ReasonCode.QUOTA_EXCEEDED
+            reason = CloseReason.STORAGE_FAILURE if stored else CloseReason.PROTOCOL_VIOLATION
+            self._client.violate(code, detail, reason)
+        else:
+            encode = encoder.encode_puback if packet.qos == 1 else encoder.encode_pubrec
+            problem = self._client.problem(detail) if self._client.tells_problems else None
+            answer = encode(self._version, packet.packet_id, code, problem)
+            self._answers.give(answer, self._answers.mark(), packet.qos & 1)
+
+    def release(self, packet: packets.Pubrel) -> None:
+        self.release_run([packet.packet_id])
+
+    def release_run(self, packet_ids: list[int]) -> None:
+        """Several PUBRELs in a row."""
+        session = self._session
+        mark = self._answers.mark()
+        unknown: set[int] = set()
+        for packet_id in packet_ids:
+            if packet_id not in session.received:
+                unknown.add(packet_id)
+                continue
+            session.received.discard(packet_id)
+            if session.store is not None:
+                session.store.forget_received(session.key, packet_id)
+        if unknown and self._version == MQTT_5_0:
+            code = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
+            answers = [encoder.encode_pubcomp(MQTT_5_0, one, code if one in unknown else 0) for one in packet_ids]
+            self._answers.give(b"".join(answers), mark)
+        else:
+            self._answers.give(encode_acknowledgements(PUBCOMP, packet_ids), mark)
+
+
+def publish_fault(config: "Config", topic: bytes, payload_size: int) -> Fault | None:
+    """Why a message may not be published, if so."""
+    most = config.limits.max_payload_bytes
+    if payload_size > most:
+        return ReasonCode.PACKET_TOO_LARGE, f"payload of {payload_size} bytes is longer than {most}"
+    levels = config.mqtt.max_topic_levels
+    if topic.count(b"/") >= levels:
+        return ReasonCode.TOPIC_NAME_INVALID, f"the topic has more than {levels} levels"
+    subject = topic_to_subject(topic)
+    if subject is None:
+        return ReasonCode.TOPIC_NAME_INVALID, "there is no subject for the topic"
+    if subject.startswith(RESERVED_SUBJECTS):
+        return ReasonCode.NOT_AUTHORIZED, "the subject is reserved"
+    return None

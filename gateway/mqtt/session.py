@@ -1,0 +1,362 @@
+"""MQTT session: subscriptions and messages on their way to one client id, with or without a client."""
+
+import math
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.dataplane.mqtt_receivers import AWAY, MqttPort, MqttRoute, MqttShare, MqttSubscription
+from gateway.dataplane.outbox import CONGESTED_AT
+from gateway.dataplane.port import Receiver
+from gateway.mqtt.messages import expiry_of, publish_packet, topic_of
+from gateway.mqtt.queue import OutgoingQueue, QueuedPublish
+from gateway.mqtt.retained_feed import RetainedFeed
+from protocols.message import Burst, Message
+from protocols.mqtt import encoder, packets
+from protocols.mqtt.primitives import MQTT_5_0
+from protocols.mqtt.publish import numbered_lead
+from protocols.mqtt.topics import parse_shared_filter
+from protocols.topic_mapping import filter_to_subjects, share_name_to_queue
+
+if TYPE_CHECKING:
+    from gateway.gateway import Gateway
+    from gateway.mqtt.client import MqttClient
+    from gateway.storage.session_store import SessionStore
+
+NEVER_EXPIRES = 0xFFFFFFFF
+
+
+class HeldSubscription(NamedTuple):
+    """A subscription as the client asked for it, and the receivers that serve it."""
+
+    wanted: packets.Subscription
+    identifier: int
+    receivers: list[Receiver]
+
+
+class MqttSession(MqttPort):
+    """What the gateway keeps for one client id in one account.
+
+    `client` is the connected client or None. `received` holds the identifiers of QoS 2 messages that the client has
+    sent and not yet released. With a `store` the session outlives the process. `expiry_seconds` counts from the end of
+    the connection; 0 ends the session with it.
+    """
+
+    __slots__ = (
+        "account",
+        "client",
+        "client_id",
+        "expiry_seconds",
+        "feed",
+        "gateway",
+        "high_water",
+        "key",
+        "outgoing",
+        "received",
+        "reported",
+        "store",
+        "subscriptions",
+    )
+
+    def __init__(self, gateway: "Gateway", client_id: bytes) -> None:
+        super().__init__(gateway.config.limits.max_pending_bytes)
+        config = gateway.config.mqtt
+        self.gateway = gateway
+        self.account = gateway.account
+        self.client_id = client_id
+        # Above this the client gets no more of what can wait.
+        self.high_water = min(CONGESTED_AT, self.limit // 2)
+        self.client: MqttClient | None = None
+        self.expiry_seconds = 0
+        self.key = 0
+        self.store: SessionStore | None = None
+        self.subscriptions: dict[bytes, HeldSubscription] = {}
+        self.outgoing = OutgoingQueue(config.max_queued_messages, config.max_queued_bytes, self.pump)
+        self.received: set[int] = set()
+        self.feed: RetainedFeed | None = None
+        self.reported = 0
+
+    # Connection and disconnection.
+
+    def attach(self, client: "MqttClient") -> None:
+        """A client is there; call `pump` when it knows."""
+        self.client = client
+        self.version = client.version
+        self.outbox = client.connection.outbox
+        self.max_packet_size = client.max_packet_size
+        self.aliases = {} if client.topic_alias_maximum else None
+        self.outgoing.window = min(self.gateway.config.mqtt.max_inflight, client.receive_maximum)
+
+    def detach(self) -> None:
+        """The client has gone."""
+        self.client = None
+        self.version = AWAY
+        self.outbox = None
+        self.aliases = None
+        if self.feed is not None:
+            self.feed.stop()
+            self.feed = None
+        self.outgoing.window = 0
+        self.outgoing.withdraw()
+
+    def end(self) -> None:
+        """Give everything back. A message that is just being routed does not find its way in any more."""
+        for held in self.subscriptions.values():
+            self._withdraw(held)
+        self.subscriptions.clear()
+        self.outgoing.close()
+        self.store = None
+
+    # What routing calls (gateway.dataplane.port.Port, mqtt_receivers.MqttPort).
+
+    def combine(self, subject: bytes, receivers: list[Receiver]) -> Receiver | None:
+        topic = topic_of(subject)
+        if topic is None:
+            return None
+        matching: list[MqttSubscription] = []
+        for receiver in receivers:
+            assert isinstance(receiver, MqttSubscription)
+            # A filter that begins with a wildcard does not match topics that begin with $ [MQTT-4.7.2-1].
+            if not (subject.startswith(b"$") and receiver.subject.startswith((b"*", b">"))):
+                matching.append(receiver)
+        if not matching:
+            return None
+        route = self._route(subject, topic, matching)
+        others = [one for one in matching if not one.no_local]
+        if len(others) < len(matching):
+            route.selective = True
+            route.own = self._route(subject, topic, others) if others else None
+        return route
+
+    def _route(self, subject: bytes, topic: bytes, matching: list[MqttSubscription]) -> MqttRoute:
+        """One delivery for all of them, with the highest QoS and all identifiers [MQTT-3.3.4-2] to [MQTT-3.3.4-5]."""
+        return MqttRoute(
+            self,
+            subject,
+            topic,
+            max(one.qos for one in matching),
+            any(one.retain_as_published for one in matching),
+            tuple(one.identifier for one in matching if one.identifier),
+        )
+
+    def route_to(self, subject: bytes, share: MqttShare) -> MqttRoute | None:
+        topic = topic_of(subject)
+        # [MQTT-4.7.2-1], as in `combine`.
+        if topic is None or (subject.startswith(b"$") and share.subject.startswith((b"*", b">"))):
+            return None
+        identifiers = (share.identifier,) if share.identifier else ()
+        return MqttRoute(self, subject, topic, share.qos, share.retain_as_published, identifiers)
+
+    def deliver_reliably(self, message: Message, route: MqttRoute) -> bool:
+        away = self.client is None
+        qos = min(message.qos, route.qos)
+        retain = route.retain_as_published and message.is_retained()
+        expires_at = expiry_of(message)
+        if not self.outgoing.add(message, qos, retain, route.identifiers, expires_at, away):
+            self.dropped += 1
+            self.gateway.mqtt_sessions.lost(self)
+            return False
+        if not away:
+            self.pump()
+        return True
+
+    def deliver_burst_reliably(self, burst: Burst, route: MqttRoute) -> None:
+        outbox = self.outbox
+        outgoing = self.outgoing
+        qos = min(burst.qos, route.qos)
+        shared = self.aliases is None and not self.max_packet_size
+        if outbox is None or not shared or not outgoing.takes(burst.count, qos) or outbox.pending() > self.high_water:
+            for message in burst.messages():
+                self.deliver_reliably(message, route)
+            return
+        size = burst.message_size
+        lead, middle = numbered_lead(self.version, route.topic, size, qos)
+        packets, count = outgoing.send_all(burst.messages(), qos, lead, middle)
+        outbox.append_burst([packets], len(packets), count, count * size)
+        if count < burst.count:
+            self.dropped += burst.count - count
+            self.gateway.mqtt_sessions.lost(self)
+
+    def encode_unshared(self, message: Message, route: MqttRoute) -> bytes:
+        retain = route.retain_as_published and message.is_retained()
+        return self._packet(message, route.topic, 0, 0, retain, False, route.identifiers, 0.0)
+
+    # Subscriptions.
+
+    def subscribe(self, wanted: packets.Subscription, identifier: int) -> bool | None:
+        """Subscribe, or replace a subscription [MQTT-3.8.4-3]; True when it is new, None when it has no subject."""
+        receivers = self._receivers(wanted, identifier)
+        if receivers is None:
+            return None
+        known = self.subscriptions.pop(wanted.topic_filter, None)
+        if known is not None:
+            self._withdraw(known)
+        for receiver in receivers:
+            self.account.router.subscribe(receiver)
+        self.subscriptions[wanted.topic_filter] = HeldSubscription(wanted, identifier, receivers)
+        if self.store is not None:
+            self.store.save_subscription(self.key, wanted, identifier)
+        return known is None
+
+    def unsubscribe(self, topic_filter: bytes) -> bool:
+        """False when there is no such subscription."""
+        held = self.subscriptions.pop(topic_filter, None)
+        if held is None:
+            return False
+        self._withdraw(held)
+        if self.feed is not None:
+            self.feed.cancel(topic_filter)
+        if self.store is not None:
+            self.store.delete_subscription(self.key, topic_filter)
+        return True
+
+    def _receivers(self, wanted: packets.Subscription, identifier: int) -> list[Receiver] | None:
+        shared = parse_shared_filter(wanted.topic_filter)
+        subjects = filter_to_subjects(shared[1] if shared else wanted.topic_filter)
+        if subjects is None:
+            return None
+        published = wanted.retain_as_published
+        if shared is None:
+            return [
+                MqttSubscription(self, subject, wanted.qos, wanted.no_local, published, identifier)
+                for subject in subjects
+            ]
+        queue = share_name_to_queue(shared[0])
+        return [MqttShare(self, subject, queue, wanted.qos, published, identifier) for subject in subjects]
+
+    def _withdraw(self, held: HeldSubscription) -> None:
+        for receiver in held.receivers:
+            self.account.router.unsubscribe(receiver)
+
+    # Retained messages.
+
+    def send_retained(self, wanted: packets.Subscription, identifier: int) -> None:
+        """Send what is retained for a subscription, as fast as the client takes it."""
+        if self.feed is None:
+            self.feed = RetainedFeed(self)
+        self.feed.add(wanted, identifier)
+
+    def deliver_retained(self, message: Message, qos: int, identifier: int, expires_at: float) -> bool:
+        """Send a retained message; False when it has to wait for room."""
+        topic = topic_of(message.subject)
+        outbox = self.outbox
+        if topic is None or outbox is None or (expires_at and expires_at <= time.time()):
+            return True
+        identifiers = (identifier,) if identifier else ()
+        if qos:
+            outgoing = self.outgoing
+            if len(outgoing) and len(outgoing) >= outgoing.max_messages // 2:
+                return False
+            if not outgoing.add(message, qos, True, identifiers, expires_at, away=False):
+                return False
+            self.pump()
+            return True
+        if outbox.pending() > self.high_water:
+            outbox.flush()
+            if self.outbox is not outbox:  # The flush has found that the client is gone.
+                return True
+            if outbox.pending() > self.high_water:
+                return False
+        self._append(self._packet(message, topic, 0, 0, True, False, identifiers, expires_at), topic, message)
+        return True
+
+    # Messages to the client.
+
+    def pump(self) -> None:
+        """Send what waits, as far as window and client allow."""
+        outbox = self.outbox
+        if outbox is None:
+            return
+        outgoing = self.outgoing
+        # Each flush can find that the client is gone.
+        while self.outbox is outbox:
+            # A slow client gets no more than it can take; its acknowledgements bring us back here.
+            if outgoing.sent and outbox.pending() > self.high_water:
+                outbox.flush()
+                if outbox.pending() > self.high_water or self.outbox is not outbox:
+                    return
+            publish = outgoing.take()
+            if publish is None:
+                return
+            self._send(publish)
+
+    def acknowledged(self) -> None:
+        """The client has acknowledged messages: there is room for others."""
+        self.pump()
+        if self.feed is not None:
+            self.feed.wake()
+
+    def _send(self, publish: QueuedPublish) -> None:
+        """Send a message that is in flight, or its release."""
+        assert self.client is not None
+        message = publish.message
+        if message is None:
+            self.client.write(encoder.encode_pubrel(self.version, publish.packet_id))
+            return
+        topic = topic_of(message.subject)
+        # What the client was sent before it expired is sent again all the same [MQTT-4.4.0-1].
+        begun = publish.repeated and not publish.doubtful
+        if topic is None or (publish.expires_at and publish.expires_at <= time.time() and not begun):
+            self._give_up(publish)
+            return
+        packet = self._packet(
+            message,
+            topic,
+            publish.qos,
+            publish.packet_id,
+            publish.retain,
+            publish.repeated,
+            publish.identifiers,
+            publish.expires_at,
+        )
+        if not self._append(packet, topic, message):
+            self._give_up(publish)
+
+    def _give_up(self, publish: QueuedPublish) -> None:
+        """Be done with a message that is not sent. Of a QoS 2 one the client may know: a PUBREL makes it forget."""
+        if publish.qos == 2 and publish.repeated:
+            self.outgoing.release(publish.packet_id)
+            self._send(publish)
+        else:
+            self.outgoing.acknowledge(publish.packet_id, publish.qos)
+
+    def _append(self, packet: bytes, topic: bytes, message: Message) -> bool:
+        """False for a packet that is larger than the client takes: it counts as sent [MQTT-3.1.2-25]."""
+        assert self.outbox is not None
+        if self.max_packet_size and len(packet) > self.max_packet_size:
+            self.dropped += 1
+            self.dismiss_alias(topic)
+            return False
+        self.outbox.append(packet, b"", message.size - message.header_size)
+        return True
+
+    def _packet(
+        self,
+        message: Message,
+        topic: bytes,
+        qos: int,
+        packet_id: int,
+        retain: bool,
+        dup: bool,
+        identifiers: tuple[int, ...],
+        expires_at: float,
+    ) -> bytes:
+        if self.version != MQTT_5_0:
+            return encoder.encode_publish(self.version, topic, message.payload(), qos, packet_id, retain, dup)
+        remaining = max(math.ceil(expires_at - time.time()), 0) if expires_at else None
+        alias, topic = self._alias(topic)
+        return publish_packet(
+            message, topic, qos, packet_id, retain, dup, identifiers, remaining, alias, self.gateway.mqtt_id
+        )
+
+    def _alias(self, topic: bytes) -> tuple[int, bytes]:
+        """The alias of a topic or 0, and the topic as it goes out: empty once the client knows the alias."""
+        aliases = self.aliases
+        if aliases is None or self.client is None:
+            return 0, topic
+        alias = aliases.get(topic)
+        if alias is not None:
+            return alias, b"" if alias else topic
+        if len(aliases) >= self.client.topic_alias_maximum:
+            return 0, topic
+        alias = aliases[topic] = len(aliases) + 1
+        return alias, topic

@@ -1,0 +1,242 @@
+"""All MQTT sessions by client id: who takes which over, how long they outlive their clients, and their wills."""
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import trio
+
+from gateway.mqtt.connecting import capped_expiry
+from gateway.mqtt.session import NEVER_EXPIRES, MqttSession
+from gateway.storage.stored_session import RestoredSession, StoredSession, StoredWill
+from protocols.close_reason import CloseReason
+from protocols.message import Message
+
+if TYPE_CHECKING:
+    from gateway.gateway import Gateway
+    from gateway.mqtt.client import MqttClient
+    from gateway.runtime.deadlines import Deadline
+    from gateway.storage.session_store import SessionStore
+
+log = logging.getLogger("leafgate.mqtt")
+
+# How often lost messages are told of, and of how many sessions one by one.
+LOSS_REPORT_SECONDS = 60.0
+LOSSES_IN_DETAIL = 10
+
+
+class Absence:
+    """What is due while the client of a session is away. `began` is in unix seconds."""
+
+    __slots__ = ("began", "expiry", "will", "will_deadline")
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.expiry: Deadline | None = None
+        self.will: StoredWill | None = None
+        self.will_deadline: Deadline | None = None
+
+
+class MqttSessions:
+    """At most `max-sessions` sessions. With a `store` those that outlive their client outlive the process too."""
+
+    def __init__(self, gateway: "Gateway", store: "SessionStore | None") -> None:
+        self.gateway = gateway
+        self.store = store
+        self.connected = 0
+        self._sessions: dict[bytes, MqttSession] = {}
+        self._absences: dict[bytes, Absence] = {}
+        # When the second began in which clients are counted, and how many came in it.
+        self._second = 0.0
+        self._arrived = 0
+        # Sessions that have lost messages since the last report.
+        self._losers: dict[bytes, MqttSession] = {}
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def admits(self) -> bool:
+        """Whether one more client may connect in this second; it counts as having come."""
+        most = self.gateway.config.mqtt.max_connects_per_second
+        now = trio.current_time()
+        if now - self._second >= 1.0:
+            self._second = now
+            self._arrived = 0
+        self._arrived += 1
+        return not most or self._arrived <= most
+
+    def has_room(self, client_id: bytes) -> bool:
+        return client_id in self._sessions or len(self._sessions) < self.gateway.config.mqtt.max_sessions
+
+    def stores(self, client_id: bytes) -> bool:
+        """Whether a session of this client outlives the process."""
+        session = self._sessions.get(client_id)
+        return session is not None and session.store is not None
+
+    def open(self, client: "MqttClient", clean_start: bool, expiry_seconds: int) -> tuple[MqttSession, bool]:
+        """The session for a client, and whether it was there before. Its other client is sent away [MQTT-3.1.4-3]."""
+        client_id = client.client_id
+        session = self._sessions.get(client_id)
+        if session is not None and session.client is not None:
+            session.client.take_over()
+            session = self._sessions.get(client_id)
+        if session is not None and clean_start:
+            self._end(session)
+            session = None
+        present = session is not None
+        if session is None:
+            session = self._sessions[client_id] = MqttSession(self.gateway, client_id)
+        else:
+            self._cancel(self._absences.pop(client_id, None))
+        session.expiry_seconds = expiry_seconds
+        session.attach(client)
+        self.connected += 1
+        # A will that cannot be written down now is none to outlive a crash.
+        lasting = expiry_seconds or (client.will is not None and not self._fault())
+        if self.store is not None and not session.key and lasting:
+            session.key = session.outgoing.key = self.store.new_key()
+            # Of a session that ends with its connection nothing but the will outlives a crash.
+            if expiry_seconds:
+                session.store = session.outgoing.store = self.store
+        self._save(session, 0.0, client.will)
+        return session, present
+
+    def leave(self, session: MqttSession, will: StoredWill | None, reason: CloseReason) -> None:
+        """The client has gone; `will` is what it wants to be said, None after a DISCONNECT."""
+        self.connected -= 1
+        session.detach()
+        stopping = reason is CloseReason.SERVER_SHUTDOWN
+        if session.expiry_seconds == 0:
+            self._end(session)
+            # That the gateway stops is no fault of the client or the way to it.
+            if will is not None and not stopping:
+                self._publish(will.message, session)
+            return
+        delay = min(will.delay_seconds, session.expiry_seconds) if will is not None else 0
+        if will is not None and not delay and not stopping:
+            self._publish(will.message, session)
+            will = None
+        self._go_absent(session, time.time(), will, delay, session.expiry_seconds, stopping)
+
+    def lost(self, session: MqttSession) -> None:
+        """A message found no room in the session's queue. It is counted there; here it gets into the log."""
+        if not self._losers:
+            self.gateway.deadlines.call_at(trio.current_time() + LOSS_REPORT_SECONDS, self._report_losses)
+        self._losers[session.client_id] = session
+
+    def restore(self, found: list[RestoredSession]) -> None:
+        """Take up the sessions that an earlier run left in the store."""
+        now = time.time()
+        over: list[tuple[MqttSession, StoredWill | None]] = []
+        for restored in found:
+            stored = restored.session
+            # The clock may be behind what it was: a machine without a clock of its own has just been started.
+            ended_at = min(stored.ended_at or now, now)
+            session = self._restored(restored)
+            left: float = NEVER_EXPIRES
+            if session.expiry_seconds != NEVER_EXPIRES:
+                left = ended_at + session.expiry_seconds - now
+            will = stored.will
+            if left <= 0:
+                over.append((session, will))
+                continue
+            self.gateway.expect_replies()
+            will_in = 0.0
+            if will is not None:
+                will_in = min(will.due_at - now, will.delay_seconds) if will.due_at else will.delay_seconds
+            self._go_absent(session, ended_at, will, will_in, left)
+        # All are there to hear what the others leave behind.
+        for session, will in over:
+            self._end(session)
+            if will is not None:
+                self._publish(will.message, session)
+
+    def _restored(self, restored: RestoredSession) -> MqttSession:
+        stored = restored.session
+        session = self._sessions[stored.client_id] = MqttSession(self.gateway, stored.client_id)
+        session.expiry_seconds = capped_expiry(stored.expiry_seconds, self.gateway.config.mqtt)
+        for subscription, identifier in restored.subscriptions:
+            session.subscribe(subscription, identifier)
+        session.received = restored.received
+        session.key = session.outgoing.key = stored.key
+        session.store = session.outgoing.store = self.store
+        # Of a client that was there nobody knows how far it had got; one that had gone had a window's worth at most.
+        doubtful = self.gateway.config.mqtt.max_inflight if stored.ended_at else restored.queue_count
+        session.outgoing.restore(restored.queue_count, restored.queue_bytes, restored.last_sequence, doubtful)
+        return session
+
+    def _go_absent(
+        self,
+        session: MqttSession,
+        began: float,
+        will: StoredWill | None,
+        will_in: float,
+        expires_in: float,
+        stopping: bool = False,
+    ) -> None:
+        """Note what is due. When the gateway is `stopping` the will waits for the next start (3.1.2.5)."""
+        client_id = session.client_id
+        absence = self._absences[client_id] = Absence(began)
+        now = trio.current_time()
+        call_at = self.gateway.deadlines.call_at
+        if will is not None:
+            will.due_at = time.time() + will_in
+            absence.will = will
+            if not stopping:
+                absence.will_deadline = call_at(now + max(will_in, 0.0), lambda _: self._will_is_due(client_id))
+        if expires_in != NEVER_EXPIRES:
+            absence.expiry = call_at(now + expires_in, lambda _: self._end(session))
+        self._save(session, began, will)
+
+    def _will_is_due(self, client_id: bytes) -> None:
+        absence = self._absences[client_id]
+        will, absence.will = absence.will, None
+        session = self._sessions[client_id]
+        if will is not None:
+            self._publish(will.message, session)
+            self._save(session, absence.began, None)
+
+    def _end(self, session: MqttSession) -> None:
+        """The session is over; a will that waits is said now [MQTT-3.1.2-8]."""
+        absence = self._absences.pop(session.client_id, None)
+        self._sessions.pop(session.client_id, None)
+        self._cancel(absence)
+        session.end()
+        if self.store is not None and session.key:
+            self.store.delete(session.key)
+        if absence is not None and absence.will is not None:
+            self._publish(absence.will.message, session)
+
+    def _cancel(self, absence: Absence | None) -> None:
+        if absence is not None:
+            self.gateway.deadlines.cancel(absence.expiry)
+            self.gateway.deadlines.cancel(absence.will_deadline)
+
+    def _publish(self, message: Message, session: MqttSession) -> None:
+        if message.reply:
+            self.gateway.expect_replies()
+        self.gateway.account.router.route(message, message.subject, session)
+
+    def _fault(self) -> str | None:
+        journal = self.gateway.journal
+        return journal.fault if journal is not None else None
+
+    def _report_losses(self, now: float) -> None:
+        losers = [one for one in self._losers.values() if one.dropped != one.reported]
+        self._losers.clear()
+        for session in losers[:LOSSES_IN_DETAIL]:
+            session.reported = session.dropped
+            client_id = session.client_id
+            log.warning(
+                "event=dropped client-id=%r total=%d reason=%r", client_id, session.dropped, "its queue is full"
+            )
+        more = len(losers) - LOSSES_IN_DETAIL
+        if more > 0:
+            log.warning("event=dropped sessions=%d reason=%r", more, "their queues are full")
+
+    def _save(self, session: MqttSession, ended_at: float, will: StoredWill | None) -> None:
+        if self.store is not None and session.key:
+            version = session.version
+            self.store.save(
+                StoredSession(session.key, session.client_id, version, session.expiry_seconds, ended_at, will)
+            )

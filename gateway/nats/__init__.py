@@ -1,0 +1,1 @@
+"""What NATS peers mean: clients, and leafnode links."""

@@ -1,0 +1,275 @@
+"""Leafnode session: the spoke's side of a link to a hub.
+
+The hub speaks first (INFO), we answer with CONNECT, it confirms with a second INFO that holds the permissions. From
+then on interest travels both ways, each distinct subject and queue group literally, in one ordered stream with the
+messages.
+"""
+
+import logging
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, ClassVar
+
+import trio
+
+from gateway.dataplane.nats_receivers import LeafInterest, LeafPort, LeafRoute
+from gateway.dataplane.port import Port
+from gateway.services.acknowledged_publish import PUBLISH_FILTER
+from gateway.services.time_requests import SUBJECT as TIME_SUBJECT
+from protocols.close_reason import CloseReason
+from protocols.errors import PeerViolation
+from protocols.leafnode import spoke
+from protocols.nats.framing import encode_error
+from protocols.nats.server import PING, PONG, Ping, Pong
+from protocols.subjects import is_literal, is_subset, is_valid_filter
+
+if TYPE_CHECKING:
+    from gateway.runtime.deadlines import Deadline
+    from gateway.transport.connection import Connection
+    from gateway.uplink.leafnode_uplink import LeafnodeUplink
+
+log = logging.getLogger("leafgate.uplink")
+
+FIRST_PING_SECONDS = 1.0
+# A hub's own MQTT bookkeeping; our MQTT clients are not its.
+FOREIGN_PREFIX = b"$MQTT."
+# The hub has a clock and a disk of its own, and so have the gateways behind it.
+OWN_SERVICES = frozenset((TIME_SUBJECT, PUBLISH_FILTER))
+
+
+def is_own(subject: bytes) -> bool:
+    """Whether interest in it is none of the hub's business.
+
+    The loop subject is the link's own word: a client that gave it up again would end our watch for loops.
+    """
+    return subject in OWN_SERVICES or subject.startswith(spoke.LOOP_PREFIX)
+
+
+class State(Enum):
+    WAIT_INFO = "waiting for INFO"
+    WAIT_CONFIRMATION = "waiting for the hub to confirm"
+    READY = "ready"
+
+
+class LeafnodeSession(LeafPort):
+    """One connection to a hub; `uplink` says who we are there and hears how it went."""
+
+    kind = "leafnode"
+
+    __slots__ = (
+        "_deadline",
+        "_interest",
+        "_pings_out",
+        "_reported",
+        "_told",
+        "account",
+        "connection",
+        "decoder",
+        "info",
+        "state",
+        "uplink",
+    )
+
+    def __init__(self, connection: "Connection", uplink: "LeafnodeUplink") -> None:
+        super().__init__(connection.outbox)
+        self.connection = connection
+        self.uplink = uplink
+        self.account = connection.gateway.account
+        self.leaf = True
+        self.decoder = spoke.SpokeDecoder()
+        self.state = State.WAIT_INFO
+        self.info = spoke.HubInfo()
+        self._interest: dict[tuple[bytes, bytes], LeafInterest] = {}
+        self._told: set[tuple[bytes, bytes]] = set()
+        self._pings_out = 0
+        self._reported = 0
+        self._deadline: Deadline | None = None
+
+    @property
+    def port(self) -> Port:
+        return self
+
+    def opened(self) -> None:
+        self._call_in(self.uplink.config.handshake_timeout_seconds, self._give_up)
+
+    def receive(self, data: bytes) -> None:
+        events = self.decoder.receive(data)
+        router = self.account.router
+        index, count = 0, len(events)
+        while index < count:
+            index = router.forward(events, index, self)
+            if index == count:
+                break
+            event = events[index]
+            index += 1
+            self._HANDLERS[type(event)](self, event)
+            if self.connection.close_reason is not None:
+                return
+
+    def closing_bytes(self, reason: CloseReason) -> bytes:
+        return b""
+
+    def closed(self, reason: CloseReason) -> None:
+        self.connection.gateway.deadlines.cancel(self._deadline)
+        self.account.router.unobserve(self)
+        for interest in self._interest.values():
+            self.account.router.unsubscribe(interest)
+        self._interest.clear()
+
+    # What routing calls.
+
+    def leaf_route(self, subject: bytes, queues: tuple[bytes, ...]) -> LeafRoute:
+        permitted = spoke.is_permitted(subject, self.info.may_send) or subject.startswith(spoke.ACK_PREFIX)
+        return LeafRoute(self, subject, queues, self.info.max_payload, permitted)
+
+    def interest_changed(self, subject: bytes, queue: bytes, count: int) -> None:
+        """Tell the hub: plain interest when it begins and ends, that of queue groups with every change of weight."""
+        key = (subject, queue)
+        told = key in self._told
+        if count == 0:
+            if not told:
+                return
+            self._told.discard(key)
+        else:
+            if (told and not queue) or is_own(subject) or not self._may_subscribe(subject):
+                return
+            self._told.add(key)
+        self._write(spoke.encode_interest(subject, queue, count))
+
+    # What the hub says.
+
+    def _on_info(self, info: spoke.HubInfo) -> None:
+        if self.state is State.WAIT_INFO:
+            self._introduce(info)
+            return
+        self.uplink.learn_urls(info.leafnode_urls or ())
+        if self.state is State.WAIT_CONFIRMATION and info.connect_info:
+            self._confirmed(info)
+        elif self.state is State.READY and info.connect_info:
+            self._permissions_changed(info)
+
+    def _introduce(self, info: spoke.HubInfo) -> None:
+        if not info.client_id or not (info.info_on_connect or info.proto >= 2):
+            self._fail("this is no leafnode port; nats-server listens for leafnodes on 7422 by default")
+        elif info.tls_required:
+            self._fail("the hub requires TLS, which leafgate does not speak on uplinks yet")
+        else:
+            self.info = info
+            self.uplink.learn_urls(info.leafnode_urls or ())
+            self._write(spoke.encode_connect(self.uplink.connect_fields()))
+            self.state = State.WAIT_CONFIRMATION
+            if not info.info_on_connect:
+                self._confirmed(info)
+
+    def _confirmed(self, info: spoke.HubInfo) -> None:
+        self.info = info
+        self.state = State.READY
+        self.connection.gateway.deadlines.cancel(self._deadline)
+        self._call_in(FIRST_PING_SECONDS, self._ping)
+        self._write(spoke.encode_interest(self.uplink.loop_subject, b"", 1))
+        for subject, queue, count in self.account.router.local_interest():
+            self.interest_changed(subject, queue, count)
+        self.account.router.observe(self)
+        if info.jetstream:
+            for subject, queue in spoke.UNTOLD_INTERESTS:
+                self._on_subscribe(spoke.LeafSubscribe(subject, queue, 1 if queue else 0))
+        self.uplink.link_up(self)
+
+    def _permissions_changed(self, info: spoke.HubInfo) -> None:
+        """Permissions came anew: take back interest that is no longer allowed, and tell what now is."""
+        self.info = info
+        for subject, queue in list(self._told):
+            if not self._may_subscribe(subject):
+                self._told.discard((subject, queue))
+                self._write(spoke.encode_interest(subject, queue, 0))
+        for subject, queue, count in self.account.router.local_interest():
+            if (subject, queue) not in self._told:
+                self.interest_changed(subject, queue, count)
+        for interest in self._interest.values():  # Routes hold the old permissions.
+            self.account.router.forget(interest.subject)
+
+    def _on_subscribe(self, event: spoke.LeafSubscribe) -> None:
+        if event.subject == self.uplink.loop_subject:
+            farewell = encode_error(
+                f'Loop detected for leafnode account="{self.account.name}". Delaying attempt to reconnect for 30s'
+            )
+            self.connection.close(CloseReason.LEAFNODE_LOOP, "our own interest came back from the hub", farewell)
+            return
+        key = (event.subject, event.queue)
+        foreign = event.subject.startswith((spoke.LOOP_PREFIX, FOREIGN_PREFIX))
+        if foreign or key in self._interest or not is_valid_filter(event.subject):
+            return
+        interest = self._interest[key] = LeafInterest(self, event.subject, event.queue)
+        self.account.router.subscribe(interest)
+
+    def _on_unsubscribe(self, event: spoke.LeafUnsubscribe) -> None:
+        interest = self._interest.pop((event.subject, event.queue), None)
+        if interest is not None:
+            self.account.router.unsubscribe(interest)
+
+    def _on_redirected(self, event: spoke.Redirected) -> None:
+        self.account.router.route(event.message, event.subject, self)
+
+    def _on_ping(self, event: Ping) -> None:
+        self._write(PONG)
+
+    def _on_pong(self, event: Pong) -> None:
+        self._pings_out = 0
+
+    def _on_error(self, event: spoke.HubError) -> None:
+        self.uplink.hub_error(event.text)
+
+    def _on_violation(self, event: PeerViolation) -> None:
+        self.connection.close(event.reason, event.detail, event.farewell)
+
+    _HANDLERS: ClassVar[dict[type, Callable[..., None]]] = {
+        spoke.HubInfo: _on_info,
+        spoke.LeafSubscribe: _on_subscribe,
+        spoke.LeafUnsubscribe: _on_unsubscribe,
+        spoke.Redirected: _on_redirected,
+        spoke.HubError: _on_error,
+        Ping: _on_ping,
+        Pong: _on_pong,
+        PeerViolation: _on_violation,
+    }
+
+    # Time.
+
+    def _give_up(self, now: float) -> None:
+        farewell = encode_error("Stale Leaf Node Connection - Closing")
+        self.connection.close(CloseReason.AUTHENTICATION_TIMEOUT, f"gave up {self.state.value}", farewell)
+
+    def _ping(self, now: float) -> None:
+        self._pings_out += 1
+        if self._pings_out > self.uplink.config.ping_max:
+            self.connection.close(CloseReason.STALE_CONNECTION, "", encode_error("Stale Connection"))
+            return
+        if self.dropped != self._reported:
+            self._reported = self.dropped
+            reason = f"the hub does not permit the subject, or the payload is over its {self.info.max_payload} bytes"
+            log.warning("uplink=%s event=dropped total=%d reason=%r", self.uplink.url, self.dropped, reason)
+        self._write(PING)
+        self._call_in(self.uplink.config.ping_interval_seconds, self._ping)
+
+    def _call_in(self, seconds: float, action: Callable[[float], None]) -> None:
+        self._deadline = self.connection.gateway.deadlines.call_at(trio.current_time() + seconds, action)
+
+    # Small parts.
+
+    def _may_subscribe(self, subject: bytes) -> bool:
+        """Whether the hub takes this interest; it closes the link over one that it does not.
+
+        A wildcard wider than what is allowed passes: the hub filters its messages.
+        """
+        permissions = self.info.may_receive
+        if permissions is None:
+            return True
+        if is_literal(subject):
+            return spoke.is_permitted(subject, permissions)
+        return not any(is_subset(subject, pattern.encode()) for pattern in permissions.deny or ())
+
+    def _write(self, data: bytes) -> None:
+        self.connection.outbox.write(data)
+
+    def _fail(self, detail: str) -> None:
+        self.connection.close(CloseReason.INCORRECT_PORT, detail)

@@ -1,0 +1,1 @@
+"""What everybody may have, and no more: time, tasks, names, logs."""

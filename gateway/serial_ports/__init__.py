@@ -1,1 +1,0 @@
-"""Serial ports: finding, opening and configuring them; what devices say over them is `gateway.sessions`."""

@@ -1,0 +1,1 @@
+"""Connections: bytes from and to peers, whatever carries them."""

@@ -1,0 +1,1 @@
+"""A session in front of another: WebSocket frames around NATS or MQTT."""

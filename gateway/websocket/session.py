@@ -1,0 +1,106 @@
+"""WebSocket session: the upgrade, then a NATS or MQTT session inside the frames."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+import trio
+
+from gateway.dataplane.port import Port
+from gateway.mqtt.client import MqttClient
+from gateway.nats.client import NatsClientSession
+from gateway.settings.schema import Listener
+from protocols.close_reason import CloseReason
+from protocols.errors import PeerViolation
+from protocols.websocket.close_codes import close_code
+from protocols.websocket.codec import WebSocketServerCodec
+from protocols.websocket.control_frames import Closed
+from protocols.websocket.upgrade import InnerProtocol, Upgraded, UpgradePolicy
+
+if TYPE_CHECKING:
+    from gateway.runtime.deadlines import Deadline
+    from gateway.transport.connection import Connection
+
+PROTOCOLS: frozenset[InnerProtocol] = frozenset(("nats", "mqtt"))
+# Batches of small messages compress well: a message of a client may inflate to this many times the largest payload.
+MESSAGE_ALLOWANCE = 8
+# Compressed bytes taken at once: a thousandfold inflation must not make a batch of hundreds of megabytes.
+COMPRESSED_STEP = 1 << 14
+
+
+class WebSocketSession:
+    """One WebSocket; `inner` is the session of the protocol spoken in it, None before the upgrade."""
+
+    __slots__ = ("_codec", "_deadline", "connection", "inner")
+
+    def __init__(self, connection: "Connection", listener: Listener) -> None:
+        policy = UpgradePolicy(
+            same_origin=listener.same_origin,
+            allowed_origins=listener.allowed_origins,
+            compression=listener.compression,
+        )
+        largest = connection.gateway.config.limits.max_payload_bytes * MESSAGE_ALLOWANCE
+        self.connection = connection
+        self.inner: NatsClientSession | MqttClient | None = None
+        self._codec = WebSocketServerCodec(policy, PROTOCOLS, largest)
+        self._deadline: Deadline | None = None
+
+    @property
+    def kind(self) -> str:
+        return f"{self.inner.kind}-websocket" if self.inner is not None else "websocket"
+
+    @property
+    def port(self) -> Port | None:
+        return self.inner.port if self.inner is not None else None
+
+    def opened(self) -> None:
+        gateway = self.connection.gateway
+        when = trio.current_time() + gateway.config.timeouts.connect_seconds
+        self._deadline = gateway.deadlines.call_at(when, self._check_upgraded)
+
+    def receive(self, data: bytes) -> None:
+        step = COMPRESSED_STEP if self._codec.compresses else len(data)
+        for start in range(0, len(data), step):
+            for event in self._codec.receive(data[start : start + step]):
+                self.connection.outbox.write_wire(self._codec.bytes_to_send())
+                self._HANDLERS[type(event)](self, event)
+                if self.connection.close_reason is not None:
+                    return
+            self.connection.outbox.write_wire(self._codec.bytes_to_send())
+
+    def closing_bytes(self, reason: CloseReason) -> bytes:
+        return self._codec.encode_close(close_code(reason), reason.value)
+
+    def closed(self, reason: CloseReason) -> None:
+        self.connection.gateway.deadlines.cancel(self._deadline)
+        if self.inner is not None:
+            self.inner.closed(reason)
+
+    def _on_upgraded(self, event: Upgraded) -> None:
+        self.connection.gateway.deadlines.cancel(self._deadline)
+        self.connection.outbox.encode = self._codec.encode
+        if event.client_ip:
+            self.connection.address = (event.client_ip, self.connection.address[1])
+        self.inner = (MqttClient if event.protocol == "mqtt" else NatsClientSession)(self.connection)
+        self.inner.opened()
+
+    def _on_bytes(self, data: bytes) -> None:
+        assert self.inner is not None
+        self.inner.receive(data)
+
+    def _on_closed(self, event: Closed) -> None:
+        self.connection.close(CloseReason.CLIENT_CLOSED, f"close code {event.code}")
+
+    def _on_violation(self, event: PeerViolation) -> None:
+        self.connection.outbox.write_wire(event.farewell)
+        self.connection.close(event.reason, event.detail)
+
+    _HANDLERS: ClassVar[dict[type, Callable[..., None]]] = {
+        Upgraded: _on_upgraded,
+        bytes: _on_bytes,
+        Closed: _on_closed,
+        PeerViolation: _on_violation,
+    }
+
+    def _check_upgraded(self, now: float) -> None:
+        farewell = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        self.connection.close(CloseReason.AUTHENTICATION_TIMEOUT, "no upgrade in time", farewell)

@@ -1,0 +1,78 @@
+"""A connection without a socket: what a session is sent goes in by `receive`, what it says comes out by `take`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from gateway.dataplane.outbox import Outbox
+from gateway.gateway import Gateway
+from gateway.settings.schema import Config
+from protocols.close_reason import CloseReason
+from tests.gateway.dataplane.places import MemorySink
+
+
+class MemoryConnection:
+    """Stands in for gateway.transport.connection.Connection, of which sessions know this much."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.sink = MemorySink()
+        self.outbox = Outbox(self.sink, gateway.switch, gateway.config.limits.max_pending_bytes)
+        self.cid = gateway.registry.next_cid()
+        self.address = ("127.0.0.1", 50_000)
+        self.last_activity = trio.current_time()
+        self.close_reason: CloseReason | None = None
+        self.close_detail = ""
+        self.withheld = False
+
+    def start(self, session: object) -> None:
+        self.session = session
+        session.opened()  # type: ignore[attr-defined]
+
+    def local_address(self) -> tuple[str, int]:
+        return ("127.0.0.1", 4222)
+
+    def receive(self, data: bytes) -> None:
+        """What the peer says."""
+        self.last_activity = trio.current_time()
+        self.session.receive(data)  # type: ignore[attr-defined]
+        self.gateway.switch.flush()
+
+    def close(self, reason: CloseReason, detail: str = "", farewell: bytes = b"", linger: float = 1.0) -> None:
+        if self.close_reason is None:
+            self.close_reason = reason
+            self.close_detail = detail
+            self.session.closed(reason)  # type: ignore[attr-defined]
+            self.outbox.write(farewell)
+            self.outbox.flush()
+
+    def withhold(self) -> None:
+        """Tests read on: what they look at is there, whether or not it may leave yet."""
+        self.withheld = True
+
+    def release(self) -> None:
+        self.withheld = False
+
+    async def relieved(self) -> None:
+        """A peer without room never makes any."""
+        if self.sink.room == 0:
+            await trio.sleep_forever()
+
+    def take(self) -> bytes:
+        """What the peer has got since the last time."""
+        self.gateway.switch.flush()
+        received = self.sink.received()
+        self.sink.sends.clear()
+        return received
+
+
+@asynccontextmanager
+async def running_gateway(config: Config | None = None) -> AsyncIterator[Gateway]:
+    """A gateway in which time passes and nothing else happens by itself."""
+    gateway = Gateway(config or Config())
+    async with trio.open_nursery() as services:
+        services.start_soon(gateway.deadlines.run, gateway.switch.flush)
+        gateway.connections = services
+        yield gateway
+        services.cancel_scope.cancel()

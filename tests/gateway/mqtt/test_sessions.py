@@ -1,0 +1,182 @@
+"""All MQTT sessions: take-over, how long they live, their wills, and what a restart makes of them."""
+
+import logging
+import time
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from gateway.gateway import Gateway
+from gateway.mqtt.session import NEVER_EXPIRES
+from gateway.settings.schema import Config, Mqtt
+from gateway.storage.stored_session import RestoredSession, StoredSession, StoredWill
+from protocols.close_reason import CloseReason
+from protocols.message import make_message
+from protocols.mqtt import packets
+from protocols.mqtt.properties import Properties
+from protocols.mqtt.publish import Publish
+from tests.gateway.memory_connection import running_gateway
+from tests.gateway.mqtt.mqtt_peer import Peer, commit, messages_of, stored_gateway
+
+LATER = packets.Will(b"w", b"gone", 1, False, Properties(will_delay_interval=30))
+AT_ONCE = packets.Will(b"w", b"gone", 1)
+
+
+async def listener(gateway: Gateway) -> Peer:
+    peer = Peer(gateway, b"listener", session_expiry_interval=0)
+    peer.subscribe(b"w")
+    peer.hear()
+    return peer
+
+
+async def test_will_waits_for_its_delay(autojump_clock: MockClock):
+    async with running_gateway() as gateway:
+        heir = await listener(gateway)
+        Peer(gateway, will=LATER).close(CloseReason.READ_ERROR)
+        await trio.sleep(29)
+        assert heir.hear() == []
+        await trio.sleep(2)
+        assert heir.hear_messages() == [(b"gone", 0, False)]
+        await trio.sleep(2000)
+        assert heir.hear() == []
+        assert len(gateway.mqtt_sessions) == 1
+
+
+async def test_will_is_said_at_the_end_of_the_session_if_that_comes_first(autojump_clock: MockClock):
+    async with running_gateway() as gateway:
+        heir = await listener(gateway)
+        Peer(gateway, will=LATER, session_expiry_interval=10).close(CloseReason.READ_ERROR)
+        await trio.sleep(9)
+        assert heir.hear() == []
+        await trio.sleep(2)
+        assert heir.hear_messages() == [(b"gone", 0, False)]
+
+
+@pytest.mark.parametrize(("clean_start", "said"), [(False, []), (True, [(b"gone", 0, False)])])
+async def test_will_that_waits_is_said_when_another_connection_ends_the_session(
+    clean_start: bool, said: list[tuple[bytes, int, bool]], autojump_clock: MockClock
+):
+    async with running_gateway() as gateway:
+        heir = await listener(gateway)
+        Peer(gateway, will=LATER)
+        Peer(gateway, clean_start=clean_start)
+        await trio.sleep(100)
+        assert heir.hear_messages() == said
+
+
+async def test_session_ends_when_its_client_is_away_for_too_long(autojump_clock: MockClock):
+    async with running_gateway() as gateway:
+        Peer(gateway, session_expiry_interval=10).disconnect()
+        await trio.sleep(9)
+        assert Peer(gateway, session_expiry_interval=10).greeting.session_present  # type: ignore[attr-defined]
+        await trio.sleep(20)
+        assert len(gateway.mqtt_sessions) == 1
+
+
+@pytest.mark.parametrize("expiry", [0, 1000])
+async def test_will_of_a_client_that_a_crash_cut_off_is_said_after_the_restart(tmp_path: Path, expiry: int):
+    async with stored_gateway(tmp_path) as gateway:
+        keeper = Peer(gateway, b"z-keeper")
+        keeper.subscribe(b"w", 1)
+        Peer(gateway, b"a", will=AT_ONCE, session_expiry_interval=expiry)
+        await commit(gateway)
+    async with stored_gateway(tmp_path) as gateway:
+        await trio.testing.wait_all_tasks_blocked()
+        assert [payload for payload, _, _ in await messages_of(Peer(gateway, b"z-keeper"), 1)] == [b"gone"]
+        await commit(gateway)
+    async with stored_gateway(tmp_path) as gateway:
+        await trio.testing.wait_all_tasks_blocked()
+        keeper = Peer(gateway, b"z-keeper")
+        assert len(keeper.kept.outgoing) == 1
+
+
+async def test_sessions_that_are_restored_later_hear_the_wills_of_those_that_are_over(tmp_path: Path):
+    async with stored_gateway(tmp_path) as gateway:
+        Peer(gateway, b"first", will=AT_ONCE, session_expiry_interval=0)
+        keeper = Peer(gateway, b"second")
+        assert gateway.mqtt_sessions._sessions[b"first"].key < keeper.kept.key
+        keeper.subscribe(b"w", 1)
+        await commit(gateway)
+    async with stored_gateway(tmp_path) as gateway:
+        assert list(gateway.mqtt_sessions._sessions) == [b"second"]
+        assert [payload for payload, _, _ in await messages_of(Peer(gateway, b"second"), 1)] == [b"gone"]
+
+
+async def test_will_of_a_lasting_session_waits_for_the_restart_when_the_gateway_stops(tmp_path: Path):
+    async with stored_gateway(tmp_path) as gateway:
+        heir = await listener(gateway)
+        Peer(gateway, will=AT_ONCE).close(CloseReason.SERVER_SHUTDOWN)
+        await commit(gateway)
+        await trio.testing.wait_all_tasks_blocked()
+        assert heir.hear() == []
+    async with stored_gateway(tmp_path) as gateway:
+        absence = gateway.mqtt_sessions._absences[b"peer"]
+        assert absence.will is not None
+        assert absence.will_deadline is not None
+
+
+def restored(expiry: int, ended_at: float, will: StoredWill | None = None) -> RestoredSession:
+    return RestoredSession(StoredSession(7, b"peer", 5, expiry, ended_at, will), [], set(), 0, 0, 0, 0)
+
+
+async def test_clock_that_was_set_back_by_years_neither_ends_sessions_nor_holds_wills_back(autojump_clock: MockClock):
+    async with running_gateway() as gateway:
+        heir = await listener(gateway)
+        years = 50 * 365 * 86_400.0
+        will = StoredWill(make_message(b"w", b"gone"), delay_seconds=30, due_at=time.time() + years)
+        gateway.mqtt_sessions.restore([restored(100, time.time() + years, will)])
+        await trio.sleep(31)
+        assert heir.hear_messages() == [(b"gone", 0, False)]
+        assert len(gateway.mqtt_sessions) == 2
+        await trio.sleep(70)
+        assert len(gateway.mqtt_sessions) == 1
+
+
+async def test_shorter_limit_of_a_sessions_life_holds_for_those_that_are_restored(autojump_clock: MockClock):
+    async with running_gateway(Config(mqtt=Mqtt(max_session_expiry_seconds=100))) as gateway:
+        gateway.mqtt_sessions.restore([restored(NEVER_EXPIRES, time.time())])
+        await trio.sleep(99)
+        assert len(gateway.mqtt_sessions) == 1
+        await trio.sleep(2)
+        assert len(gateway.mqtt_sessions) == 0
+
+
+async def test_losses_of_sessions_whose_clients_are_away_are_logged_once_in_a_while(
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+):
+    async with running_gateway(Config(mqtt=Mqtt(max_queued_messages=1))) as gateway:
+        for number in range(12):
+            away = Peer(gateway, b"away-%d" % number)
+            away.subscribe(b"t", 1)
+            away.disconnect()
+        sensor = Peer(gateway, b"sensor")
+        with caplog.at_level(logging.WARNING, "leafgate.mqtt"):
+            for packet_id in range(1, 6):
+                sensor.publish(b"t", b"", 1, packet_id)
+            assert caplog.messages == []
+            await trio.sleep(61)
+        assert len(caplog.messages) == 11
+        assert caplog.messages[0] == "event=dropped client-id=b'away-0' total=4 reason='its queue is full'"
+        assert caplog.messages[-1] == "event=dropped sessions=2 reason='their queues are full'"
+
+
+async def test_answer_to_the_request_in_a_will_comes_back_with_its_correlation_data():
+    async with running_gateway() as gateway:
+        asker, answerer = Peer(gateway, b"asker"), Peer(gateway, b"answerer")
+        asker.subscribe(b"answers", 1)
+        answerer.subscribe(b"w", 1)
+        answerer.hear()
+        properties = Properties(response_topic=b"answers", correlation_data=b"7")
+        will = packets.Will(b"w", b"gone", 1, False, properties)
+        Peer(gateway, b"dying", will=will, session_expiry_interval=0).close(CloseReason.READ_ERROR)
+        (request,) = answerer.hear()
+        assert isinstance(request, Publish)
+        assert request.properties == properties
+        reply = b"_MQTT5.%b.Nw.answers" % gateway.mqtt_id
+        gateway.account.router.route(make_message(reply, b"yes"), reply, gateway.port)
+        (answer,) = asker.hear()
+        assert isinstance(answer, Publish)
+        assert answer.properties == Properties(correlation_data=b"7")

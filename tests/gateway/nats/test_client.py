@@ -1,0 +1,192 @@
+"""What a session does in time and at its ends; its answers byte by byte are in the transcripts of tests/integration."""
+
+import msgspec
+import pytest
+import trio
+from trio.testing import MockClock
+
+from gateway.gateway import Gateway
+from gateway.nats.client import NatsClientSession
+from gateway.settings.schema import Config, Limits, Timeouts
+from protocols.close_reason import CloseReason
+from tests.gateway.memory_connection import MemoryConnection, running_gateway
+
+QUIET = b'CONNECT {"verbose":false,"pedantic":false}\r\n'
+
+
+def connect(gateway: Gateway, first_words: bytes = QUIET) -> MemoryConnection:
+    """A client that has said its first words and taken its INFO."""
+    connection = MemoryConnection(gateway)
+    connection.start(NatsClientSession(connection))  # type: ignore[arg-type]
+    connection.receive(first_words)
+    info = connection.take()
+    assert info.startswith(b"INFO {")
+    return connection
+
+
+def session_of(connection: MemoryConnection) -> NatsClientSession:
+    assert isinstance(connection.session, NatsClientSession)
+    return connection.session
+
+
+async def test_info_tells_who_and_where_we_are_and_who_the_client_is():
+    async with running_gateway(Config(name="edge-1", limits=Limits(max_payload_bytes=5))) as gateway:
+        connection = MemoryConnection(gateway)
+        connection.start(NatsClientSession(connection))  # type: ignore[arg-type]
+        info = msgspec.json.decode(connection.take().removeprefix(b"INFO "))
+        expected = {
+            "server_name": "edge-1",
+            "proto": 1,
+            "headers": True,
+            "max_payload": 5,
+            "host": "127.0.0.1",
+            "port": 4222,
+            "client_id": connection.cid,
+            "client_ip": "127.0.0.1",
+        }
+        assert {name: info[name] for name in expected} == expected
+        assert info["server_id"] == gateway.server_id
+        assert "connect_info" not in info
+
+
+@pytest.mark.parametrize("said", [b"", b"CONN", b"PUB foo 5\r\nhal"])
+async def test_peer_that_says_nothing_whole_is_sent_away(said: bytes, autojump_clock: MockClock):
+    async with running_gateway(Config(timeouts=Timeouts(connect_seconds=2.0))) as gateway:
+        connection = MemoryConnection(gateway)
+        connection.start(NatsClientSession(connection))  # type: ignore[arg-type]
+        connection.take()
+        if said:
+            connection.receive(said)
+        await trio.sleep(1.9)
+        assert connection.take() == b""
+        await trio.sleep(0.2)
+        assert connection.take() == b"-ERR 'Authentication Timeout'\r\n"
+        assert connection.close_reason is CloseReason.AUTHENTICATION_TIMEOUT
+
+
+async def test_any_operation_shows_that_the_peer_is_a_client(autojump_clock: MockClock):
+    async with running_gateway(Config(timeouts=Timeouts(connect_seconds=2.0))) as gateway:
+        connection = connect(gateway, b"PING\r\n")
+        await trio.sleep(2.5)
+        assert connection.close_reason is None
+
+
+async def test_first_ping_comes_soon_and_measures_the_round_trip(autojump_clock: MockClock):
+    async with running_gateway() as gateway:
+        connection = connect(gateway)
+        await trio.sleep(1.9)
+        assert connection.take() == b""
+        await trio.sleep(0.6)
+        assert connection.take() == b"PING\r\n"
+        assert session_of(connection).rtt is None
+        connection.receive(b"PONG\r\n")
+        rtt = session_of(connection).rtt
+        assert rtt is not None
+        assert 0 < rtt <= 0.5
+
+
+async def test_client_that_is_heard_of_is_not_pinged(autojump_clock: MockClock):
+    async with running_gateway(Config(timeouts=Timeouts(ping_interval_seconds=10))) as gateway:
+        connection = connect(gateway)
+        await trio.sleep(3)
+        connection.receive(b"PONG\r\n")
+        assert connection.take() == b"PING\r\n"
+        for _ in range(20):
+            await trio.sleep(5)
+            connection.receive(b"PUB foo 0\r\n\r\n")
+        assert connection.take() == b""
+        await trio.sleep(21)
+        assert connection.take().startswith(b"PING\r\n")
+
+
+async def test_client_that_answers_no_ping_is_stale(autojump_clock: MockClock):
+    timeouts = Timeouts(ping_interval_seconds=10, ping_max=3)
+    async with running_gateway(Config(timeouts=timeouts)) as gateway:
+        connection = connect(gateway)
+        session_of(connection)
+        connection.receive(b"SUB foo 1\r\n")
+        await trio.sleep(2.5 + 29)
+        assert connection.take() == b"PING\r\n" * 3
+        await trio.sleep(2)
+        assert connection.take() == b"-ERR 'Stale Connection'\r\n"
+        assert connection.close_reason is CloseReason.STALE_CONNECTION
+        assert gateway.registry.stale_connections == 1
+        assert gateway.account.router.local_interest() == []
+        await trio.sleep(100)
+        assert connection.take() == b""
+
+
+async def test_pong_keeps_a_silent_client(autojump_clock: MockClock):
+    async with running_gateway(Config(timeouts=Timeouts(ping_interval_seconds=10, ping_max=1))) as gateway:
+        connection = connect(gateway)
+        for _ in range(20):
+            await trio.sleep(10)
+            if b"PING" in connection.take():
+                connection.receive(b"PONG\r\n")
+        assert connection.close_reason is None
+
+
+@pytest.mark.parametrize(("protocol", "told"), [(0, False), (1, True)])
+async def test_lame_duck_mode_is_told_to_clients_that_understand_it(protocol: int, told: bool):
+    async with running_gateway() as gateway:
+        connection = connect(gateway, b'CONNECT {"verbose":false,"protocol":%d}\r\n' % protocol)
+        session_of(connection).announce_lame_duck()
+        said = connection.take()
+        assert (b'"ldm":true' in said) is told
+        assert said.startswith(b"INFO {") is told
+
+
+async def test_end_of_a_connection_gives_its_subscriptions_back():
+    async with running_gateway() as gateway:
+        publisher, leaver, stayer = (connect(gateway) for _ in range(3))
+        for connection in (leaver, stayer):
+            connection.receive(b"SUB foo 1\r\nSUB foo.> q 2\r\n")
+        assert len(gateway.account.router.local_interest()) == 2
+        leaver.close(CloseReason.CLIENT_CLOSED)
+        publisher.receive(b"PUB foo 2\r\nhi\r\nPUB foo.bar 2\r\nho\r\n")
+        assert leaver.take() == b""
+        assert stayer.take() == b"MSG foo 1 2\r\nhi\r\nMSG foo.bar 2 2\r\nho\r\n"
+        stayer.close(CloseReason.CLIENT_CLOSED)
+        assert gateway.account.router.local_interest() == []
+
+
+async def test_nothing_is_done_behind_a_violation():
+    async with running_gateway() as gateway:
+        connection = connect(gateway)
+        connection.receive(b"SUB foo 1\r\nBOGUS\r\nSUB bar 2\r\nPING\r\n")
+        connection.receive(b"PING\r\n")
+        assert connection.take() == b"-ERR 'Unknown Protocol Operation'\r\n"
+        assert connection.close_reason is CloseReason.PARSE_ERROR
+        assert gateway.account.router.local_interest() == []
+
+
+async def test_second_connect_changes_verbosity_in_the_middle_of_a_batch():
+    async with running_gateway() as gateway:
+        connection = connect(gateway)
+        message = b"PUB foo 0\r\n\r\n"
+        connection.receive(
+            message * 2 + b'CONNECT {"verbose":true}\r\n' + message * 2 + b'CONNECT {"verbose":false}\r\n' + message
+        )
+        assert connection.take() == b"+OK\r\n" * 3
+
+
+@pytest.mark.parametrize("mode", [b'"verbose":true,"pedantic":false', b'"verbose":false,"pedantic":true'])
+async def test_messages_of_verbose_and_pedantic_clients_are_routed_and_counted(mode: bytes):
+    async with running_gateway() as gateway:
+        connection = connect(gateway, b"CONNECT {%b}\r\n" % mode)
+        connection.receive(b"SUB foo 1\r\n" + b"PUB foo 2\r\nhi\r\n" * 3 + b"PUB foo r 2\r\nho\r\n")
+        received = connection.take().replace(b"+OK\r\n", b"")
+        assert received == b"MSG foo 1 2\r\nhi\r\n" * 3 + b"MSG foo 1 r 2\r\nho\r\n"
+        assert (session_of(connection).in_messages, session_of(connection).in_bytes) == (4, 8)
+
+
+async def test_answer_for_no_responders_goes_to_one_subscription_of_the_requester():
+    async with running_gateway() as gateway:
+        connect(gateway).receive(b"SUB inbox.> 1\r\n")
+        requester = connect(
+            gateway, b'CONNECT {"verbose":false,"headers":true,"no_responders":true,"pedantic":false}\r\n'
+        )
+        requester.receive(b"SUB inbox.> q 1\r\nSUB inbox.x 2\r\nSUB inbox.* 3\r\nPUB nobody inbox.x 2\r\nhi\r\n")
+        assert requester.take().count(b"HMSG inbox.x") == 1
+        requester.receive(b"UNSUB 2\r\nUNSUB 3\r\nPUB nobody inbox.x 2\r\nhi\r\n")
+        assert requester.take() == b""

@@ -1,0 +1,369 @@
+import msgspec
+import pytest
+import trio
+from trio.testing import MockClock
+
+from gateway.gateway import Gateway
+from gateway.nats.client import NatsClientSession
+from gateway.nats.leafnode import LeafnodeSession
+from gateway.settings.addresses import ServerUrl
+from gateway.settings.schema import Config, Uplink
+from gateway.uplink.leafnode_uplink import LeafnodeUplink
+from protocols.close_reason import CloseReason
+from tests.gateway.memory_connection import MemoryConnection, running_gateway
+
+FIRST_INFO = {
+    "server_id": "N1",
+    "server_name": "hub",
+    "proto": 3,
+    "client_id": 7,
+    "max_payload": 1000,
+    "info_on_connect": True,
+}
+SECOND_INFO = FIRST_INFO | {"connect_info": True, "remote_account": "A"}
+
+
+def info(fields: dict[str, object]) -> bytes:
+    return b"INFO %b \r\n" % msgspec.json.encode(fields)
+
+
+def make_uplink(gateway: Gateway, url: ServerUrl | None = None) -> LeafnodeUplink:
+    url = url or ServerUrl("nats-leaf", "hub.example", 7422, "leaf", "secret")
+    return LeafnodeUplink(gateway, Uplink(urls=(url,), ping_interval_seconds=10, ping_max=2), 0)
+
+
+class Link:
+    """A link in front of a hub that the test plays."""
+
+    def __init__(self, gateway: Gateway, uplink: LeafnodeUplink | None = None) -> None:
+        self.gateway = gateway
+        self.uplink = uplink or make_uplink(gateway)
+        self.connection = MemoryConnection(gateway)
+        self.session = LeafnodeSession(self.connection, self.uplink)  # type: ignore[arg-type]
+        self.connection.start(self.session)
+
+    def hub_says(self, data: bytes) -> bytes:
+        """Returns what the hub gets for that."""
+        self.connection.receive(data)
+        return self.connection.take()
+
+    def come_up(self, **more: object) -> list[bytes]:
+        """The handshake; returns the lines behind CONNECT but for our own loop subject."""
+        assert self.hub_says(info(FIRST_INFO)).startswith(b"CONNECT {")
+        lines = self.hub_says(info(SECOND_INFO | more)).split(b"\r\n")[:-1]
+        assert lines[0] == b"LS+ " + self.uplink.loop_subject
+        return sorted(lines[1:])
+
+
+def local_client(gateway: Gateway) -> MemoryConnection:
+    connection = MemoryConnection(gateway)
+    connection.start(NatsClientSession(connection))  # type: ignore[arg-type]
+    connection.receive(b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true}\r\n')
+    connection.take()
+    return connection
+
+
+async def test_connect_says_who_we_are():
+    async with running_gateway(Config(name="edge-1")) as gateway:
+        link = Link(gateway)
+        assert link.connection.take() == b""
+        connect = msgspec.json.decode(link.hub_says(info(FIRST_INFO)).removeprefix(b"CONNECT "))
+        expected = {
+            "name": "edge-1",
+            "user": "leaf",
+            "pass": "secret",
+            "headers": True,
+            "compress_mode": "off",
+            "remote_account": "$G",
+        }
+        assert {name: connect.get(name) for name in expected} == expected
+        assert "lang" not in connect
+        assert "auth_token" not in connect
+
+
+async def test_user_without_password_is_a_token():
+    async with running_gateway() as gateway:
+        link = Link(gateway, make_uplink(gateway, ServerUrl("nats-leaf", "hub.example", 7422, "t0ken")))
+        connect = msgspec.json.decode(link.hub_says(info(FIRST_INFO)).removeprefix(b"CONNECT "))
+        assert (connect["user"], connect["auth_token"], "pass" in connect) == ("t0ken", "t0ken", False)
+
+
+async def test_nothing_is_told_before_the_hub_has_confirmed():
+    async with running_gateway() as gateway:
+        client = local_client(gateway)
+        client.receive(b"SUB foo 1\r\n")
+        link = Link(gateway)
+        assert b"LS+" not in link.hub_says(info(FIRST_INFO))
+        client.receive(b"SUB bar 2\r\n")
+        assert link.connection.take() == b""
+        assert link.hub_says(info(SECOND_INFO)).count(b"LS+") == 3
+
+
+async def test_hub_that_confirms_nothing_is_ready_at_once():
+    async with running_gateway() as gateway:
+        client = local_client(gateway)
+        client.receive(b"SUB foo 1\r\n")
+        said = Link(gateway).hub_says(info(FIRST_INFO | {"info_on_connect": False}))
+        assert said.startswith(b"CONNECT ")
+        assert said.endswith(b"LS+ foo\r\n")
+
+
+async def test_interest_is_told_as_it_comes_and_goes():
+    async with running_gateway() as gateway:
+        one, other = local_client(gateway), local_client(gateway)
+        one.receive(b"SUB foo.* 1\r\nSUB foo.* 2\r\nSUB work crew 3\r\n")
+        link = Link(gateway)
+        assert link.come_up() == [b"LS+ foo.*", b"LS+ work crew 1"]
+        other.receive(b"SUB foo.* 1\r\nSUB work crew 2\r\nSUB bar 3\r\n")
+        assert link.connection.take() == b"LS+ work crew 2\r\nLS+ bar\r\n"
+        one.receive(b"UNSUB 1\r\nUNSUB 2\r\nUNSUB 3\r\n")
+        assert link.connection.take() == b"LS+ work crew 1\r\n"
+        other.close(CloseReason.CLIENT_CLOSED)
+        assert sorted(link.connection.take().split(b"\r\n")[:-1]) == [b"LS- bar", b"LS- foo.*", b"LS- work crew"]
+
+
+async def test_hub_is_not_offered_our_time():
+    async with running_gateway() as gateway:
+        gateway.offer_time()
+        link = Link(gateway)
+        assert link.come_up() == []
+        local_client(gateway).receive(b"SUB $LEAFGATE.time 1\r\n")
+        assert link.connection.take() == b""
+
+
+async def test_clients_have_no_say_in_the_watch_for_loops():
+    async with running_gateway() as gateway:
+        link = Link(gateway)
+        link.come_up()
+        subject = link.uplink.loop_subject
+        local_client(gateway).receive(b"SUB %b 1\r\nSUB $LDS.other 2\r\nUNSUB 1\r\nUNSUB 2\r\n" % subject)
+        assert link.connection.take() == b""
+
+
+async def test_interest_goes_before_the_messages_that_follow_it():
+    async with running_gateway() as gateway:
+        link = Link(gateway)
+        link.come_up()
+        link.hub_says(b"LS+ ask\r\n")
+        local_client(gateway).receive(b"SUB inbox 1\r\nPUB ask inbox 1\r\n?\r\nUNSUB 1\r\n")
+        assert link.connection.take() == b"LS+ inbox\r\nLMSG ask inbox 1\r\n?\r\nLS- inbox\r\n"
+
+
+async def test_messages_go_where_the_hub_is_interested_and_nowhere_else():
+    async with running_gateway() as gateway:
+        link = Link(gateway)
+        link.come_up()
+        client = local_client(gateway)
+        assert link.hub_says(b"LS+ up.*\r\nLS+ up.*\r\nLS+ crew.work crew 1\r\nLS+ crew.work crew 2\r\n") == b""
+        client.receive(b"PUB up.x 2\r\nhi\r\nPUB down 0\r\n\r\nPUB crew.work 0\r\n\r\n")
+        assert link.connection.take() == b"LMSG up.x 2\r\nhi\r\nLMSG crew.work | crew 0\r\n\r\n"
+        link.hub_says(b"LS- up.*\r\nLS- crew.work crew\r\nLS- never.there\r\n")
+        client.receive(b"PUB up.x 2\r\nhi\r\nPUB crew.work 0\r\n\r\n")
+        assert link.connection.take() == b""
+
+
+async def test_messages_from_the_hub_reach_local_clients():
+    async with running_gateway() as gateway:
+        link = Link(gateway)
+        link.come_up()
+        client = local_client(gateway)
+        client.receive(b"SUB foo 1\r\nSUB foo crew 2\r\n")
+        link.connection.take()
+        assert link.hub_says(b"LS+ foo\r\nLMSG foo to.me 2\r\nhi\r\nLMSG foo | crew 1\r\nx\r\n") == b""
+        assert client.take() == b"MSG foo 1 to.me 2\r\nhi\r\nMSG foo 1 1\r\nx\r\nMSG foo 2 1\r\nx\r\n"
+        assert (link.session.in_messages, link.session.in_bytes) == (2, 3)
+
+
+async def test_message_of_a_consumer_shows_the_subject_that_it_was_stored_under():
+    async with running_gateway() as gateway:
+        link = Link(gateway)
+        link.come_up()
+        client = local_client(gateway)
+        client.receive(b"SUB _INBOX.x 1\r\nSUB orders.new 2\r\n")
+        ack = b"$JS.ACK.ORDERS.c.1.2.3.1795399042643183431.0"
+        link.hub_says(b"LMSG _INBOX.x %b@orders.new 2\r\nhi\r\n" % ack)
+        assert client.take() == b"MSG orders.new 1 %b 2\r\nhi\r\n" % ack
+
+
+async def test_buckets_of_a_hub_with_jetstream_are_reached_though_it_does_not_say_so():
+    async with running_gateway() as gateway:
+        client = local_client(gateway)
+        link = Link(gateway)
+        link.come_up(jetstream=True)
+        client.receive(b"PUB $KV.settings.colour inbox 3\r\nred\r\n")
+        assert link.connection.take() == b"LMSG $KV.settings.colour inbox 3\r\nred\r\n"
+
+
+async def test_bookkeeping_of_the_hub_is_no_interest_of_ours():
+    async with running_gateway() as gateway:
+        client = local_client(gateway)
+        link = Link(gateway)
+        link.come_up()
+        link.hub_says(b"LS+ $LDS.someone\r\nLS+ $MQTT.sub.x\r\nLS+ a..b\r\nLS+ a.>.b\r\n")
+        client.receive(b"PUB $LDS.someone 0\r\n\r\nPUB $MQTT.sub.x 0\r\n\r\nPUB a..b 0\r\n\r\n")
+        assert link.connection.take() == b""
+        assert link.connection.close_reason is None
+
+
+PERMISSIONS = {
+    "import": {"allow": ["down.>", "_INBOX.>"], "deny": ["down.no.>"]},
+    "export": {"allow": ["up.>"], "deny": ["up.no"]},
+}
+
+
+async def test_interest_that_the_hub_does_not_allow_is_not_told():
+    async with running_gateway() as gateway:
+        client = local_client(gateway)
+        filters = (b"down.yes", b"down.no.x", b"down.no.*", b"elsewhere", b"down.*", b">", b"*", b"elsewhere.*")
+        client.receive(b"".join(b"SUB %b %d\r\n" % (subject, sid) for sid, subject in enumerate(filters)))
+        client.receive(b"SUB down.q crew q1\r\nSUB elsewhere crew q2\r\n")
+        link = Link(gateway)
+        # Wildcards that are wider than what is allowed pass: the hub filters its messages.
+        told = [b"LS+ *", b"LS+ >", b"LS+ down.*", b"LS+ down.q crew 1", b"LS+ down.yes", b"LS+ elsewhere.*"]
+        assert link.come_up(**PERMISSIONS) == told
+        client.close(CloseReason.CLIENT_CLOSED)
+        gone = sorted(link.connection.take().split(b"\r\n")[:-1])
+        assert gone == sorted(line.replace(b"+", b"-").removesuffix(b" 1") for line in told)
+
+
+async def test_messages_that_the_hub_does_not_allow_stay_here():
+    async with running_gateway() as gateway:
+        client = local_client(gateway)
+        link = Link(gateway)
+        link.come_up(**PERMISSIONS)
+        link.hub_says(b"LS+ >\r\n")
+        for subject in (b"up.yes", b"up.no", b"elsewhere", b"$JS.ACK.s.c.1.2.3.4.5"):
+            client.receive(b"PUB %b 0\r\n\r\n" % subject)
+        client.receive(b"PUB up.large 1001\r\n%b\r\n" % (b"x" * 1001))
+        assert link.connection.take() == b"LMSG up.yes 0\r\n\r\nLMSG $JS.ACK.s.c.1.2.3.4.5 0\r\n\r\n"
+
+
+async def test_request_that_may_not_leave_is_answered_with_no_responders():
+    async with running_gateway() as gateway:
+        client = local_client(gateway)
+        link = Link(gateway)
+        link.come_up(**PERMISSIONS)
+        link.hub_says(b"LS+ >\r\n")
+        client.receive(b"SUB inbox 1\r\nPUB elsewhere inbox 0\r\n\r\n")
+        assert client.take().startswith(b"HMSG inbox 1 41 41\r\nNATS/1.0 503\r\n")
+
+
+async def test_permissions_that_change_are_kept_to():
+    async with running_gateway() as gateway:
+        client = local_client(gateway)
+        client.receive(b"SUB one 1\r\nSUB two 2\r\nSUB three crew 3\r\n")
+        link = Link(gateway)
+        link.come_up()
+        link.hub_says(b"LS+ up\r\n")
+        narrow = {"import": {"allow": ["two"]}, "export": {"allow": ["nothing"]}}
+        said = link.hub_says(info(SECOND_INFO | narrow))
+        assert sorted(said.split(b"\r\n")[:-1]) == [b"LS- one", b"LS- three crew"]
+        client.receive(b"PUB up 0\r\n\r\n")
+        assert link.connection.take() == b""
+        said = link.hub_says(info(SECOND_INFO))
+        assert sorted(said.split(b"\r\n")[:-1]) == [b"LS+ one", b"LS+ three crew 1"]
+        client.receive(b"PUB up 0\r\n\r\n")
+        assert link.connection.take() == b"LMSG up 0\r\n\r\n"
+
+
+async def test_our_own_interest_coming_back_is_a_loop():
+    async with running_gateway() as gateway:
+        link = Link(gateway)
+        link.come_up()
+        said = link.hub_says(b"LS+ %b\r\n" % link.uplink.loop_subject)
+        assert said.startswith(b'-ERR \'Loop detected for leafnode account="$G".')
+        assert link.connection.close_reason is CloseReason.LEAFNODE_LOOP
+
+
+async def test_all_links_of_a_gateway_notice_a_loop_through_each_other():
+    async with running_gateway() as gateway:
+        one, other = Link(gateway), Link(gateway)
+        one.come_up()
+        other.come_up()
+        other.hub_says(b"LS+ %b\r\n" % one.uplink.loop_subject)
+        assert other.connection.close_reason is CloseReason.LEAFNODE_LOOP
+
+
+async def test_end_of_the_link_takes_the_interest_of_the_hub_along():
+    async with running_gateway() as gateway:
+        client = local_client(gateway)
+        link = Link(gateway)
+        link.come_up(jetstream=True)
+        link.hub_says(b"LS+ service\r\nLS+ service crew 1\r\n")
+        link.connection.close(CloseReason.READ_ERROR)
+        client.receive(b"SUB inbox 1\r\nPUB service inbox 0\r\n\r\n")
+        assert client.take().startswith(b"HMSG inbox 1 39 39\r\nNATS/1.0 503\r\n")
+        assert link.connection.take() == b""
+        # The next link begins from nothing.
+        again = Link(gateway, link.uplink)
+        assert again.come_up() == [b"LS+ inbox"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"client_id": 0},
+        {"client_id": 7, "proto": 1, "info_on_connect": False},
+    ],
+)
+async def test_port_that_is_none_for_leafnodes_is_told_apart(wrong: dict[str, object]):
+    async with running_gateway() as gateway:
+        link = Link(gateway)
+        assert link.hub_says(info(FIRST_INFO | wrong)) == b""
+        assert link.connection.close_reason is CloseReason.INCORRECT_PORT
+        assert "7422" in link.connection.close_detail
+
+
+async def test_hub_that_requires_tls_is_refused_before_the_password_is_sent():
+    async with running_gateway() as gateway:
+        link = Link(gateway)
+        assert link.hub_says(info(FIRST_INFO | {"tls_required": True})) == b""
+        assert "TLS" in link.connection.close_detail
+
+
+@pytest.mark.parametrize("said", [b"", b"INF", info(FIRST_INFO)])
+async def test_hub_that_does_not_get_ready_is_given_up(said: bytes, autojump_clock: MockClock):
+    async with running_gateway() as gateway:
+        link = Link(gateway)
+        if said:
+            link.hub_says(said)
+        await trio.sleep(link.uplink.config.handshake_timeout_seconds + 0.1)
+        assert link.connection.take() == b"-ERR 'Stale Leaf Node Connection - Closing'\r\n"
+        assert link.connection.close_reason is CloseReason.AUTHENTICATION_TIMEOUT
+
+
+async def test_link_pings_soon_and_then_regularly(autojump_clock: MockClock):
+    async with running_gateway() as gateway:
+        link = Link(gateway)
+        link.come_up()
+        await trio.sleep(1.1)
+        for _ in range(5):
+            assert link.connection.take() == b"PING\r\n"
+            assert link.hub_says(b"PING\r\nPONG\r\n") == b"PONG\r\n"
+            await trio.sleep(10)
+
+
+async def test_hub_that_answers_no_ping_is_left(autojump_clock: MockClock):
+    async with running_gateway() as gateway:
+        link = Link(gateway)
+        link.come_up()
+        await trio.sleep(22)
+        assert link.connection.take() == b"PING\r\nPING\r\n-ERR 'Stale Connection'\r\n"
+        assert link.connection.close_reason is CloseReason.STALE_CONNECTION
+
+
+async def test_error_of_the_hub_is_remembered_and_the_link_kept():
+    async with running_gateway() as gateway:
+        link = Link(gateway)
+        link.come_up()
+        link.hub_says(b"-ERR 'Permissions Violation for Publish to \"x\"'\r\n")
+        assert link.uplink.last_error == 'Permissions Violation for Publish to "x"'
+        assert link.connection.close_reason is None
+
+
+async def test_garbage_from_the_hub_ends_the_link():
+    async with running_gateway() as gateway:
+        link = Link(gateway)
+        link.come_up()
+        link.hub_says(b"HTTP/1.1 400 Bad Request\r\n")
+        assert link.connection.close_reason is CloseReason.PARSE_ERROR
