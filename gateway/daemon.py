@@ -1,36 +1,48 @@
-"""The daemon: opens what is configured, runs it, and ends it in order.
+"""The daemon: puts the parts together, runs them, and ends them in order. The only file that knows them all.
 
-Nurseries nest by who must outlive whom: services (time, monitoring, uplinks) around connections around accepting.
+Nurseries nest by who must outlive whom: services (time, storage, monitoring) around connections and uplinks.
 """
 
 import logging
-import math
-import random
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import trio
 
+from gateway.accounts.account import GLOBAL_ACCOUNT, Account
+from gateway.accounts.admission import Admission, OpenAdmission
+from gateway.devices.device import Site
 from gateway.doors.announcement import announce, write_ports_file
-from gateway.doors.listeners import OpenListener, accept_connections, open_listeners
-from gateway.gateway import Gateway
+from gateway.doors.departure import say_goodbye, send_away
+from gateway.doors.door import Door, session_makers
+from gateway.doors.listeners import OpenListener, open_listeners
+from gateway.monitoring.observer import Sources
 from gateway.monitoring.service import MonitoringService
-from gateway.nats.client import NatsClientSession
+from gateway.mqtt.directory import SessionDirectory
+from gateway.runtime.identity import Names, new_gateway_id, new_server_id
 from gateway.runtime.logs import start_logging
 from gateway.runtime.memory import tune_memory
+from gateway.runtime.runtime import Runtime
+from gateway.services.acknowledged_publish import AcknowledgedPublish
+from gateway.services.presence import take_back
+from gateway.services.retained_requests import RetainedRequests
+from gateway.services.time_requests import TimeRequests
+from gateway.settings.live import Settings
 from gateway.settings.schema import Config
+from gateway.storage.published_ids import PublishedIds
+from gateway.storage.retained_messages import RetainedMessages
 from gateway.storage.storage import Storage
-from gateway.transport.connection import Connection
-from gateway.transport.registry import UPLINK_KIND
+from gateway.transport.reader import Reader
+from gateway.transport.registry import Registry
 from gateway.uplink.leafnode_uplink import LeafnodeUplink
-from protocols.close_reason import CloseReason
 
 log = logging.getLogger("leafgate")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
-# In lame-duck mode clients are told to leave one by one, at most this far apart.
-LAME_DUCK_PACE_SECONDS = 1.0
+# How often expired retained messages are looked for.
+SWEEP_SECONDS = 5.0
+SWEPT_AT_ONCE = 1000
 
 
 def run(config: Config) -> int:
@@ -56,6 +68,57 @@ def open_storage(config: Config) -> Storage | None:
     return Storage(directory, config.mqtt.max_retained_messages, config.mqtt.max_retained_bytes)
 
 
+class Gateway:
+    """The parts, put together. It holds state; a Daemon runs it. `storage` is None where nothing is kept on disk."""
+
+    def __init__(self, config: Config, storage: Storage | None = None) -> None:
+        self.storage = storage
+        self.settings = Settings(config)
+        gateway_id = storage.gateway_id if storage is not None else new_gateway_id().encode()
+        self.runtime = Runtime(self.settings, Names(new_server_id(), config.server_name, gateway_id))
+        self.reader = Reader(self.runtime.switch)
+        self.registry = Registry(self.runtime, self.reader)
+        self.account = make_account(config, storage)
+        self.account.retained_requests = RetainedRequests(self.runtime, self.account)
+        self.admission: Admission = OpenAdmission(self.account)
+        self.mqtt_sessions = SessionDirectory(self.runtime, storage.mqtt_sessions if storage is not None else None)
+        self.settings.subscribe("mqtt", self._mqtt_changed)
+
+    def restore(self) -> None:
+        """Take up what an earlier run left on the disk."""
+        if self.storage is not None:
+            self.account.offer_retained()
+            self.mqtt_sessions.of(self.account).restore(self.storage.restored)
+            self.storage.restored.clear()
+            take_back(self.account)
+        self.runtime.deadlines.call_at(trio.current_time() + SWEEP_SECONDS, self._sweep)
+
+    def offer_services(self) -> None:
+        """Answer the gateway's own subjects from now on."""
+        self.account.router.subscribe(TimeRequests(self.account))
+        self.account.router.subscribe(AcknowledgedPublish(self.account))
+
+    def doors(self, listeners: list[OpenListener]) -> list[Door]:
+        makers = session_makers(self.admission, self.mqtt_sessions)
+        return [Door(self.runtime, self.registry, listener, makers) for listener in listeners]
+
+    def _sweep(self, now: float) -> None:
+        self.account.sweep(SWEPT_AT_ONCE)
+        self.runtime.deadlines.call_at(now + SWEEP_SECONDS, self._sweep)
+
+    def _mqtt_changed(self) -> None:
+        limits = self.settings.mqtt
+        self.account.retained.set_limits(limits.max_retained_messages, limits.max_retained_bytes)
+
+
+def make_account(config: Config, storage: Storage | None) -> Account:
+    """The one account."""
+    if storage is not None:
+        return Account(GLOBAL_ACCOUNT, storage.retained, storage.published_ids, storage.journal)
+    retained = RetainedMessages(config.mqtt.max_retained_messages, config.mqtt.max_retained_bytes)
+    return Account(GLOBAL_ACCOUNT, retained, PublishedIds())
+
+
 class Daemon:
     """One run of a gateway."""
 
@@ -65,37 +128,50 @@ class Daemon:
 
     async def run(self) -> int:
         gateway = Gateway(self.config, self.storage)
+        runtime, registry = gateway.runtime, gateway.registry
         gateway.restore()
-        gateway.offer_time()
-        gateway.offer_acknowledgements()
+        gateway.offer_services()
         with trio.open_signal_receiver(*SIGNALS) as signals:
             listeners = open_listeners(self.config)
-            monitoring = MonitoringService(gateway, listeners)
+            sources = Sources(
+                runtime=runtime,
+                registry=registry,
+                account=gateway.account,
+                mqtt_sessions=gateway.mqtt_sessions,
+                storage=self.storage,
+            )
+            monitoring = MonitoringService(sources, [(one.config.protocol, one.address) for one in listeners])
             monitoring.open()
-            uplinks = [LeafnodeUplink(gateway, uplink, number) for number, uplink in enumerate(self.config.uplinks)]
+            uplinks = [
+                LeafnodeUplink(runtime, registry, gateway.account, uplink, number)
+                for number, uplink in enumerate(self.config.uplinks)
+            ]
             if self.config.ports_file:
                 write_ports_file(Path(self.config.ports_file), listeners, monitoring.address)
             announce(self.config, listeners, monitoring.address)
             async with trio.open_nursery() as services:
-                services.start_soon(gateway.deadlines.run, gateway.switch.flush)
-                services.start_soon(gateway.busy_poll.run)
+                services.start_soon(runtime.deadlines.run, runtime.switch.flush)
+                services.start_soon(gateway.reader.run_inside_trio)
                 services.start_soon(monitoring.run)
                 if self.storage is not None:
-                    services.start_soon(self.storage.journal.run, gateway.switch.flush)
+                    services.start_soon(self.storage.journal.run, runtime.switch.flush)
                 async with trio.open_nursery() as connections:
-                    gateway.connections = connections
+                    runtime.nursery = connections
                     for uplink in uplinks:
                         connections.start_soon(uplink.run)
                     if self.config.serial:
                         from gateway.devices.service import SerialService
 
-                        gateway.serial = SerialService(gateway)
-                        connections.start_soon(gateway.serial.run)
+                        serial = SerialService(Site(runtime, registry, gateway.admission, gateway.account))
+                        sources.serial_faults = serial.faults
+                        connections.start_soon(serial.run)
                     await self._serve(gateway, listeners, signals)
                     services.start_soon(self._end_on_second_signal, signals, services.cancel_scope)
-                    gateway.stopping.set()
+                    runtime.stopping.set()
                     connections.cancel_scope.deadline = trio.current_time() + self.config.timeouts.drain_seconds
-                    drain(gateway)
+                    say_goodbye(runtime, registry)
+                    await registry.emptied()
+                registry.cut_all()
                 if self.storage is not None:
                     with trio.move_on_after(self.config.timeouts.drain_seconds):
                         await self.storage.journal.drain()
@@ -104,20 +180,21 @@ class Daemon:
         return 0
 
     async def _serve(self, gateway: Gateway, listeners: list[OpenListener], signals: AsyncIterator[int]) -> None:
-        """Accept peers until a signal says to stop; then, in lame-duck mode, wait for them to move away."""
-        async with trio.open_nursery() as accepting:
-            for listener in listeners:
-                accepting.start_soon(accept_connections, gateway, listener)
+        """Take peers until a signal says to stop; then, in lame-duck mode, wait for them to move away."""
+        doors = gateway.doors(listeners)
+        for door in doors:
+            door.open()
+        try:
             received = signal.Signals(await anext(signals))
-            accepting.cancel_scope.cancel()
-        for listener in listeners:
-            listener.socket.close()
+        finally:
+            for door in doors:
+                door.close()
         log.info("event=stopping signal=%s connections=%d", received.name, len(gateway.registry.open))
         if received == signal.SIGUSR2:
             with trio.CancelScope() as patience:
                 async with trio.open_nursery() as leaving:
                     leaving.start_soon(self._cancel_on_signal, signals, patience)
-                    await self._send_away(gateway)
+                    await send_away(gateway.runtime, gateway.registry)
                     leaving.cancel_scope.cancel()
 
     async def _cancel_on_signal(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
@@ -128,37 +205,3 @@ class Daemon:
         received = signal.Signals(await anext(signals))
         log.warning("event=stopping-at-once signal=%s", received.name)
         scope.cancel()
-
-    async def _send_away(self, gateway: Gateway) -> None:
-        """Lame-duck mode: ask clients to go, then close them one by one over the configured time."""
-        timeouts = self.config.timeouts
-        clients = open_clients(gateway)
-        if not clients:
-            return
-        for connection in clients:
-            port = connection.port()
-            if isinstance(port, NatsClientSession):
-                port.announce_lame_duck()
-        gateway.switch.flush()
-        await trio.sleep(timeouts.lame_duck_grace_seconds)
-        remaining = open_clients(gateway)
-        span = timeouts.lame_duck_seconds - timeouts.lame_duck_grace_seconds
-        pace = min(LAME_DUCK_PACE_SECONDS, span / max(len(remaining), 1))
-        for connection in remaining:
-            connection.close(CloseReason.SERVER_SHUTDOWN)
-            await trio.sleep(pace * random.uniform(0.5, 1.0))
-
-
-def open_clients(gateway: Gateway) -> list[Connection]:
-    """The connections that clients made; the links that the gateway itself opened serve them to the end."""
-    return [one for one in gateway.registry.open.values() if one.session.kind != UPLINK_KIND]
-
-
-def drain(gateway: Gateway) -> None:
-    """Route what peers have sent already, then say goodbye to each; what is queued is delivered within the deadline."""
-    connections = list(gateway.registry.open.values())
-    for connection in connections:
-        connection.read_once()
-    gateway.switch.flush()
-    for connection in connections:
-        connection.close(CloseReason.SERVER_SHUTDOWN, linger=math.inf)

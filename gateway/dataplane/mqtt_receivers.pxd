@@ -8,11 +8,14 @@ cdef class MqttPort(Port):
     cdef public int version
     cdef public Py_ssize_t limit, max_packet_size
     cdef public dict aliases
+    cdef public bint durable
 
 cdef class MqttSubscription(Receiver):
+    cdef readonly MqttPort session
     cdef readonly int qos
     cdef readonly bint no_local, retain_as_published
     cdef readonly Py_ssize_t identifier
+    cpdef bint is_durable(self) except -1
 
 cdef class MqttShare(Receiver):
     cdef readonly MqttPort session
@@ -20,6 +23,7 @@ cdef class MqttShare(Receiver):
     cdef readonly bint retain_as_published
     cdef readonly Py_ssize_t identifier
     cdef MqttRoute _route
+    cpdef bint is_durable(self) except -1
     cpdef bint deliver(self, Message message, Port source) except -1
     cpdef bint keep(self, Message message) except -1
     @cython.locals(route=MqttRoute)

@@ -14,16 +14,18 @@ class MqttPort(Port):
 
     `version` is the protocol level of the connected client, `AWAY` while there is none. `limit` is how many bytes may
     wait for the client before QoS 0 messages are dropped, `max_packet_size` the largest packet that it takes.
-    `aliases`, by topic, is set where topics go out as aliases, so that no two clients get the same bytes.
+    `durable`: what waits for it outlives the process. `aliases`, by topic, is set where topics go out as aliases, so
+    that no two clients get the same bytes.
     """
 
-    __slots__ = ("aliases", "limit", "max_packet_size", "version")
+    __slots__ = ("aliases", "durable", "limit", "max_packet_size", "version")
 
     def __init__(self, limit: int) -> None:
         super().__init__(None)
         self.version = AWAY
         self.limit = limit
         self.max_packet_size = 0
+        self.durable = False
         self.aliases: dict[bytes, int] | None = None
 
     def deliver_reliably(self, message: Message, route: "MqttRoute") -> bool:
@@ -56,17 +58,21 @@ class MqttSubscription(Receiver):
     several reaches the client once.
     """
 
-    __slots__ = ("identifier", "no_local", "qos", "retain_as_published")
+    __slots__ = ("identifier", "no_local", "qos", "retain_as_published", "session")
 
     def __init__(
-        self, port: Port, subject: bytes, qos: int, no_local: bool, retain_as_published: bool, identifier: int
+        self, port: MqttPort, subject: bytes, qos: int, no_local: bool, retain_as_published: bool, identifier: int
     ) -> None:
         super().__init__(port, subject, b"")
+        self.session = port
         self.qos = qos
         self.no_local = no_local
         self.retain_as_published = retain_as_published
         self.identifier = identifier
         self.combines = True
+
+    def is_durable(self) -> bool:
+        return self.qos > 0 and self.session.durable
 
     def deliver(self, message: Message, source: Port) -> bool:
         return False
@@ -87,6 +93,9 @@ class MqttShare(Receiver):
         self.retain_as_published = retain_as_published
         self.identifier = identifier
         self._route: MqttRoute | None = None
+
+    def is_durable(self) -> bool:
+        return self.qos > 0 and self.session.durable
 
     def deliver(self, message: Message, source: Port) -> bool:
         return self.session.version != AWAY and self._deliver(message)

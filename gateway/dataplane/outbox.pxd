@@ -3,15 +3,16 @@ cimport cython
 @cython.final
 cdef class Switch:
     cdef public list touched, congested
+    cdef public object publisher
 
 @cython.final
 cdef class Outbox:
-    cdef public object sink, encode
+    cdef public object sink, encode, publisher
     cdef public Switch switch
     cdef public Py_ssize_t limit
     cdef public long long out_messages, out_bytes
     cdef public bint closed, touched
-    cdef list _chunks, _blocks
+    cdef list _chunks, _blocks, _layers
     cdef Py_ssize_t _queued, _unsent
     cpdef append(self, bytes head, bytes tail, Py_ssize_t size)
     cpdef append_burst(self, list pieces, Py_ssize_t wire_size, Py_ssize_t count, Py_ssize_t size)
@@ -24,5 +25,8 @@ cdef class Outbox:
     cdef bytes _take(self)
     cdef _append_block(self)
     cdef _hold(self)
+    cdef bytes _through_layers(self, bytes data)
+    cdef bint _is_bare(self) except -1
+    cdef _touch(self)
     cdef _check(self)
     cdef _flush_early(self)

@@ -1,8 +1,11 @@
 """Outbox: the bytes on their way to one peer; appended to per message, sent once per batch (hot)."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 from protocols.message import Buffer
+
+Encoder: TypeAlias = Callable[[bytes], bytes]
 
 # Appending this much without a flush would let one batch with a large fan-out grow without bound.
 FLUSH_AT = 1 << 20
@@ -35,13 +38,16 @@ class Sink(Protocol):
 
 
 class Switch:
-    """What the outboxes of one gateway share: which of them the current batch touched, and which are congested."""
+    """What the outboxes of one gateway share: which of them the current batch touched, which were congested when they
+    were flushed last, and whose batch it is, where that is somebody who can be held back.
+    """
 
-    __slots__ = ("congested", "touched")
+    __slots__ = ("congested", "publisher", "touched")
 
     def __init__(self) -> None:
         self.touched: list[Outbox] = []
         self.congested: list[Outbox] = []
+        self.publisher: object = None
 
     def flush(self) -> None:
         """Send what the batch appended, one send per touched connection.
@@ -52,24 +58,31 @@ class Switch:
         if not touched:
             return
         self.touched = []
+        # Those that are still congested come again: what nobody asks for must not pile up.
+        self.congested = []
         for outbox in touched:
+            count = len(self.congested)
             try:
                 outbox.flush()
             except Exception as error:  # noqa: BLE001 - an encoder's own mistake, which its sink logs
                 outbox.close()
                 outbox.sink.failed(error)
+            if len(self.congested) == count:
+                outbox.publisher = None
 
 
 class Outbox:
     """Bytes waiting for one peer, at most `limit` of them.
 
-    `encode`, if set, turns the bytes of one flush into wire bytes (a WebSocket frame). When the peer takes no more,
-    what is left waits in blocks until `resume`. Counts messages and bytes appended through `append`.
+    `encode`, if set, is the session's own framing of the bytes of one flush (a WebSocket frame); encoders below it
+    (TLS) are stacked by `stack`. When the peer takes no more, what is left waits in blocks until `resume`. Counts
+    messages and bytes appended through `append`. `publisher` is whose batch touched it first since the last flush.
     """
 
     __slots__ = (
         "_blocks",
         "_chunks",
+        "_layers",
         "_queued",
         "_unsent",
         "closed",
@@ -77,6 +90,7 @@ class Outbox:
         "limit",
         "out_bytes",
         "out_messages",
+        "publisher",
         "sink",
         "switch",
         "touched",
@@ -87,11 +101,13 @@ class Outbox:
         self.switch = switch
         self.limit = limit
         self.encode: object = None
+        self.publisher: object = None
         self.closed = False
         self.touched = False
         self.out_messages = 0
         self.out_bytes = 0
         self._chunks: list[Buffer] = []
+        self._layers: list[Encoder] | None = None
         self._queued = 0
         self._blocks: list[bytes | memoryview] | None = None
         self._unsent = 0
@@ -105,8 +121,7 @@ class Outbox:
         self.out_bytes += size
         self._queued += len(head) + len(tail)
         if not self.touched:
-            self.touched = True
-            self.switch.touched.append(self)
+            self._touch()
         if self._queued > FLUSH_AT:
             self._flush_early()
 
@@ -117,10 +132,17 @@ class Outbox:
         self.out_bytes += size
         self._queued += wire_size
         if not self.touched:
-            self.touched = True
-            self.switch.touched.append(self)
+            self._touch()
         if self._queued > FLUSH_AT:
             self._flush_early()
+
+    def stack(self, encoder: Encoder) -> None:
+        """Put an encoder above those that are there, and below `encode`."""
+        self._layers = [encoder, *(self._layers or ())]
+
+    def unstack(self) -> None:
+        """Take all encoders off."""
+        self.encode = self._layers = None
 
     def write(self, data: bytes) -> None:
         """Queue bytes that are no message: protocol control."""
@@ -129,18 +151,19 @@ class Outbox:
         self._chunks.append(data)
         self._queued += len(data)
         if not self.touched:
-            self.touched = True
-            self.switch.touched.append(self)
+            self._touch()
         if self._queued > FLUSH_AT:
             self._flush_early()
 
     def write_wire(self, data: bytes) -> None:
-        """Queue bytes that go out as they are, not through `encode`, behind everything queued so far."""
+        """Queue bytes that the session has framed itself, behind everything queued so far."""
         if self.closed or not data:
             return
         self.flush()
         if self.closed:
             return
+        if self._layers is not None:
+            data = self._through_layers(data)
         if self._blocks is not None:
             if self._queued:
                 self._append_block()
@@ -163,7 +186,7 @@ class Outbox:
         elif self._unsent:
             self._hold()
         elif self._queued:
-            if self._queued >= GATHER_FROM and len(self._chunks) <= GATHER_MOST and self.encode is None:
+            if self._queued >= GATHER_FROM and len(self._chunks) <= GATHER_MOST and self._is_bare():
                 self._send_gathered()
             else:
                 self._send(self._take())
@@ -219,7 +242,23 @@ class Outbox:
         self._queued = 0
         if self.encode is not None:
             data = self.encode(data)  # type: ignore[operator]
+        if self._layers is not None:
+            data = self._through_layers(data)
         return data
+
+    def _through_layers(self, data: bytes) -> bytes:
+        for encode in self._layers or ():
+            data = encode(data)
+        return data
+
+    def _is_bare(self) -> bool:
+        return self.encode is None and self._layers is None
+
+    def _touch(self) -> None:
+        """The batch has something for this peer."""
+        self.touched = True
+        self.publisher = self.switch.publisher
+        self.switch.touched.append(self)
 
     def _append_block(self) -> None:
         data = self._take()

@@ -13,7 +13,8 @@ cdef class Receiver:
     cdef public Port port
     cdef readonly bytes subject, queue
     cdef public Py_ssize_t slot
-    cdef public bint combines, shared
+    cdef public bint combines, shared, local_only
+    cpdef bint is_durable(self) except -1
     cpdef bint deliver(self, Message message, Port source) except -1
     cpdef bint keep(self, Message message) except -1
     cpdef deliver_burst(self, Burst burst, Port source)

@@ -39,10 +39,10 @@ class Receiver:
 
     `subject` is the filter, `queue` the queue group or b"". `combines`: of several that match one subject the port
     makes one (`Port.combine`), so that a message reaches it once. `shared`: a group whose members all are is told apart
-    by its filter too.
+    by its filter too. `local_only`: hubs need not know of it.
     """
 
-    __slots__ = ("combines", "port", "queue", "shared", "slot", "subject")
+    __slots__ = ("combines", "local_only", "port", "queue", "shared", "slot", "subject")
 
     def __init__(self, port: Port, subject: bytes, queue: bytes) -> None:
         self.port = port
@@ -51,6 +51,11 @@ class Receiver:
         self.slot = -1
         self.combines = False
         self.shared = False
+        self.local_only = False
+
+    def is_durable(self) -> bool:
+        """Whether a message that it takes outlives the process."""
+        return False
 
     def deliver(self, message: Message, source: Port) -> bool:
         """Append the message to the port's outbox; False when this receiver does not take it."""

@@ -182,20 +182,30 @@ class Router:
             self._observers.remove(observer)
 
     def local_interest(self) -> list[tuple[bytes, bytes, int]]:
-        """(filter, queue group or b"", number of local receivers) of everything that is subscribed here."""
+        """(filter, queue group or b"", number of local receivers) of everything here that hubs are to know."""
         interest: list[tuple[bytes, bytes, int]] = []
         for entry in self.tree.interests():
-            if entry.plain:
-                interest.append((entry.subject, b"", len(entry.plain)))
+            if entry.told_count(b""):
+                interest.append((entry.subject, b"", entry.told_count(b"")))
             for name, members in (entry.groups or {}).items():
                 interest.append((entry.subject, name, len(members)))
         return interest
 
     def _interest_changed(self, interest: Interest, receiver: Receiver) -> None:
         self.forget(receiver.subject)
-        if not receiver.port.leaf:
+        if not receiver.port.leaf and not receiver.local_only:
             for observer in self._observers:
-                observer.interest_changed(receiver.subject, receiver.queue, interest.local_count(receiver.queue))
+                observer.interest_changed(receiver.subject, receiver.queue, interest.told_count(receiver.queue))
+
+    def reaches_durable(self, subject: bytes) -> bool:
+        """Whether a message on the subject may come to a receiver that keeps it on the disk."""
+        for interest in self.tree.match(subject):
+            if any(receiver.is_durable() for receiver in interest.plain):
+                return True
+            for members in (interest.groups or {}).values():
+                if any(receiver.is_durable() for receiver in members):
+                    return True
+        return False
 
     def forget(self, subject: bytes) -> None:
         """Forget the routes that a change of this filter can concern."""

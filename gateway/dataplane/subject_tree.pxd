@@ -9,6 +9,7 @@ cdef class Interest:
     cdef readonly list plain
     cdef public dict groups
     cdef public list upstream
+    cdef public Py_ssize_t local_only
     cdef public object routes
 
 cdef class Node:

@@ -14,15 +14,16 @@ class Interest:
     """Everybody who subscribed with the same filter.
 
     `plain` and the lists in `groups` (queue group name to members) hold local receivers, `upstream` those of leafnode
-    links, with and without a queue group. `routes` is the router's: where messages go that interest nobody else; None
-    again after each change.
+    links, with and without a queue group. `local_only` counts the plain ones that are. `routes` is the router's: where
+    messages go that interest nobody else; None again after each change.
     """
 
-    __slots__ = ("groups", "plain", "routes", "subject", "upstream")
+    __slots__ = ("groups", "local_only", "plain", "routes", "subject", "upstream")
 
     def __init__(self, subject: bytes) -> None:
         self.subject = subject
         self.plain: list[Receiver] = []
+        self.local_only = 0
         self.groups: dict[bytes, list[Receiver]] | None = None
         self.upstream: list[Receiver] | None = None
         self.routes: object = None
@@ -30,8 +31,12 @@ class Interest:
     def is_empty(self) -> bool:
         return not self.plain and not self.groups and not self.upstream
 
-    def local_count(self, queue: bytes) -> int:
-        """How many local receivers there are in the queue group; b"" counts the plain ones."""
+    def told_count(self, queue: bytes) -> int:
+        """How many local receivers hubs are told of in the queue group; b"" counts the plain ones. Of what the gateway
+        answers itself they are told nothing.
+        """
+        if self.local_only:
+            return 0
         if not queue:
             return len(self.plain)
         return len(self.groups[queue]) if self.groups and queue in self.groups else 0
@@ -70,6 +75,7 @@ class SubjectTree:
         receiver.slot = len(members)
         members.append(receiver)
         interest.routes = None
+        interest.local_only += receiver.local_only
         self.count += 1
         return interest
 
@@ -85,6 +91,7 @@ class SubjectTree:
             last.slot = receiver.slot
         receiver.slot = -1
         interest.routes = None
+        interest.local_only -= receiver.local_only
         self.count -= 1
         if not members and receiver.queue and interest.groups is not None and not receiver.port.leaf:
             del interest.groups[receiver.queue]

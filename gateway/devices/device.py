@@ -2,28 +2,30 @@
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import trio
 
+from gateway.accounts.account import Account
+from gateway.accounts.admission import Admission
 from gateway.dataplane.nats_receivers import NatsSubscription
-from gateway.dataplane.port import Port as Place
-from gateway.devices.connection import DeviceConnection
+from gateway.dataplane.port import Port
+from gateway.devices.link_transport import LinkTransport
 from gateway.devices.ports.greeting import Greeting
-from gateway.devices.ports.port import PortError
+from gateway.devices.ports.port import PortError, SerialPort
 from gateway.devices.subjects import DeviceSubjects
 from gateway.nats.client import NatsClientSession
+from gateway.runtime.deadlines import Deadline
 from gateway.runtime.identity import random_sid
+from gateway.runtime.runtime import Runtime
+from gateway.settings.schema import Serial
+from gateway.transport.connection import Connection
+from gateway.transport.registry import Registry
 from protocols.close_reason import CloseReason
 from protocols.message import Burst, Message
 from protocols.serial_link.frames import Text
 from protocols.serial_link.link import BaudChange, Ended, Link, LinkEvent, LinkSettings, Opened, Received, Silent
-
-if TYPE_CHECKING:
-    from gateway.devices.ports.port import Port
-    from gateway.gateway import Gateway
-    from gateway.runtime.deadlines import Deadline
-    from gateway.settings.schema import Serial
 
 log = logging.getLogger("leafgate.serial")
 
@@ -31,6 +33,8 @@ log = logging.getLogger("leafgate.serial")
 WRITE_SIZE = 512
 # What waits for a device waits in its outbox, where it is counted; the link holds a window's worth.
 SETTINGS = LinkSettings(mtu=512, send_buffer=16_384)
+# What an outbox may hold beyond the queue's limit and one message of the largest size: control lines.
+ALLOWANCE = 1 << 16
 # A line that takes nothing for so long is stuck: flow control, or a driver that hangs.
 STUCK_SECONDS = 5.0
 
@@ -38,23 +42,43 @@ STUCK_SECONDS = 5.0
 class DeviceSubscription(NatsSubscription):
     """A device's subscription: a message that finds the device's queue full is dropped and counted."""
 
-    def deliver(self, message: Message, source: Place) -> bool:
-        connection = self.port.outbox.sink if self.port.outbox is not None else None
-        if isinstance(connection, DeviceConnection) and connection.is_full(message.size):
-            self.port.dropped += 1
+    def deliver(self, message: Message, source: Port) -> bool:
+        port = self.port
+        assert isinstance(port, DeviceNatsSession)
+        if port.is_full(message.size):
+            port.dropped += 1
             return False
         return super().deliver(message, source)
 
-    def deliver_burst(self, burst: Burst, source: Place) -> None:
+    def deliver_burst(self, burst: Burst, source: Port) -> None:
         for message in burst.messages():
             self.deliver(message, source)
 
 
 class DeviceNatsSession(NatsClientSession):
-    """The NATS client on the device."""
+    """The NATS client on the device; `queue_limit` bounds what may wait for it, in bytes."""
 
     kind = "nats-serial"
     subscription_type = DeviceSubscription
+
+    def __init__(self, connection: Connection, admission: Admission, queue_limit: int) -> None:
+        super().__init__(connection, admission)
+        self.queue_limit = queue_limit
+
+    def is_full(self, size: int) -> bool:
+        """Whether a message of `size` bytes finds no room. One message always does."""
+        pending = self.outbox.pending() if self.outbox is not None else 0
+        return pending > 0 and pending + size > self.queue_limit
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What devices need of the gateway. `account` is where the gateway tells of them."""
+
+    runtime: Runtime
+    registry: Registry
+    admission: Admission
+    account: Account
 
 
 class SerialDevice:
@@ -63,15 +87,15 @@ class SerialDevice:
     `forget` is called when it will not be served again.
     """
 
-    def __init__(
-        self, gateway: "Gateway", config: "Serial", name: str, forget: Callable[["SerialDevice"], None]
-    ) -> None:
-        self.gateway = gateway
+    def __init__(self, site: Site, config: Serial, name: str, forget: Callable[["SerialDevice"], None]) -> None:
+        self.site = site
+        self.runtime = site.runtime
         self.config = config
         self.name = name
-        self.subjects = DeviceSubjects(gateway, config, name)
+        self.subjects = DeviceSubjects(site.runtime, site.account, config, name)
         self.link = Link(SETTINGS, random_sid, trio.current_time(), config.baud)
-        self.connection: DeviceConnection | None = None
+        self.connection: Connection | None = None
+        self._transport: LinkTransport | None = None
         self.port_name = ""
         self._forget = forget
         self._wake = trio.Event()
@@ -85,10 +109,10 @@ class SerialDevice:
         """Whether its cable is in."""
         return bool(self.port_name)
 
-    async def serve(self, port: "Port", greeting: Greeting) -> None:
+    async def serve(self, port: SerialPort, greeting: Greeting) -> None:
         """Speak with the device until it falls silent. Raises PortError, in a group, when the port is gone."""
         now = trio.current_time()
-        self.gateway.deadlines.cancel(self._patience)
+        self.runtime.deadlines.cancel(self._patience)
         self.port_name = port.name
         self._silent = False
         self._baud_to_be = 0
@@ -106,32 +130,32 @@ class SerialDevice:
             self.port_name = ""
             self.subjects.presence(False, port.name)
             when = trio.current_time() + self.config.resume_seconds
-            self._patience = self.gateway.deadlines.call_at(when, self._give_up)
+            self._patience = self.runtime.deadlines.call_at(when, self._give_up)
 
     def end(self, reason: CloseReason, detail: str = "") -> None:
         """Give the device up while it is away."""
-        self.gateway.deadlines.cancel(self._patience)
+        self.runtime.deadlines.cancel(self._patience)
         self._disconnect(reason, detail)
         self._forget(self)
 
     def _give_up(self, now: float) -> None:
         self.end(CloseReason.STALE_CONNECTION, "the device did not come back")
 
-    async def _read(self, port: "Port") -> None:
+    async def _read(self, port: SerialPort) -> None:
         while True:
             data = await port.read()
             self._act(self.link.receive(data, trio.current_time()))
-            self.gateway.switch.flush()
+            self.runtime.switch.flush()
             self._wake.set()
 
-    async def _write(self, port: "Port") -> None:
+    async def _write(self, port: SerialPort) -> None:
         """Send what the link has to say, in time; ends when the device has fallen silent."""
         link = self.link
         while not self._silent:
             now = trio.current_time()
             if now >= link.next_deadline():
                 self._act(link.on_deadline(now))
-                self.gateway.switch.flush()
+                self.runtime.switch.flush()
             data = link.bytes_to_send(now, WRITE_SIZE)
             if data:
                 with trio.move_on_after(STUCK_SECONDS) as patience:
@@ -148,7 +172,7 @@ class SerialDevice:
                 with trio.CancelScope(deadline=link.next_deadline()):
                     await self._wake.wait()
             if self.connection is not None:
-                self.connection.resume()
+                self.connection.write_ready()
 
     # What the link tells.
 
@@ -172,9 +196,10 @@ class SerialDevice:
             self.link.change_baud(self.config.upgrade_baud, trio.current_time())
 
     def _on_received(self, event: Received) -> None:
-        self.link.consumed(len(event.data))
-        if self.connection is not None:
-            self.connection.receive(event.data)
+        if self._transport is not None:
+            self._transport.feed(event.data)
+        else:
+            self.link.consumed(len(event.data))
 
     def _on_silent(self, event: Silent) -> None:
         log.warning("port=%s event=silent name=%s", self.port_name, self.subjects.name)
@@ -186,7 +211,7 @@ class SerialDevice:
         peer = self.link.peer
         # Whoever has another name is another device: it is greeted as one.
         other = peer is not None and peer.name not in ("", self.name)
-        if other or self.gateway.stopping.is_set():
+        if other or self.runtime.stopping.is_set():
             self._silent = True
 
     def _on_text(self, event: Text) -> None:
@@ -205,20 +230,23 @@ class SerialDevice:
     }
 
     def _connect(self) -> None:
-        connection = DeviceConnection(self.gateway, self.link, self.port_name, self._woken, self.config.queue_bytes)
-        connection.session = DeviceNatsSession(connection)
+        self._transport = LinkTransport(self.link, self.port_name, self._woken)
+        limit = self.config.queue_bytes + self.runtime.settings.limits.max_payload_bytes + ALLOWANCE
+        connection = Connection(self.runtime, self.site.registry, self._transport, limit)
+        connection.session = DeviceNatsSession(connection, self.site.admission, self.config.queue_bytes)
         self.connection = connection
         connection.begin()
-        self.gateway.switch.flush()
+        self.runtime.switch.flush()
 
     def _woken(self) -> None:
         self._wake.set()
 
     def _disconnect(self, reason: CloseReason, detail: str) -> None:
         connection, self.connection = self.connection, None
+        self._transport = None
         if connection is not None:
             dropped = connection.session.port.dropped if connection.session.port is not None else 0
             if dropped:
                 log.warning("cid=%d event=dropped name=%s dropped=%d", connection.cid, self.subjects.name, dropped)
-            connection.link_ended(reason, detail)
-            self.gateway.switch.flush()
+            connection.cut(reason, detail)
+            self.runtime.switch.flush()

@@ -2,19 +2,16 @@
 
 import re
 from collections import deque
-from typing import TYPE_CHECKING
 
 import trio
 
-from gateway.dataplane.port import Port as Place
-from gateway.dataplane.port import Receiver
+from gateway.accounts.account import Account
+from gateway.dataplane.port import Port, Receiver
+from gateway.devices.ports.port import SerialPort
 from gateway.devices.subjects import DeviceSubjects
+from gateway.runtime.runtime import Runtime
+from gateway.settings.schema import Serial
 from protocols.message import Message
-
-if TYPE_CHECKING:
-    from gateway.devices.ports.port import Port
-    from gateway.gateway import Gateway
-    from gateway.settings.schema import Serial
 
 LONGEST_LINE = 4096
 
@@ -25,13 +22,13 @@ class LineWriter(Receiver):
     __slots__ = ("_lines", "_size", "limit", "wake")
 
     def __init__(self, subject: bytes, limit: int) -> None:
-        super().__init__(Place(None), subject, b"")
+        super().__init__(Port(None), subject, b"")
         self.limit = limit
         self.wake = trio.Event()
         self._lines: deque[bytes] = deque()
         self._size = 0
 
-    def deliver(self, message: Message, source: Place) -> bool:
+    def deliver(self, message: Message, source: Port) -> bool:
         line = message.payload() + b"\n"
         if self._size + len(line) > self.limit:
             self.port.dropped += 1
@@ -52,25 +49,25 @@ class LineWriter(Receiver):
 class SerialLines:
     """One device in plain-line mode."""
 
-    def __init__(self, gateway: "Gateway", config: "Serial", name: str) -> None:
-        self.gateway = gateway
-        self.subjects = DeviceSubjects(gateway, config, name)
+    def __init__(self, runtime: Runtime, account: Account, config: Serial, name: str) -> None:
+        self.account = account
+        self.subjects = DeviceSubjects(runtime, account, config, name)
         self.writer = LineWriter(self.subjects.prefix + b".write", config.queue_bytes)
         self._pattern = re.compile(config.pattern.encode())
         self._rest = b""
         self._is_tail = False
 
-    async def serve(self, port: "Port") -> None:
+    async def serve(self, port: SerialPort) -> None:
         """Raises PortError, in a group, when the port is gone."""
         self.subjects.presence(True, port.name)
-        self.gateway.account.router.subscribe(self.writer)
+        self.account.router.subscribe(self.writer)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, port)
                 while True:
                     self.receive(await port.read())
         finally:
-            self.gateway.account.router.unsubscribe(self.writer)
+            self.account.router.unsubscribe(self.writer)
             self.subjects.presence(False, port.name)
 
     def receive(self, data: bytes) -> None:
@@ -92,7 +89,7 @@ class SerialLines:
         if match is None or not self.subjects.publish(match["subject"], match["payload"]):
             self.subjects.log(line)
 
-    async def _write(self, port: "Port") -> None:
+    async def _write(self, port: SerialPort) -> None:
         while True:
             data = self.writer.take()
             if data:

@@ -4,23 +4,19 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import trio
 
-from gateway.devices.device import SerialDevice
+from gateway.devices.device import SerialDevice, Site
 from gateway.devices.lines import SerialLines
 from gateway.devices.ports.greeting import Greeting, greet, rates_to_try
 from gateway.devices.ports.hotplug import Hotplug
 from gateway.devices.ports.network import open_network_port
-from gateway.devices.ports.port import LocalPort, Port, PortError
+from gateway.devices.ports.port import LocalPort, PortError, SerialPort
 from gateway.devices.ports.selection import is_network, matching_ports
 from gateway.devices.subjects import DeviceSubjects
 from gateway.settings.schema import Serial
 from protocols.close_reason import CloseReason
-
-if TYPE_CHECKING:
-    from gateway.gateway import Gateway
 
 log = logging.getLogger("leafgate.serial")
 
@@ -33,8 +29,9 @@ MAX_DEVICES = 256
 class SerialService:
     """`faults` tells what is wrong, by the port's path or, where there is none, by what is configured."""
 
-    def __init__(self, gateway: "Gateway") -> None:
-        self.gateway = gateway
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.runtime = site.runtime
         self.devices: list[SerialDevice] = []
         self.faults: dict[str, str] = {}
         self._open: dict[str, str] = {}
@@ -42,7 +39,7 @@ class SerialService:
 
     async def run(self) -> None:
         """Serve until the gateway stops; ends when every device has taken what was queued for it."""
-        configured = self.gateway.config.serial
+        configured = self.runtime.settings.config.serial
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._stop, nursery)
             local = [one for one in configured if not is_network(one.port)]
@@ -50,7 +47,7 @@ class SerialService:
                 if is_network(one.port):
                     nursery.start_soon(self._keep_network_port, one)
             with Hotplug() as hotplug:
-                while not self.gateway.stopping.is_set():
+                while not self.runtime.stopping.is_set():
                     for one in local:
                         self._look_for(one, nursery)
                     with self._until_stop():
@@ -68,7 +65,7 @@ class SerialService:
 
     async def _stop(self, nursery: trio.Nursery) -> None:
         """Nobody new is greeted, and nobody who is away is waited for."""
-        await self.gateway.stopping.wait()
+        await self.runtime.stopping.wait()
         for scope in self._waits:
             scope.cancel()
         for device in [one for one in self.devices if not one.is_served]:
@@ -99,7 +96,7 @@ class SerialService:
                 self.faults.pop(path, None)
 
     async def _keep_network_port(self, config: Serial) -> None:
-        while not self.gateway.stopping.is_set():
+        while not self.runtime.stopping.is_set():
             try:
                 with self._until_stop() as scope:
                     port = await open_network_port(config.port, config.baud)
@@ -108,9 +105,9 @@ class SerialService:
             except PortError as error:
                 self._fault(config.port, str(error))
                 with trio.move_on_after(RETRY_SECONDS):
-                    await self.gateway.stopping.wait()
+                    await self.runtime.stopping.wait()
 
-    async def _serve(self, config: Serial, port: Port) -> None:
+    async def _serve(self, config: Serial, port: SerialPort) -> None:
         """Serve one open port until it is gone. Raises PortError."""
         log.info("port=%s event=open", port.name)
         failure: PortError | None = None
@@ -129,15 +126,15 @@ class SerialService:
         if failure is not None:
             raise failure
 
-    async def _serve_lines(self, config: Serial, port: Port) -> None:
+    async def _serve_lines(self, config: Serial, port: SerialPort) -> None:
         self.faults.pop(port.name, None)
         with self._until_stop():
-            await SerialLines(self.gateway, config, default_name(port.name)).serve(port)
+            await SerialLines(self.runtime, self.site.account, config, default_name(port.name)).serve(port)
 
-    async def _serve_links(self, config: Serial, port: Port) -> None:
-        console = DeviceSubjects(self.gateway, config, default_name(port.name))
+    async def _serve_links(self, config: Serial, port: SerialPort) -> None:
+        console = DeviceSubjects(self.runtime, self.site.account, config, default_name(port.name))
         rates = rates_to_try(config.baud, config.auto_baud)
-        while not self.gateway.stopping.is_set():
+        while not self.runtime.stopping.is_set():
             greeting = None
             self.faults[port.name] = "no device answers"
             with self._until_stop():
@@ -150,7 +147,7 @@ class SerialService:
                 if len(rates) == 1:
                     await port.set_baud(rates[0])
 
-    def _device(self, config: Serial, port: Port, greeting: Greeting) -> SerialDevice:
+    def _device(self, config: Serial, port: SerialPort, greeting: Greeting) -> SerialDevice:
         """Who has come back, or a new one."""
         hello = greeting.hello
         name = hello.name or default_name(port.name)
@@ -162,7 +159,7 @@ class SerialService:
         for device in away:
             if device.name == name or len(self.devices) >= MAX_DEVICES:
                 device.end(CloseReason.STALE_CONNECTION, "the device began anew")
-        device = SerialDevice(self.gateway, config, name, self.devices.remove)
+        device = SerialDevice(self.site, config, name, self.devices.remove)
         self.devices.append(device)
         return device
 

@@ -1,16 +1,14 @@
 """What the gateway itself says about a device: whether it is there, what its console printed, and how it is called."""
 
 import re
-from typing import TYPE_CHECKING
 
+from gateway.accounts.account import Account
 from gateway.dataplane.port import Port
+from gateway.runtime.runtime import Runtime
 from gateway.services.presence import Presence
+from gateway.settings.schema import Serial
 from protocols.message import make_message
 from protocols.subjects import is_valid_literal
-
-if TYPE_CHECKING:
-    from gateway.gateway import Gateway
-    from gateway.settings.schema import Serial
 
 UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 LONGEST_LOG = 1024
@@ -24,13 +22,14 @@ def subject_token(name: str) -> str:
 class DeviceSubjects:
     """The subjects of one device: `<subject>.presence`, `<subject>.log` and what its lines name below `<subject>`."""
 
-    def __init__(self, gateway: "Gateway", config: "Serial", name: str) -> None:
+    def __init__(self, runtime: Runtime, account: Account, config: Serial, name: str) -> None:
         self.name = subject_token(config.name or name)
         self.prefix = config.subject.replace("{name}", self.name).encode()
         self.user = config.user
-        self._gateway = gateway
+        self._switch = runtime.switch
+        self._account = account
         self._port = Port(None)
-        self._presence = Presence(gateway, self.prefix + b".presence")
+        self._presence = Presence(account, self.prefix + b".presence")
 
     def presence(self, present: bool, port: str) -> None:
         """Tell subscribers, once per change."""
@@ -38,7 +37,7 @@ class DeviceSubjects:
         if self.user:
             about["user"] = self.user
         self._presence.tell(present, about)
-        self._gateway.switch.flush()
+        self._switch.flush()
 
     def log(self, text: bytes) -> None:
         """What the device printed outside of any protocol, line by line."""
@@ -51,6 +50,6 @@ class DeviceSubjects:
         subject = b"%b.%b" % (self.prefix, tail)
         if not is_valid_literal(subject):
             return False
-        self._gateway.account.router.route(make_message(subject, payload), subject, self._port)
-        self._gateway.switch.flush()
+        self._account.publish(make_message(subject, payload), self._port)
+        self._switch.flush()
         return True

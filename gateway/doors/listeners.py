@@ -1,30 +1,13 @@
-"""Listeners: sockets that wait for peers, and what becomes of a peer that arrives."""
+"""Listeners: the sockets that wait for peers."""
 
-import errno
-import logging
 import os
 import socket
-from collections.abc import Callable
-
-import trio
 
 from gateway.errors import ListenError
-from gateway.gateway import Gateway
-from gateway.mqtt.client import MqttClient
-from gateway.nats.client import NatsClientSession
 from gateway.settings.addresses import join_address
 from gateway.settings.schema import Config, Listener
-from gateway.transport.connection import Connection
-from gateway.websocket.session import WebSocketSession
-
-log = logging.getLogger("leafgate.listeners")
 
 BACKLOG = 4096
-# Peers taken per wake-up: more would let a storm of new ones hold up those that are connected.
-ACCEPT_BATCH = 64
-# When the process is out of descriptors, accepting again at once would only burn the processor.
-EXHAUSTED_PAUSE_SECONDS = 0.1
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class OpenListener:
@@ -72,38 +55,6 @@ def open_listeners(config: Config) -> list[OpenListener]:
     return opened
 
 
-async def accept_connections(gateway: Gateway, listener: OpenListener) -> None:
-    """Take peers until cancelled."""
-    while True:
-        await trio.lowlevel.wait_readable(listener.socket)
-        for _ in range(ACCEPT_BATCH):
-            try:
-                sock, _ = listener.socket.accept()
-            except BlockingIOError:
-                break
-            except OSError as error:
-                if error.errno in EXHAUSTED:
-                    log.error("event=accept-failed address=%s error=%r", listener.address, error.strerror)
-                    await trio.sleep(EXHAUSTED_PAUSE_SECONDS)
-                break  # Any other error is the peer's, who left before it was taken.
-            start_connection(gateway, listener, sock)
-
-
-def start_connection(gateway: Gateway, listener: OpenListener, sock: socket.socket) -> None:
-    sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection = Connection(gateway, sock)
-    connection.session = SESSIONS[listener.config.protocol](connection, listener.config)
-    gateway.start_task(connection.run)
-
-
 def socket_address(sock: socket.socket) -> str:
     host, port = sock.getsockname()[:2]
     return join_address(host, port)
-
-
-SESSIONS: dict[str, Callable[[Connection, Listener], NatsClientSession | MqttClient | WebSocketSession]] = {
-    "nats": lambda connection, _: NatsClientSession(connection),
-    "mqtt": lambda connection, _: MqttClient(connection),
-    "websocket": WebSocketSession,
-}

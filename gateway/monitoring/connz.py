@@ -11,9 +11,9 @@ from gateway.monitoring.snapshot import (
     ConnectionState,
     ServerSnapshot,
     SnapshotProvider,
-    SubscriptionSnapshot,
 )
 from gateway.monitoring.time_text import round_trip, timestamp, uptime
+from gateway.transport.snapshot import SubscriptionSnapshot
 
 DEFAULT_LIMIT = 1024
 STATES: dict[str, ConnectionState] = {"open": "open", "closed": "closed", "any": "all", "all": "all"}

@@ -4,13 +4,12 @@ import os
 import resource
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
 import trio
 
-from gateway.dataplane.port import Port
-from gateway.gateway import Gateway
+from gateway.accounts.account import Account
 from gateway.monitoring.snapshot import (
     ConnectionSnapshot,
     ConnectionState,
@@ -18,19 +17,29 @@ from gateway.monitoring.snapshot import (
     MqttSnapshot,
     ServerSnapshot,
     StorageSnapshot,
-    SubscriptionSnapshot,
 )
-from gateway.mqtt.client import MqttClient
-from gateway.mqtt.session import MqttSession
-from gateway.nats.client import NatsClientSession
-from gateway.nats.leafnode import LeafnodeSession
+from gateway.mqtt.directory import SessionDirectory
+from gateway.runtime.runtime import Runtime
 from gateway.settings.addresses import split_address
+from gateway.storage.storage import Storage
 from gateway.transport.connection import Connection
-from gateway.transport.registry import counters
+from gateway.transport.registry import Registry, counters
 from gateway.version import VERSION
-from gateway.websocket.session import WebSocketSession
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(kw_only=True)
+class Sources:
+    """What there is to look at. `started` is in trio's clock; `serial_faults` are by port."""
+
+    runtime: Runtime
+    registry: Registry
+    account: Account
+    mqtt_sessions: SessionDirectory
+    storage: Storage | None = None
+    started: float = field(default_factory=trio.current_time)
+    serial_faults: dict[str, str] = field(default_factory=dict)
 
 
 class Observer:
@@ -39,28 +48,28 @@ class Observer:
     `addresses` are the open listeners, (protocol, `host:port`), `http_address` that of monitoring itself.
     """
 
-    def __init__(self, gateway: Gateway, addresses: Sequence[tuple[str, str]], http_address: str) -> None:
-        self._gateway = gateway
+    def __init__(self, sources: Sources, addresses: Sequence[tuple[str, str]], http_address: str) -> None:
+        self._sources = sources
         self._listeners = {protocol: listener_snapshot(address) for protocol, address in reversed(addresses)}
         self._http = listener_snapshot(http_address)
         self._cpu_seconds = cpu_seconds()
         self._cpu_taken = time.monotonic()
 
     def server(self) -> ServerSnapshot:
-        gateway = self._gateway
-        limits, timeouts = gateway.config.limits, gateway.config.timeouts
-        in_messages, out_messages, in_bytes, out_bytes = gateway.registry.totals()
+        sources, registry, names = self._sources, self._sources.registry, self._sources.runtime.names
+        limits, timeouts = sources.runtime.settings.limits, sources.runtime.settings.timeouts
+        in_messages, out_messages, in_bytes, out_bytes = registry.totals()
         nats = self._listeners.get("nats", ListenerSnapshot("", 0))
-        links = sum(isinstance(one.session, LeafnodeSession) for one in gateway.registry.open.values())
+        links = sum(not one.session.is_client for one in registry.open.values())
         return ServerSnapshot(
-            server_id=gateway.server_id,
-            name=gateway.server_name,
+            server_id=names.server_id,
+            name=names.server_name,
             version=VERSION,
             host=nats.host,
             port=nats.port,
             http_host=self._http.host,
             http_port=self._http.port,
-            start=moment(gateway.started),
+            start=moment(sources.started),
             now=datetime.now(UTC),
             max_payload=limits.max_payload_bytes,
             max_connections=limits.max_connections,
@@ -69,16 +78,16 @@ class Observer:
             ping_interval=timeouts.ping_interval_seconds,
             ping_max=timeouts.ping_max,
             write_deadline=timeouts.write_deadline_seconds,
-            connections=len(gateway.registry.open) - links,
-            total_connections=gateway.registry.total,
+            connections=len(registry.open) - links,
+            total_connections=registry.total,
             leafnodes=links,
             in_msgs=in_messages,
             out_msgs=out_messages,
             in_bytes=in_bytes,
             out_bytes=out_bytes,
-            slow_consumers=gateway.registry.slow_consumers,
-            stale_connections=gateway.registry.stale_connections,
-            subscriptions=gateway.account.router.tree.count,
+            slow_consumers=registry.slow_consumers,
+            stale_connections=registry.stale_connections,
+            subscriptions=sources.account.router.tree.count,
             mem=resident_bytes(),
             cores=os.cpu_count() or 1,
             cpu=self._cpu_percent(),
@@ -89,28 +98,27 @@ class Observer:
         )
 
     def connections(self, state: ConnectionState) -> Iterable[ConnectionSnapshot]:
-        registry = self._gateway.registry
+        registry = self._sources.registry
         if state in ("open", "all"):
             for connection in registry.open.values():
-                if not isinstance(connection.session, LeafnodeSession):
+                if connection.session.is_client:
                     yield snapshot(connection)
         if state in ("closed", "all"):
             yield from registry.closed
 
     def health(self) -> str | None:
-        journal = self._gateway.journal
+        journal = self._sources.account.journal
         return f"storage: {journal.fault}" if journal is not None and journal.fault else None
 
     def serial_faults(self) -> dict[str, str]:
-        serial = self._gateway.serial
-        return dict(serial.faults) if serial is not None else {}
+        return dict(self._sources.serial_faults)
 
     def _mqtt(self) -> MqttSnapshot:
-        sessions, retained = self._gateway.mqtt_sessions, self._gateway.account.retained
+        sessions, retained = self._sources.mqtt_sessions, self._sources.account.retained
         return MqttSnapshot(len(sessions), sessions.connected, len(retained), retained.bytes, retained.refused)
 
     def _storage(self) -> StorageSnapshot | None:
-        storage = self._gateway.storage
+        storage = self._sources.storage
         if storage is None:
             return None
         journal = storage.journal
@@ -133,57 +141,33 @@ class Observer:
 
 def snapshot(connection: Connection) -> ConnectionSnapshot:
     """One connection, open or just closed."""
-    port = connection.port()
+    peer = connection.session.describe()
     in_messages, out_messages, in_bytes, out_bytes = counters(connection)
-    options = port.options if isinstance(port, NatsClientSession) else None
     closed = connection.close_reason is not None
     return ConnectionSnapshot(
         cid=connection.cid,
-        type=connection_type(connection),
+        type=peer.type,
         ip=connection.address[0],
         port=connection.address[1],
         start=moment(connection.started),
         last_activity=moment(connection.last_activity),
-        rtt=port.rtt if isinstance(port, NatsClientSession) else None,
+        rtt=peer.rtt,
         pending_bytes=connection.outbox.pending(),
         in_msgs=in_messages,
         out_msgs=out_messages,
         in_bytes=in_bytes,
         out_bytes=out_bytes,
         stalls=connection.stalls,
-        subscriptions=len(port.subscriptions) if isinstance(port, NatsClientSession | MqttSession) else 0,
-        name=options.name if options else "",
-        lang=options.lang if options else "",
-        version=options.version if options else "",
-        account=port.account.name if isinstance(port, NatsClientSession | MqttSession) else "",
-        mqtt_client=port.client_id.decode(errors="replace") if isinstance(port, MqttSession) else "",
-        subscriptions_list=tuple if closed else lambda: subscriptions(port),
+        subscriptions=peer.subscriptions,
+        name=peer.name,
+        lang=peer.lang,
+        version=peer.version,
+        account=peer.account,
+        mqtt_client=peer.mqtt_client,
+        subscriptions_list=tuple if closed else peer.list_subscriptions,
         stop=datetime.now(UTC) if closed else None,
         reason=connection.close_reason.value if connection.close_reason else "",
     )
-
-
-def connection_type(connection: Connection) -> Literal["nats", "mqtt", "websocket"]:
-    if isinstance(connection.session, WebSocketSession):
-        return "websocket"
-    return "mqtt" if isinstance(connection.session, MqttClient) else "nats"
-
-
-def subscriptions(port: Port | None) -> Iterable[SubscriptionSnapshot]:
-    if isinstance(port, NatsClientSession):
-        for one in port.subscriptions.values():
-            yield SubscriptionSnapshot(
-                one.subject.decode(errors="replace"),
-                one.sid.decode(errors="replace"),
-                one.queue.decode(errors="replace"),
-                one.delivered,
-                one.maximum,
-            )
-    elif isinstance(port, MqttSession):
-        for topic_filter, held in port.subscriptions.items():
-            for receiver in held.receivers:
-                queue = receiver.queue.decode(errors="replace")
-                yield SubscriptionSnapshot(receiver.subject.decode(errors="replace"), topic_filter.decode(), queue)
 
 
 def listener_snapshot(address: str) -> ListenerSnapshot:

@@ -8,11 +8,10 @@ from functools import partial
 
 import trio
 
-from gateway.doors.listeners import OpenListener, open_socket, socket_address
-from gateway.gateway import Gateway
+from gateway.doors.listeners import open_socket, socket_address
 from gateway.monitoring.endpoints import respond
 from gateway.monitoring.http_server import Handler, serve_connection
-from gateway.monitoring.observer import Observer, snapshot
+from gateway.monitoring.observer import Observer, Sources, snapshot
 
 log = logging.getLogger("leafgate.monitoring")
 
@@ -21,28 +20,28 @@ MAX_CONNECTIONS = 64
 
 
 class MonitoringService:
-    """Listens on the configured address; does nothing when that is empty."""
+    """Listens on the configured address; does nothing when that is empty. `listeners` are (protocol, `host:port`)."""
 
-    def __init__(self, gateway: Gateway, listeners: Sequence[OpenListener]) -> None:
-        self.gateway = gateway
+    def __init__(self, sources: Sources, listeners: Sequence[tuple[str, str]]) -> None:
+        self._sources = sources
         self.address: str | None = None
-        self._listeners = [(one.config.protocol, one.address) for one in listeners]
+        self._listeners = listeners
         self._socket: socket.socket | None = None
         self._places = trio.CapacityLimiter(MAX_CONNECTIONS)
 
     def open(self) -> None:
         """Start to listen. Raises ListenError."""
-        config = self.gateway.config.monitoring
+        config = self._sources.runtime.settings.config.monitoring
         if config.address:
             self._socket = open_socket("monitoring.address", config.host, config.port)
             self.address = socket_address(self._socket)
-            self.gateway.registry.remember = snapshot
+            self._sources.registry.remember = snapshot
 
     async def run(self) -> None:
         """Serve until cancelled."""
         if self._socket is None or self.address is None:
             return
-        handler = partial(respond, Observer(self.gateway, self._listeners, self.address))
+        handler = partial(respond, Observer(self._sources, self._listeners, self.address))
         with trio.socket.from_stdlib_socket(self._socket) as listener:
             async with trio.open_nursery() as nursery:
                 while True:

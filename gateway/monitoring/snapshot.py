@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
+from gateway.transport.snapshot import SubscriptionSnapshot
+
 ConnectionState = Literal["open", "closed", "all"]
 
 
@@ -83,17 +85,6 @@ class ServerSnapshot:
     leaf: ListenerSnapshot | None = None
     mqtt_state: MqttSnapshot
     storage: StorageSnapshot | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionSnapshot:
-    """One subscription of a connection. `maximum` is the count of an auto-unsubscribe, or 0."""
-
-    subject: str
-    sid: str
-    queue: str = ""
-    msgs: int = 0
-    maximum: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from gateway.storage.batch import Batch
-    from gateway.storage.journal import Journal
-    from gateway.transport.connection import Connection
-
+from gateway.storage.batch import Batch
+from gateway.storage.journal import Journal
+from gateway.transport.connection import Connection
 
 # A mark from before everything: the answer waits for all that is on its way to the disk, whoever changed it.
 EVER = -1
@@ -35,7 +32,7 @@ class Answers:
 
     __slots__ = ("_batch", "_crowded", "_journal", "_waiting", "_write", "held", "owed")
 
-    def __init__(self, journal: "Journal | None", write: Callable[[bytes], None]) -> None:
+    def __init__(self, journal: Journal | None, write: Callable[[bytes], None]) -> None:
         self._journal = journal
         self._write = write
         self._waiting: deque[Promise] | None = None
@@ -81,7 +78,7 @@ class Answers:
             # It waits for the batch before where this one is empty, as what was changed has been taken back.
             self._batch = journal.batch if journal.batch.actions else None
 
-    def withhold(self, connection: "Connection", mark: int) -> None:
+    def withhold(self, connection: Connection, mark: int) -> None:
         """Let nothing reach the client before what was changed since `mark` is durable.
 
         For the CONNACK: all else has to come behind it, and after a crash a session that was to end must not be there,

@@ -3,27 +3,33 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import trio
 
+from gateway.accounts.account import Account
+from gateway.accounts.admission import Admission, Credentials, Decision, Refusal, decide
 from gateway.dataplane.port import Port
 from gateway.mqtt.answers import MOST_HELD, Answers
 from gateway.mqtt.connecting import (
     NO_PROPERTIES,
-    capped_expiry,
     connack_properties,
     keep_alive_of,
     refusal_of,
     session_expiry,
     will_of,
 )
+from gateway.mqtt.directory import SessionDirectory
 from gateway.mqtt.publishing import Publishing
 from gateway.mqtt.session import MqttSession
+from gateway.mqtt.sessions import MqttSessions, capped_expiry
 from gateway.mqtt.subscribing import grant
+from gateway.runtime.deadlines import Deadline
 from gateway.runtime.identity import new_token
 from gateway.settings.schema import Mqtt
 from gateway.storage.stored_session import StoredWill
+from gateway.transport.connection import Connection
+from gateway.transport.snapshot import PeerSnapshot
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.mqtt import encoder, packets
@@ -34,10 +40,6 @@ from protocols.mqtt.properties import Properties
 from protocols.mqtt.publish import Publish, PublishRun
 from protocols.mqtt.reason_codes import ReasonCode
 from protocols.mqtt.topics import SHARE_PREFIX
-
-if TYPE_CHECKING:
-    from gateway.runtime.deadlines import Deadline
-    from gateway.transport.connection import Connection
 
 log = logging.getLogger("leafgate.mqtt")
 
@@ -61,14 +63,22 @@ FAREWELLS = {
 
 
 class MqttClient:
-    """One connection of an MQTT client; `session` is None until its CONNECT is accepted."""
+    """One connection of an MQTT client; `session` is None until its CONNECT is accepted.
+
+    While a decision about the CONNECT takes time, `_held` keeps what came behind it.
+    """
 
     kind = "mqtt"
+    is_client = True
 
     __slots__ = (
+        "_admission",
         "_answers",
         "_deadline",
+        "_directory",
         "_farewell",
+        "_held",
+        "_sessions",
         "bridge",
         "client_id",
         "connection",
@@ -77,6 +87,7 @@ class MqttClient:
         "max_packet_size",
         "publishing",
         "receive_maximum",
+        "runtime",
         "session",
         "tells_problems",
         "topic_alias_maximum",
@@ -84,10 +95,14 @@ class MqttClient:
         "will",
     )
 
-    def __init__(self, connection: "Connection") -> None:
-        gateway = connection.gateway
+    def __init__(self, connection: Connection, admission: Admission, directory: SessionDirectory) -> None:
         self.connection = connection
-        self.decoder = Decoder(gateway.config.mqtt.max_packet_bytes)
+        self.runtime = connection.runtime
+        self.decoder = Decoder(self.runtime.settings.mqtt.max_packet_bytes)
+        self._admission = admission
+        self._directory = directory
+        self._sessions: MqttSessions | None = None
+        self._held: list[object] | None = None
         self.version = MQTT_3_1_1
         self.client_id = b""
         self.bridge = False
@@ -100,7 +115,7 @@ class MqttClient:
         self.max_packet_size = 0
         self.topic_alias_maximum = 0
         self.tells_problems = True
-        self._answers = Answers(gateway.journal, self.write)
+        self._answers = Answers(None, self.write)
         # The reason code to part with, where the reason to close does not say it; None when all is said.
         self._farewell: ReasonCode | None = ReasonCode.SUCCESS
         self._deadline: Deadline | None = None
@@ -110,22 +125,39 @@ class MqttClient:
         return self.session
 
     def opened(self) -> None:
-        self._call_in(self.connection.gateway.config.timeouts.connect_seconds, self._check_connected)
+        self._call_in(self.runtime.settings.timeouts.connect_seconds, self._check_connected)
 
     def receive(self, data: bytes) -> None:
         self._answers.look()
-        for event in self.decoder.receive(data):
+        self._act(self.decoder.receive(data))
+        if self.connection.close_reason is not None:
+            return
+        if self._answers.held > MOST_HELD:
+            self.violate(ReasonCode.QUOTA_EXCEEDED, "too many acknowledgements wait for the disk")
+
+    def _act(self, events: list[object]) -> None:
+        for index, event in enumerate(events):
             self._HANDLERS[type(event)](self, event)
             if self.connection.close_reason is not None:
                 return
-        if self._answers.held > MOST_HELD:
-            self.violate(ReasonCode.QUOTA_EXCEEDED, "too many acknowledgements wait for the disk")
+            if self._held is not None:  # What came behind the CONNECT waits until that is decided.
+                self._held += events[index + 1 :]
+                return
+
+    def announce_lame_duck(self) -> None:
+        """MQTT has words for it only at the end."""
+
+    def settings_changed(self) -> None:
+        self.decoder.max_packet_size = self.runtime.settings.mqtt.max_packet_bytes
+
+    def describe(self) -> PeerSnapshot:
+        return self.session.describe() if self.session is not None else PeerSnapshot(type="mqtt")
 
     def closing_bytes(self, reason: CloseReason) -> bytes:
         return b""
 
     def closed(self, reason: CloseReason) -> None:
-        self.connection.gateway.deadlines.cancel(self._deadline)
+        self.runtime.deadlines.cancel(self._deadline)
         self._answers.close()
         session = self.session
         if session is None:
@@ -133,7 +165,8 @@ class MqttClient:
         self._say_farewell(reason)
         self._report_losses(session)
         self.publishing = None
-        self.connection.gateway.mqtt_sessions.leave(session, self.will, reason)
+        assert self._sessions is not None
+        self._sessions.leave(session, self.will, reason)
 
     def write(self, data: bytes) -> None:
         self.connection.outbox.write(data)
@@ -145,25 +178,56 @@ class MqttClient:
     # CONNECT and DISCONNECT.
 
     def _on_connect(self, packet: packets.Connect) -> None:
-        gateway = self.connection.gateway
-        config = gateway.config.mqtt
         self.version = packet.version
         self.bridge = packet.bridge
         self.client_id = packet.client_id or b"auto-" + new_token().encode()
-        self._take_limits(packet.properties or NO_PROPERTIES, config)
-        refusal = refusal_of(gateway, packet, self.client_id)
-        if refusal is not None:
-            code, reason, detail = refusal
-            connack = encoder.encode_connack(self.version, False, code, self.problem(detail))
-            self.connection.close(reason, detail, connack)
+        self._take_limits(packet.properties or NO_PROPERTIES, self.runtime.settings.mqtt)
+        credentials = Credentials(
+            kind=self.kind,
+            user=(packet.username or b"").decode("utf-8", "replace"),
+            password=packet.password or b"",
+            client_id=self.client_id,
+            address=self.connection.address[0],
+        )
+        self._held = []
+
+        def act(decision: Decision) -> None:
+            self._decided(packet, decision)
+
+        decide(self.connection, self._admission.admit(credentials), act)
+
+    def _decided(self, packet: packets.Connect, decision: Decision) -> None:
+        """Go on as whoever the client was admitted as, with what it said behind its CONNECT."""
+        held, self._held = self._held or [], None
+        if isinstance(decision, Refusal):
+            self._refuse(ReasonCode.NOT_AUTHORIZED, CloseReason.AUTHENTICATION_FAILURE, "")
             return
-        self.will = will_of(packet.will, gateway.mqtt_id)
+        account = decision.account
+        sessions = self._directory.of(account)
+        refusal = refusal_of(self.connection, self._directory, sessions, packet, self.client_id)
+        if refusal is not None:
+            self._refuse(*refusal)
+            return
+        self._enter(packet, account, sessions)
+        self._act(held)
+
+    def _refuse(self, code: ReasonCode, reason: CloseReason, detail: str) -> None:
+        connack = encoder.encode_connack(self.version, False, code, self.problem(detail))
+        self.connection.close(reason, detail, connack)
+
+    def _enter(self, packet: packets.Connect, account: Account, sessions: MqttSessions) -> None:
+        """Take up the session, and say so."""
+        config = self.runtime.settings.mqtt
+        self._sessions = sessions
+        self._answers = Answers(account.journal, self.write)
+        self._answers.look()
+        self.will = will_of(packet.will, self.runtime.names.gateway_id)
         expiry = session_expiry(packet, config)
         mark = self._answers.mark()
-        session, present = gateway.mqtt_sessions.open(self, packet.clean_start, expiry)
+        session, present = sessions.open(self, packet.clean_start, expiry)
         self.session = session
         self.publishing = Publishing(self, session, self._answers)
-        gateway.deadlines.cancel(self._deadline)
+        self.runtime.deadlines.cancel(self._deadline)
         properties = connack_properties(packet, self.client_id, expiry, config)
         present = present and self.version != MQTT_3_1  # It has no such flag.
         self.write(encoder.encode_connack(self.version, present, 0, properties))
@@ -187,7 +251,7 @@ class MqttClient:
             if expiry and not self.session.expiry_seconds:  # 3.14.2.2.2
                 self.violate(ReasonCode.PROTOCOL_ERROR, "DISCONNECT: the session was to end with the connection")
                 return
-            self.session.expiry_seconds = capped_expiry(expiry, self.connection.gateway.config.mqtt)
+            self.session.expiry_seconds = capped_expiry(expiry, self.runtime.settings.mqtt)
         if packet.reason_code == ReasonCode.NORMAL_DISCONNECTION:
             self.will = None  # [MQTT-3.14.4-3]
         self.connection.close(CloseReason.CLIENT_CLOSED)
@@ -332,7 +396,7 @@ class MqttClient:
         self._report_losses(self.session)
         silent = now - self.connection.last_activity
         if silent >= self.longest_silence:
-            self.connection.gateway.registry.stale_connections += 1
+            self.connection.registry.stale_connections += 1
             self.connection.close(CloseReason.STALE_CONNECTION, f"silent for {silent:.0f} s")
         else:
             self._call_in(self.longest_silence - silent, self._check_keep_alive)
@@ -344,7 +408,7 @@ class MqttClient:
             log.warning("cid=%d event=dropped total=%d reason=%r", self.connection.cid, session.dropped, reason)
 
     def _call_in(self, seconds: float, action: Callable[[float], None]) -> None:
-        self._deadline = self.connection.gateway.deadlines.call_at(trio.current_time() + seconds, action)
+        self._deadline = self.runtime.deadlines.call_at(trio.current_time() + seconds, action)
 
     _HANDLERS: ClassVar[dict[type, Callable[..., None]]] = {
         packets.Connect: _on_connect,

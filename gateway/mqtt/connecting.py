@@ -1,22 +1,19 @@
 """What a CONNECT asks for, and what it gets: refusals, the life of the session, and the properties of the CONNACK."""
 
-from typing import TYPE_CHECKING
-
+from gateway.mqtt.directory import SessionDirectory
 from gateway.mqtt.messages import message_of
 from gateway.mqtt.publishing import publish_fault
-from gateway.mqtt.session import NEVER_EXPIRES
+from gateway.mqtt.sessions import MqttSessions, capped_expiry
 from gateway.runtime.identity import new_token
 from gateway.settings.schema import Mqtt
-from gateway.storage.stored_session import StoredWill
+from gateway.storage.stored_session import NEVER_EXPIRES, StoredWill
+from gateway.transport.connection import Connection
 from protocols.close_reason import CloseReason
 from protocols.mqtt import packets
 from protocols.mqtt.primitives import MQTT_5_0
 from protocols.mqtt.properties import Properties
 from protocols.mqtt.reason_codes import ReasonCode
 from protocols.topic_mapping import topic_to_subject
-
-if TYPE_CHECKING:
-    from gateway.gateway import Gateway
 
 NO_PROPERTIES = Properties()
 # Where clients that ask for a place of their own find one.
@@ -25,27 +22,33 @@ RESPONSE_PREFIX = b"_INBOX/"
 Refusal = tuple[ReasonCode, CloseReason, str]
 
 
-def refusal_of(gateway: "Gateway", packet: packets.Connect, client_id: bytes) -> Refusal | None:
+def refusal_of(
+    connection: Connection,
+    directory: SessionDirectory,
+    sessions: MqttSessions,
+    packet: packets.Connect,
+    client_id: bytes,
+) -> Refusal | None:
     """Why a client may not connect, if so."""
     properties = packet.properties or NO_PROPERTIES
-    config = gateway.config
+    settings = connection.runtime.settings
     if properties.authentication_method is not None:
         code = ReasonCode.BAD_AUTHENTICATION_METHOD
         return code, CloseReason.AUTHENTICATION_FAILURE, "there is no authentication method"
-    if gateway.registry.clients > config.limits.max_connections:
+    if connection.registry.clients > settings.limits.max_connections:
         code = ReasonCode.SERVER_UNAVAILABLE
         return code, CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED, "too many connections"
-    if not gateway.mqtt_sessions.admits():
+    if not directory.admits():
         code = ReasonCode.CONNECTION_RATE_EXCEEDED
         return code, CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED, "too many connections in this second"
-    if not gateway.mqtt_sessions.has_room(client_id):
+    if not sessions.has_room(client_id):
         return ReasonCode.QUOTA_EXCEEDED, CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED, "too many sessions"
-    fault = gateway.journal.fault if gateway.journal is not None else None
+    fault = sessions.fault
     # That a stored session ends cannot be promised either.
-    if fault and (session_expiry(packet, config.mqtt) or gateway.mqtt_sessions.stores(client_id)):
+    if fault and (session_expiry(packet, settings.mqtt) or sessions.stores(client_id)):
         return ReasonCode.QUOTA_EXCEEDED, CloseReason.STORAGE_FAILURE, fault
     if packet.will is not None:
-        refusal = publish_fault(config, packet.will.topic, len(packet.will.payload))
+        refusal = publish_fault(settings, packet.will.topic, len(packet.will.payload))
         if refusal is not None:
             code, detail = refusal
             reason = CloseReason.PROTOCOL_VIOLATION
@@ -72,10 +75,6 @@ def session_expiry(packet: packets.Connect, config: Mqtt) -> int:
     else:
         wanted = 0 if packet.clean_start else NEVER_EXPIRES
     return capped_expiry(wanted, config)
-
-
-def capped_expiry(wanted: int, config: Mqtt) -> int:
-    return min(wanted, config.max_session_expiry_seconds or NEVER_EXPIRES)
 
 
 def keep_alive_of(packet: packets.Connect, config: Mqtt) -> int:

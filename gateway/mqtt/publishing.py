@@ -1,10 +1,12 @@
 """Publishing: what an MQTT client sends, from its packets to the router, and what it is answered."""
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from gateway.mqtt.answers import EVER, Answers
 from gateway.mqtt.messages import message_of
 from gateway.mqtt.session import MqttSession
+from gateway.settings.live import Settings
+from gateway.transport.connection import Connection
 from protocols.close_reason import CloseReason
 from protocols.message import Burst, Message
 from protocols.mqtt import encoder, packets
@@ -16,24 +18,34 @@ from protocols.mqtt.reason_codes import ReasonCode
 from protocols.nats.server import RESERVED_SUBJECTS
 from protocols.topic_mapping import topic_to_subject
 
-if TYPE_CHECKING:
-    from gateway.mqtt.client import MqttClient
-    from gateway.settings.schema import Config
-
 Fault = tuple[ReasonCode, str]
+
+
+class Publisher(Protocol):
+    """What the publishing side must know of its client."""
+
+    version: int
+    connection: Connection
+    tells_problems: bool
+
+    def violate(self, code: ReasonCode, detail: str, reason: CloseReason = ...) -> None:
+        """The client broke a rule: part with this reason code."""
+
+    def problem(self, detail: str) -> Properties | None:
+        """Properties with a reason string, where the client may have one."""
 
 
 class Publishing:
     """The publishing side of one connected client."""
 
-    __slots__ = ("_aliases", "_answers", "_client", "_config", "_inherited", "_session", "_version")
+    __slots__ = ("_aliases", "_answers", "_client", "_inherited", "_session", "_settings", "_version")
 
-    def __init__(self, client: "MqttClient", session: MqttSession, answers: Answers) -> None:
+    def __init__(self, client: Publisher, session: MqttSession, answers: Answers) -> None:
         self._client = client
         self._session = session
         self._answers = answers
         self._version = client.version
-        self._config = session.gateway.config
+        self._settings = session.runtime.settings
         self._aliases: dict[int, bytes] | None = None
         # What is unreleased from earlier connections does not count here (4.9).
         self._inherited = len(session.received)
@@ -50,15 +62,15 @@ class Publishing:
         qos = packet.qos
         if qos and not self._may_send(packet, session):
             return
-        fault = publish_fault(self._config, topic, len(packet.payload))
+        fault = publish_fault(self._settings, topic, len(packet.payload))
         if fault is not None:
             self._refuse(packet, *fault)
             return
         subject = topic_to_subject(topic)
         assert subject is not None
-        message = message_of(subject, packet.payload, qos, packet.retain, properties, session.gateway.mqtt_id)
+        message = message_of(subject, packet.payload, qos, packet.retain, properties, session.runtime.names.gateway_id)
         if message.reply:
-            session.gateway.expect_replies()
+            session.expect_replies()
         if qos == 0 and not packet.retain:
             if self._version != MQTT_5_0:
                 message.mqtt3 = packet.packet
@@ -76,7 +88,7 @@ class Publishing:
         mark = answers.mark()
         packet_id = packet.packet_id
         fault = answers.fault
-        if fault and (session.gateway.must_store(message) or (packet.qos == 2 and session.store is not None)):
+        if fault and (session.account.must_store(message) or (packet.qos == 2 and session.store is not None)):
             self._refuse(packet, ReasonCode.QUOTA_EXCEEDED, fault)
             return
         delivered = router.route(message, message.subject, session)
@@ -95,7 +107,7 @@ class Publishing:
             # The message may still be on its way to the disk, from another connection of this session.
             self._answers.give(encoder.encode_pubrec(self._version, packet.packet_id), EVER)
             return False
-        limit = self._config.mqtt.receive_maximum
+        limit = self._settings.mqtt.receive_maximum
         unreleased = len(session.received) - self._inherited
         if self._version == MQTT_5_0 and unreleased + self._answers.owed >= limit:  # 3.3.4
             self._client.violate(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, f"more than {limit} messages are unacknowledged")
@@ -106,7 +118,7 @@ class Publishing:
         if run.packet_ids is not None:
             self._publish_numbered(run, run.packet_ids)
             return
-        fault = publish_fault(self._config, run.topic, run.payload_size)
+        fault = publish_fault(self._settings, run.topic, run.payload_size)
         if fault is not None:
             self._client.violate(*fault, reason=CloseReason.MAXIMUM_PAYLOAD_EXCEEDED)
             return
@@ -129,8 +141,8 @@ class Publishing:
         if (
             subject is None
             or answers.fault
-            or unreleased + run.count > self._config.mqtt.receive_maximum
-            or publish_fault(self._config, run.topic, run.payload_size) is not None
+            or unreleased + run.count > self._settings.mqtt.receive_maximum
+            or publish_fault(self._settings, run.topic, run.payload_size) is not None
             or (run.qos == 2 and (len(set(packet_ids)) < run.count or not session.received.isdisjoint(packet_ids)))
         ):
             for packet in run.publishes():
@@ -160,7 +172,7 @@ class Publishing:
         alias = properties.topic_alias
         assert alias is not None
         properties.topic_alias = None
-        if alias > self._config.mqtt.max_topic_aliases:  # [MQTT-3.3.2-9]
+        if alias > self._settings.mqtt.max_topic_aliases:  # [MQTT-3.3.2-9]
             self._client.violate(ReasonCode.TOPIC_ALIAS_INVALID, f"PUBLISH: topic alias {alias} is above the maximum")
             return None
         if self._aliases is None:
@@ -210,12 +222,12 @@ class Publishing:
             self._answers.give(encode_acknowledgements(PUBCOMP, packet_ids), mark)
 
 
-def publish_fault(config: "Config", topic: bytes, payload_size: int) -> Fault | None:
+def publish_fault(settings: Settings, topic: bytes, payload_size: int) -> Fault | None:
     """Why a message may not be published, if so."""
-    most = config.limits.max_payload_bytes
+    most = settings.limits.max_payload_bytes
     if payload_size > most:
         return ReasonCode.PACKET_TOO_LARGE, f"payload of {payload_size} bytes is longer than {most}"
-    levels = config.mqtt.max_topic_levels
+    levels = settings.mqtt.max_topic_levels
     if topic.count(b"/") >= levels:
         return ReasonCode.TOPIC_NAME_INVALID, f"the topic has more than {levels} levels"
     subject = topic_to_subject(topic)

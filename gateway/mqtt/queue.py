@@ -10,13 +10,10 @@ client of a QoS 2 message knows it again.
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from gateway.storage.session_store import SessionStore
+from gateway.storage.stored_session import QueuedMessage
 from protocols.message import Message
-
-if TYPE_CHECKING:
-    from gateway.storage.session_store import SessionStore
-    from gateway.storage.stored_session import QueuedMessage
 
 LAST_PACKET_ID = 65_535
 # Rows that one look at the disk brings, and when the next ones are asked for.
@@ -270,7 +267,7 @@ class OutgoingQueue:
             self._doubtful += sum(publish.doubtful for publish in rest)
         return again
 
-    def _await_commit(self, store: "SessionStore") -> None:
+    def _await_commit(self, store: SessionStore) -> None:
         """Send a QoS 2 message once it is on the disk: after a crash it must come with the same identifier again."""
         if self._awaited is not None:
             return
@@ -291,14 +288,14 @@ class OutgoingQueue:
         self._loading = True
         after = self._loaded
 
-        def arrived(rows: "list[QueuedMessage]") -> None:
+        def arrived(rows: list[QueuedMessage]) -> None:
             if self._loading and after == self._loaded:
                 self._loading = False
                 self._append(rows)
 
         self.store.read_page(self.key, after, PAGE_ROWS, PAGE_BYTES, arrived)
 
-    def _append(self, rows: "list[QueuedMessage]") -> None:
+    def _append(self, rows: list[QueuedMessage]) -> None:
         if not rows:
             self._behind = 0
             return

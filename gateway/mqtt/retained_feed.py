@@ -2,18 +2,18 @@
 
 import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import trio
 
+from gateway.accounts.account import Account
+from gateway.runtime.runtime import Runtime
+from gateway.transport.connection import Connection
 from protocols.close_reason import CloseReason
 from protocols.message import Message
 from protocols.mqtt import packets
 from protocols.mqtt.topics import parse_shared_filter
 from protocols.topic_mapping import filter_to_subjects
-
-if TYPE_CHECKING:
-    from gateway.mqtt.session import MqttSession
 
 log = logging.getLogger("leafgate.mqtt")
 
@@ -34,12 +34,32 @@ class Retained(NamedTuple):
     expires_at: float
 
 
+class FedClient(Protocol):
+    """A client that is connected."""
+
+    connection: Connection
+
+
+class FedSession(Protocol):
+    """What a feed must know of the session that it feeds."""
+
+    runtime: Runtime
+    account: Account
+    client_id: bytes
+
+    @property
+    def client(self) -> FedClient | None: ...
+
+    def deliver_retained(self, message: Message, qos: int, identifier: int, expires_at: float) -> bool:
+        """Send a retained message; False when it has to wait for room."""
+
+
 class RetainedFeed:
     """What one session is still to get. The first slice is sent at once, the rest by a task of its own."""
 
     __slots__ = ("_current", "_held_back", "_room", "_running", "_source", "_stopped", "_wanted", "session")
 
-    def __init__(self, session: "MqttSession") -> None:
+    def __init__(self, session: FedSession) -> None:
         self.session = session
         # By topic filter, so that there are no more than subscriptions; and the one that is being served.
         self._wanted: dict[bytes, tuple[packets.Subscription, int]] = {}
@@ -57,7 +77,7 @@ class RetainedFeed:
         self._wanted[wanted.topic_filter] = (wanted, identifier)
         if not self._running and not self._step():
             self._running = True
-            self.session.gateway.start_task(self._run)
+            self.session.runtime.spawn(self._run)
 
     def cancel(self, topic_filter: bytes) -> None:
         """There is no such subscription any more [MQTT-3.10.4-2]."""
@@ -86,7 +106,7 @@ class RetainedFeed:
             self._running = False
 
     async def _feed(self) -> None:
-        switch = self.session.gateway.switch
+        switch = self.session.runtime.switch
         while not self._stopped and not self._step():
             switch.flush()
             client = self.session.client

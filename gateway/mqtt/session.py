@@ -2,14 +2,20 @@
 
 import math
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
 
+from gateway.accounts.account import Account
 from gateway.dataplane.mqtt_receivers import AWAY, MqttPort, MqttRoute, MqttShare, MqttSubscription
 from gateway.dataplane.outbox import CONGESTED_AT
 from gateway.dataplane.port import Receiver
 from gateway.mqtt.messages import expiry_of, publish_packet, topic_of
 from gateway.mqtt.queue import OutgoingQueue, QueuedPublish
 from gateway.mqtt.retained_feed import RetainedFeed
+from gateway.runtime.runtime import Runtime
+from gateway.storage.session_store import SessionStore
+from gateway.transport.connection import Connection
+from gateway.transport.snapshot import PeerSnapshot, SubscriptionSnapshot
 from protocols.message import Burst, Message
 from protocols.mqtt import encoder, packets
 from protocols.mqtt.primitives import MQTT_5_0
@@ -17,12 +23,21 @@ from protocols.mqtt.publish import numbered_lead
 from protocols.mqtt.topics import parse_shared_filter
 from protocols.topic_mapping import filter_to_subjects, share_name_to_queue
 
-if TYPE_CHECKING:
-    from gateway.gateway import Gateway
-    from gateway.mqtt.client import MqttClient
-    from gateway.storage.session_store import SessionStore
 
-NEVER_EXPIRES = 0xFFFFFFFF
+class AttachedClient(Protocol):
+    """What a session must know of the client that is connected."""
+
+    connection: Connection
+    client_id: bytes
+    version: int
+    max_packet_size: int
+    receive_maximum: int
+    topic_alias_maximum: int
+
+    def write(self, data: bytes) -> None: ...
+
+    def take_over(self) -> None:
+        """Another connection is the client now."""
 
 
 class HeldSubscription(NamedTuple):
@@ -38,34 +53,46 @@ class MqttSession(MqttPort):
 
     `client` is the connected client or None. `received` holds the identifiers of QoS 2 messages that the client has
     sent and not yet released. With a `store` the session outlives the process. `expiry_seconds` counts from the end of
-    the connection; 0 ends the session with it.
+    the connection; 0 ends the session with it. `expect_replies` is to be called before a message goes out that is to be
+    answered, `lost` when a message found no room.
     """
 
     __slots__ = (
+        "_lost",
         "account",
         "client",
         "client_id",
+        "expect_replies",
         "expiry_seconds",
         "feed",
-        "gateway",
         "high_water",
         "key",
         "outgoing",
         "received",
         "reported",
+        "runtime",
         "store",
         "subscriptions",
     )
 
-    def __init__(self, gateway: "Gateway", client_id: bytes) -> None:
-        super().__init__(gateway.config.limits.max_pending_bytes)
-        config = gateway.config.mqtt
-        self.gateway = gateway
-        self.account = gateway.account
+    def __init__(
+        self,
+        runtime: Runtime,
+        account: Account,
+        client_id: bytes,
+        expect_replies: Callable[[], None],
+        lost: Callable[["MqttSession"], None],
+    ) -> None:
+        super().__init__(runtime.settings.limits.max_pending_bytes)
+        config = runtime.settings.mqtt
+        self.runtime = runtime
+        self.account = account
+        self.expect_replies = expect_replies
+        self._lost = lost
         self.client_id = client_id
         # Above this the client gets no more of what can wait.
         self.high_water = min(CONGESTED_AT, self.limit // 2)
-        self.client: MqttClient | None = None
+        self.client: AttachedClient | None = None
         self.expiry_seconds = 0
         self.key = 0
         self.store: SessionStore | None = None
@@ -77,14 +104,14 @@ class MqttSession(MqttPort):
 
     # Connection and disconnection.
 
-    def attach(self, client: "MqttClient") -> None:
+    def attach(self, client: AttachedClient) -> None:
         """A client is there; call `pump` when it knows."""
         self.client = client
         self.version = client.version
         self.outbox = client.connection.outbox
         self.max_packet_size = client.max_packet_size
         self.aliases = {} if client.topic_alias_maximum else None
-        self.outgoing.window = min(self.gateway.config.mqtt.max_inflight, client.receive_maximum)
+        self.outgoing.window = min(self.runtime.settings.mqtt.max_inflight, client.receive_maximum)
 
     def detach(self) -> None:
         """The client has gone."""
@@ -105,6 +132,37 @@ class MqttSession(MqttPort):
         self.subscriptions.clear()
         self.outgoing.close()
         self.store = None
+        self.durable = False
+
+    def keep_in(self, store: SessionStore) -> None:
+        """From now on the session outlives the process."""
+        self.store = self.outgoing.store = store
+        self.durable = True
+
+    def settings_changed(self) -> None:
+        """Limits are others."""
+        settings = self.runtime.settings
+        self.limit = settings.limits.max_pending_bytes
+        self.high_water = min(CONGESTED_AT, self.limit // 2)
+        self.outgoing.max_messages = settings.mqtt.max_queued_messages
+        self.outgoing.max_bytes = settings.mqtt.max_queued_bytes
+        if self.client is not None:
+            self.outgoing.window = min(settings.mqtt.max_inflight, self.client.receive_maximum)
+
+    def describe(self) -> PeerSnapshot:
+        return PeerSnapshot(
+            type="mqtt",
+            account=self.account.name,
+            mqtt_client=self.client_id.decode(errors="replace"),
+            subscriptions=len(self.subscriptions),
+            list_subscriptions=self._list_subscriptions,
+        )
+
+    def _list_subscriptions(self) -> Iterator[SubscriptionSnapshot]:
+        for topic_filter, held in self.subscriptions.items():
+            for receiver in held.receivers:
+                queue = receiver.queue.decode(errors="replace")
+                yield SubscriptionSnapshot(receiver.subject.decode(errors="replace"), topic_filter.decode(), queue)
 
     # What routing calls (gateway.dataplane.port.Port, mqtt_receivers.MqttPort).
 
@@ -153,7 +211,7 @@ class MqttSession(MqttPort):
         expires_at = expiry_of(message)
         if not self.outgoing.add(message, qos, retain, route.identifiers, expires_at, away):
             self.dropped += 1
-            self.gateway.mqtt_sessions.lost(self)
+            self._lost(self)
             return False
         if not away:
             self.pump()
@@ -174,7 +232,7 @@ class MqttSession(MqttPort):
         outbox.append_burst([packets], len(packets), count, count * size)
         if count < burst.count:
             self.dropped += burst.count - count
-            self.gateway.mqtt_sessions.lost(self)
+            self._lost(self)
 
     def encode_unshared(self, message: Message, route: MqttRoute) -> bytes:
         retain = route.retain_as_published and message.is_retained()
@@ -345,7 +403,7 @@ class MqttSession(MqttPort):
         remaining = max(math.ceil(expires_at - time.time()), 0) if expires_at else None
         alias, topic = self._alias(topic)
         return publish_packet(
-            message, topic, qos, packet_id, retain, dup, identifiers, remaining, alias, self.gateway.mqtt_id
+            message, topic, qos, packet_id, retain, dup, identifiers, remaining, alias, self.runtime.names.gateway_id
         )
 
     def _alias(self, topic: bytes) -> tuple[int, bytes]:

@@ -2,21 +2,20 @@
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import trio
 
-from gateway.mqtt.connecting import capped_expiry
-from gateway.mqtt.session import NEVER_EXPIRES, MqttSession
-from gateway.storage.stored_session import RestoredSession, StoredSession, StoredWill
+from gateway.accounts.account import Account
+from gateway.mqtt.replies import ReplyReceiver
+from gateway.mqtt.session import AttachedClient, MqttSession
+from gateway.runtime.deadlines import Deadline
+from gateway.runtime.runtime import Runtime
+from gateway.settings.schema import Mqtt
+from gateway.storage.session_store import SessionStore
+from gateway.storage.stored_session import NEVER_EXPIRES, RestoredSession, StoredSession, StoredWill
 from protocols.close_reason import CloseReason
 from protocols.message import Message
-
-if TYPE_CHECKING:
-    from gateway.gateway import Gateway
-    from gateway.mqtt.client import MqttClient
-    from gateway.runtime.deadlines import Deadline
-    from gateway.storage.session_store import SessionStore
 
 log = logging.getLogger("leafgate.mqtt")
 
@@ -37,43 +36,53 @@ class Absence:
         self.will_deadline: Deadline | None = None
 
 
-class MqttSessions:
-    """At most `max-sessions` sessions. With a `store` those that outlive their client outlive the process too."""
+class NewClient(AttachedClient, Protocol):
+    """A client that connects."""
 
-    def __init__(self, gateway: "Gateway", store: "SessionStore | None") -> None:
-        self.gateway = gateway
+    will: StoredWill | None
+
+
+class MqttSessions:
+    """The sessions of one account, at most `max-sessions`. With a `store` those that outlive their client outlive the
+    process too.
+    """
+
+    def __init__(self, runtime: Runtime, account: Account, store: SessionStore | None) -> None:
         self.store = store
+        self._runtime = runtime
+        self._account = account
+        self._replies = ReplyReceiver(account, runtime.names.gateway_id)
         self.connected = 0
         self._sessions: dict[bytes, MqttSession] = {}
         self._absences: dict[bytes, Absence] = {}
-        # When the second began in which clients are counted, and how many came in it.
-        self._second = 0.0
-        self._arrived = 0
         # Sessions that have lost messages since the last report.
         self._losers: dict[bytes, MqttSession] = {}
+        for section in ("limits", "mqtt"):
+            runtime.settings.subscribe(section, self._settings_changed)
 
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def admits(self) -> bool:
-        """Whether one more client may connect in this second; it counts as having come."""
-        most = self.gateway.config.mqtt.max_connects_per_second
-        now = trio.current_time()
-        if now - self._second >= 1.0:
-            self._second = now
-            self._arrived = 0
-        self._arrived += 1
-        return not most or self._arrived <= most
+    @property
+    def fault(self) -> str | None:
+        """Why nothing can be stored at the moment."""
+        journal = self._account.journal
+        return journal.fault if journal is not None else None
+
+    def expect_replies(self) -> None:
+        """Take what is sent to the gateway's own reply subjects from now on."""
+        if self._replies.slot < 0:
+            self._account.router.subscribe(self._replies)
 
     def has_room(self, client_id: bytes) -> bool:
-        return client_id in self._sessions or len(self._sessions) < self.gateway.config.mqtt.max_sessions
+        return client_id in self._sessions or len(self._sessions) < self._runtime.settings.mqtt.max_sessions
 
     def stores(self, client_id: bytes) -> bool:
         """Whether a session of this client outlives the process."""
         session = self._sessions.get(client_id)
         return session is not None and session.store is not None
 
-    def open(self, client: "MqttClient", clean_start: bool, expiry_seconds: int) -> tuple[MqttSession, bool]:
+    def open(self, client: NewClient, clean_start: bool, expiry_seconds: int) -> tuple[MqttSession, bool]:
         """The session for a client, and whether it was there before. Its other client is sent away [MQTT-3.1.4-3]."""
         client_id = client.client_id
         session = self._sessions.get(client_id)
@@ -85,19 +94,19 @@ class MqttSessions:
             session = None
         present = session is not None
         if session is None:
-            session = self._sessions[client_id] = MqttSession(self.gateway, client_id)
+            session = self._sessions[client_id] = self._make(client_id)
         else:
             self._cancel(self._absences.pop(client_id, None))
         session.expiry_seconds = expiry_seconds
         session.attach(client)
         self.connected += 1
         # A will that cannot be written down now is none to outlive a crash.
-        lasting = expiry_seconds or (client.will is not None and not self._fault())
+        lasting = expiry_seconds or (client.will is not None and not self.fault)
         if self.store is not None and not session.key and lasting:
             session.key = session.outgoing.key = self.store.new_key()
             # Of a session that ends with its connection nothing but the will outlives a crash.
             if expiry_seconds:
-                session.store = session.outgoing.store = self.store
+                session.keep_in(self.store)
         self._save(session, 0.0, client.will)
         return session, present
 
@@ -121,7 +130,7 @@ class MqttSessions:
     def lost(self, session: MqttSession) -> None:
         """A message found no room in the session's queue. It is counted there; here it gets into the log."""
         if not self._losers:
-            self.gateway.deadlines.call_at(trio.current_time() + LOSS_REPORT_SECONDS, self._report_losses)
+            self._runtime.deadlines.call_at(trio.current_time() + LOSS_REPORT_SECONDS, self._report_losses)
         self._losers[session.client_id] = session
 
     def restore(self, found: list[RestoredSession]) -> None:
@@ -140,7 +149,7 @@ class MqttSessions:
             if left <= 0:
                 over.append((session, will))
                 continue
-            self.gateway.expect_replies()
+            self.expect_replies()
             will_in = 0.0
             if will is not None:
                 will_in = min(will.due_at - now, will.delay_seconds) if will.due_at else will.delay_seconds
@@ -153,15 +162,16 @@ class MqttSessions:
 
     def _restored(self, restored: RestoredSession) -> MqttSession:
         stored = restored.session
-        session = self._sessions[stored.client_id] = MqttSession(self.gateway, stored.client_id)
-        session.expiry_seconds = capped_expiry(stored.expiry_seconds, self.gateway.config.mqtt)
+        session = self._sessions[stored.client_id] = self._make(stored.client_id)
+        session.expiry_seconds = capped_expiry(stored.expiry_seconds, self._runtime.settings.mqtt)
         for subscription, identifier in restored.subscriptions:
             session.subscribe(subscription, identifier)
         session.received = restored.received
         session.key = session.outgoing.key = stored.key
-        session.store = session.outgoing.store = self.store
+        if self.store is not None:
+            session.keep_in(self.store)
         # Of a client that was there nobody knows how far it had got; one that had gone had a window's worth at most.
-        doubtful = self.gateway.config.mqtt.max_inflight if stored.ended_at else restored.queue_count
+        doubtful = self._runtime.settings.mqtt.max_inflight if stored.ended_at else restored.queue_count
         session.outgoing.restore(restored.queue_count, restored.queue_bytes, restored.last_sequence, doubtful)
         return session
 
@@ -178,7 +188,7 @@ class MqttSessions:
         client_id = session.client_id
         absence = self._absences[client_id] = Absence(began)
         now = trio.current_time()
-        call_at = self.gateway.deadlines.call_at
+        call_at = self._runtime.deadlines.call_at
         if will is not None:
             will.due_at = time.time() + will_in
             absence.will = will
@@ -209,17 +219,20 @@ class MqttSessions:
 
     def _cancel(self, absence: Absence | None) -> None:
         if absence is not None:
-            self.gateway.deadlines.cancel(absence.expiry)
-            self.gateway.deadlines.cancel(absence.will_deadline)
+            self._runtime.deadlines.cancel(absence.expiry)
+            self._runtime.deadlines.cancel(absence.will_deadline)
 
     def _publish(self, message: Message, session: MqttSession) -> None:
         if message.reply:
-            self.gateway.expect_replies()
-        self.gateway.account.router.route(message, message.subject, session)
+            self.expect_replies()
+        self._account.publish(message, session)
 
-    def _fault(self) -> str | None:
-        journal = self.gateway.journal
-        return journal.fault if journal is not None else None
+    def _make(self, client_id: bytes) -> MqttSession:
+        return MqttSession(self._runtime, self._account, client_id, self.expect_replies, self.lost)
+
+    def _settings_changed(self) -> None:
+        for session in self._sessions.values():
+            session.settings_changed()
 
     def _report_losses(self, now: float) -> None:
         losers = [one for one in self._losers.values() if one.dropped != one.reported]
@@ -240,3 +253,8 @@ class MqttSessions:
             self.store.save(
                 StoredSession(session.key, session.client_id, version, session.expiry_seconds, ended_at, will)
             )
+
+
+def capped_expiry(wanted: int, config: Mqtt) -> int:
+    """How long a session outlives its connection at most, in seconds."""
+    return min(wanted, config.max_session_expiry_seconds or NEVER_EXPIRES)

@@ -12,7 +12,7 @@ ALWAYS, WHEN_NEW = 0, 1
 def grant(session: MqttSession, wanted: packets.Subscription, identifier: int) -> tuple[ReasonCode, bool]:
     """Subscribe; returns the reason code, and whether retained messages are to follow."""
     topic_filter = wanted.topic_filter
-    limits = session.gateway.config
+    limits = session.runtime.settings
     most = limits.limits.max_subscriptions
     if topic_filter.startswith(SHARE_PREFIX) and parse_shared_filter(topic_filter) is None:
         return ReasonCode.TOPIC_FILTER_INVALID, False
@@ -20,7 +20,7 @@ def grant(session: MqttSession, wanted: packets.Subscription, identifier: int) -
         return ReasonCode.TOPIC_FILTER_INVALID, False
     if most and topic_filter not in session.subscriptions and len(session.subscriptions) >= most:
         return ReasonCode.QUOTA_EXCEEDED, False
-    if session.store is not None and session.gateway.journal is not None and session.gateway.journal.fault:
+    if session.store is not None and session.account.journal is not None and session.account.journal.fault:
         return ReasonCode.QUOTA_EXCEEDED, False
     is_new = session.subscribe(wanted, identifier)
     if is_new is None:

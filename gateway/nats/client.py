@@ -1,24 +1,26 @@
 """NATS client session: what a NATS client's operations mean here."""
 
 import random
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 import trio
 
+from gateway.accounts.account import Account
+from gateway.accounts.admission import Admission, Credentials, Decision, Refusal, decide
 from gateway.dataplane.nats_receivers import NatsSubscription
 from gateway.dataplane.port import Port, Receiver
+from gateway.nats.server_info import server_info
+from gateway.runtime.deadlines import Deadline
 from gateway.services.presence import Presence, is_presence_subject
+from gateway.transport.connection import Connection
+from gateway.transport.snapshot import PeerSnapshot, SubscriptionSnapshot
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.message import Burst, Message, make_message
 from protocols.nats import server
 from protocols.nats.framing import Refused, encode_error
 from protocols.subjects import is_valid_filter, is_valid_literal
-
-if TYPE_CHECKING:
-    from gateway.runtime.deadlines import Deadline
-    from gateway.transport.connection import Connection
 
 # A first PING soon after CONNECT measures the round trip; the spread keeps many clients from pinging at once.
 FIRST_PING_SECONDS = 2.0
@@ -27,13 +29,20 @@ SYSTEM_QUEUE = b"_sys_"
 
 
 class NatsClientSession(Port):
-    """One NATS client. Without authentication every operation is open to it, even before CONNECT."""
+    """One NATS client. Where it is admitted without credentials every operation is open to it, even before CONNECT.
+
+    `account` is the one that it was admitted to. While a decision about it takes time, `_held` keeps what came behind
+    the CONNECT.
+    """
 
     kind = "nats"
+    is_client = True
     subscription_type: ClassVar[type[NatsSubscription]] = NatsSubscription
 
     __slots__ = (
+        "_admission",
         "_deadline",
+        "_held",
         "_pinged_at",
         "_pings_out",
         "_presence",
@@ -44,18 +53,20 @@ class NatsClientSession(Port):
         "decoder",
         "options",
         "rtt",
+        "runtime",
         "subscriptions",
     )
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: Connection, admission: Admission) -> None:
         super().__init__(connection.outbox)
-        gateway = connection.gateway
         self.connection = connection
-        self.account = gateway.account
+        self.runtime = connection.runtime
+        self.account: Account
         self.headers = False
-        self.decoder = server.ServerDecoder(
-            gateway.config.limits.max_payload_bytes, gateway.config.limits.max_control_line_bytes
-        )
+        limits = self.runtime.settings.limits
+        self.decoder = server.ServerDecoder(limits.max_payload_bytes, limits.max_control_line_bytes)
+        self._admission = admission
+        self._held: list[object] | None = None
         self.options = server.DEFAULT_OPTIONS
         self.subscriptions: dict[bytes, NatsSubscription] = {}
         self.rtt: float | None = None
@@ -71,15 +82,23 @@ class NatsClientSession(Port):
         return self
 
     def opened(self) -> None:
-        gateway = self.connection.gateway
+        somebody = self._admission.anonymous(self.kind)
+        if somebody is not None:
+            self.account = somebody.account
         self._write(server.encode_info(self._info()))
-        if gateway.registry.clients > gateway.config.limits.max_connections:
+        registry = self.connection.registry
+        if registry.clients > self.runtime.settings.limits.max_connections:
             self._close(CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED, "maximum connections exceeded")
             return
-        self._call_in(gateway.config.timeouts.connect_seconds, self._check_spoke)
+        self._call_in(self.runtime.settings.timeouts.connect_seconds, self._check_spoke)
 
     def receive(self, data: bytes) -> None:
         events = self.decoder.receive(data)
+        self._act(events)
+        if events and not self._spoke and self.connection.close_reason is None:
+            self._start_pinging()
+
+    def _act(self, events: list[object]) -> None:
         router = self.account.router
         index, count = 0, len(events)
         plain = not (self.options.verbose or self.options.pedantic)
@@ -93,9 +112,11 @@ class NatsClientSession(Port):
             self._HANDLERS[type(event)](self, event)
             if self.connection.close_reason is not None:
                 return
+            if self._held is not None:  # What came behind a CONNECT waits until that is decided.
+                self._held += events[index:]
+                return
+            router = self.account.router
             plain = not (self.options.verbose or self.options.pedantic)
-        if count and not self._spoke:
-            self._start_pinging()
 
     def announce_lame_duck(self) -> None:
         """Tell the client to look for another server."""
@@ -105,8 +126,29 @@ class NatsClientSession(Port):
     def closing_bytes(self, reason: CloseReason) -> bytes:
         return b""
 
+    def settings_changed(self) -> None:
+        limits = self.runtime.settings.limits
+        self.decoder.max_payload = limits.max_payload_bytes
+        self.decoder.max_control_line = limits.max_control_line_bytes
+
+    def describe(self) -> PeerSnapshot:
+        return PeerSnapshot(
+            type="nats",
+            account=self.account.name,
+            name=self.options.name,
+            lang=self.options.lang,
+            version=self.options.version,
+            rtt=self.rtt,
+            subscriptions=len(self.subscriptions),
+            list_subscriptions=self._list_subscriptions,
+        )
+
+    def _list_subscriptions(self) -> Iterator[SubscriptionSnapshot]:
+        for one in self.subscriptions.values():
+            yield SubscriptionSnapshot(text(one.subject), text(one.sid), text(one.queue), one.delivered, one.maximum)
+
     def closed(self, reason: CloseReason) -> None:
-        self.connection.gateway.deadlines.cancel(self._deadline)
+        self.runtime.deadlines.cancel(self._deadline)
         self._drop_subscriptions()
         self._tell_presence("")
 
@@ -121,7 +163,7 @@ class NatsClientSession(Port):
         for interest in self.account.router.tree.match(message.reply):
             for receiver in interest.plain:
                 if receiver.port is self:
-                    receiver.deliver(answer, self.connection.gateway.port)
+                    receiver.deliver(answer, self.account.port)
                     return
 
     def exhausted(self, receiver: Receiver) -> None:
@@ -141,16 +183,38 @@ class NatsClientSession(Port):
         elif options.presence and not is_presence_subject(options.presence.encode()):
             self._close(CloseReason.PROTOCOL_VIOLATION, "Invalid Presence Subject")
         else:
-            if self.options is not server.DEFAULT_OPTIONS:
-                self._drop_subscriptions()
-            self.options = options
-            self.echo = options.echo
-            self.headers = options.headers
-            self._tell_presence(options.presence)
-            self._accepted()
+            credentials = Credentials(
+                kind=self.kind,
+                user=options.user,
+                password=event.password.encode("utf-8", "surrogatepass"),
+                token=options.auth_token,
+                address=self.connection.address[0],
+            )
+            self._held = []
+
+            def act(decision: Decision) -> None:
+                self._decided(options, decision)
+
+            decide(self.connection, self._admission.admit(credentials), act)
+
+    def _decided(self, options: server.ConnectOptions, decision: Decision) -> None:
+        """Go on as whoever the client was admitted as, with what it said behind its CONNECT."""
+        held, self._held = self._held or [], None
+        if isinstance(decision, Refusal):
+            self._close(CloseReason.AUTHENTICATION_FAILURE, "Authorization Violation")
+            return
+        if self.options is not server.DEFAULT_OPTIONS:
+            self._drop_subscriptions()
+        self.account = decision.account
+        self.options = options
+        self.echo = options.echo
+        self.headers = options.headers
+        self._tell_presence(options.presence)
+        self._accepted()
+        self._act(held)
 
     def _on_subscribe(self, event: server.Subscribe) -> None:
-        limit = self.connection.gateway.config.limits.max_subscriptions
+        limit = self.runtime.settings.limits.max_subscriptions
         if limit and len(self.subscriptions) >= limit:
             self._write(encode_error("maximum subscriptions exceeded"))
             return
@@ -228,20 +292,20 @@ class NatsClientSession(Port):
 
     def _start_pinging(self) -> None:
         self._spoke = True
-        self.connection.gateway.deadlines.cancel(self._deadline)
+        self.runtime.deadlines.cancel(self._deadline)
         soon = FIRST_PING_SECONDS + random.random() * FIRST_PING_SPREAD
-        self._call_in(min(soon, self.connection.gateway.config.timeouts.ping_interval_seconds), self._ping)
+        self._call_in(min(soon, self.runtime.settings.timeouts.ping_interval_seconds), self._ping)
 
     def _ping(self, now: float) -> None:
         """Ping a client that was silent for an interval; one that left too many pings unanswered is gone."""
-        timeouts = self.connection.gateway.config.timeouts
+        timeouts = self.runtime.settings.timeouts
         quiet = now - self.connection.last_activity
         if quiet < timeouts.ping_interval_seconds and self.rtt is not None:
             self._pings_out = 0
         else:
             self._pings_out += 1
             if self._pings_out > timeouts.ping_max:
-                self.connection.gateway.registry.stale_connections += 1
+                self.connection.registry.stale_connections += 1
                 self._close(CloseReason.STALE_CONNECTION, "Stale Connection")
                 return
             self._pinged_at = now
@@ -249,13 +313,13 @@ class NatsClientSession(Port):
         self._call_in(timeouts.ping_interval_seconds, self._ping)
 
     def _call_in(self, seconds: float, action: Callable[[float], None]) -> None:
-        self._deadline = self.connection.gateway.deadlines.call_at(trio.current_time() + seconds, action)
+        self._deadline = self.runtime.deadlines.call_at(trio.current_time() + seconds, action)
 
     # Small parts.
 
     def _info(self) -> dict[str, object]:
         host, port = self.connection.local_address()
-        return self.connection.gateway.server_info() | {
+        return server_info(self.runtime) | {
             "host": host,
             "port": port,
             "client_id": self.connection.cid,
@@ -287,7 +351,7 @@ class NatsClientSession(Port):
             told.tell(False, {"name": self.options.name})
             self._presence = None
         if wanted and self._presence is None:
-            self._presence = Presence(self.connection.gateway, wanted)
+            self._presence = Presence(self.account, wanted)
             self._presence.tell(True, {"name": self.options.name})
 
     def _drop_subscriptions(self) -> None:

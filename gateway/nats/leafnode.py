@@ -8,14 +8,17 @@ messages.
 import logging
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar, Protocol
 
 import trio
 
+from gateway.accounts.account import Account
 from gateway.dataplane.nats_receivers import LeafInterest, LeafPort, LeafRoute
 from gateway.dataplane.port import Port
-from gateway.services.acknowledged_publish import PUBLISH_FILTER
-from gateway.services.time_requests import SUBJECT as TIME_SUBJECT
+from gateway.runtime.deadlines import Deadline
+from gateway.settings.schema import Uplink
+from gateway.transport.connection import Connection
+from gateway.transport.snapshot import PeerSnapshot
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.leafnode import spoke
@@ -23,26 +26,40 @@ from protocols.nats.framing import encode_error
 from protocols.nats.server import PING, PONG, Ping, Pong
 from protocols.subjects import is_literal, is_subset, is_valid_filter
 
-if TYPE_CHECKING:
-    from gateway.runtime.deadlines import Deadline
-    from gateway.transport.connection import Connection
-    from gateway.uplink.leafnode_uplink import LeafnodeUplink
-
 log = logging.getLogger("leafgate.uplink")
 
 FIRST_PING_SECONDS = 1.0
 # A hub's own MQTT bookkeeping; our MQTT clients are not its.
 FOREIGN_PREFIX = b"$MQTT."
-# The hub has a clock and a disk of its own, and so have the gateways behind it.
-OWN_SERVICES = frozenset((TIME_SUBJECT, PUBLISH_FILTER))
 
 
-def is_own(subject: bytes) -> bool:
-    """Whether interest in it is none of the hub's business.
+class LinkOwner(Protocol):
+    """Who opened a link: it knows who we are at the hub, and hears how it went."""
 
-    The loop subject is the link's own word: a client that gave it up again would end our watch for loops.
-    """
-    return subject in OWN_SERVICES or subject.startswith(spoke.LOOP_PREFIX)
+    @property
+    def account(self) -> Account:
+        """The account that the link joins to the hub."""
+
+    @property
+    def config(self) -> Uplink: ...
+
+    @property
+    def label(self) -> str:
+        """The link's name in the log: where it leads."""
+
+    @property
+    def loop_subject(self) -> bytes:
+        """The subject by which we notice that links form a loop."""
+
+    def connect_fields(self) -> dict[str, object]:
+        """What CONNECT tells the hub."""
+
+    def learn_urls(self, addresses: tuple[str, ...]) -> None:
+        """The hub's cluster has these servers."""
+
+    def link_up(self, session: "LeafnodeSession") -> None: ...
+
+    def hub_error(self, text: str) -> None: ...
 
 
 class State(Enum):
@@ -52,9 +69,10 @@ class State(Enum):
 
 
 class LeafnodeSession(LeafPort):
-    """One connection to a hub; `uplink` says who we are there and hears how it went."""
+    """One connection to a hub."""
 
     kind = "leafnode"
+    is_client = False
 
     __slots__ = (
         "_deadline",
@@ -66,15 +84,17 @@ class LeafnodeSession(LeafPort):
         "connection",
         "decoder",
         "info",
+        "owner",
+        "runtime",
         "state",
-        "uplink",
     )
 
-    def __init__(self, connection: "Connection", uplink: "LeafnodeUplink") -> None:
+    def __init__(self, connection: Connection, owner: LinkOwner) -> None:
         super().__init__(connection.outbox)
         self.connection = connection
-        self.uplink = uplink
-        self.account = connection.gateway.account
+        self.runtime = connection.runtime
+        self.owner = owner
+        self.account = owner.account
         self.leaf = True
         self.decoder = spoke.SpokeDecoder()
         self.state = State.WAIT_INFO
@@ -90,7 +110,7 @@ class LeafnodeSession(LeafPort):
         return self
 
     def opened(self) -> None:
-        self._call_in(self.uplink.config.handshake_timeout_seconds, self._give_up)
+        self._call_in(self.owner.config.handshake_timeout_seconds, self._give_up)
 
     def receive(self, data: bytes) -> None:
         events = self.decoder.receive(data)
@@ -109,8 +129,17 @@ class LeafnodeSession(LeafPort):
     def closing_bytes(self, reason: CloseReason) -> bytes:
         return b""
 
+    def announce_lame_duck(self) -> None:
+        """A hub has no clients of ours."""
+
+    def settings_changed(self) -> None:
+        """Its limits are the hub's."""
+
+    def describe(self) -> PeerSnapshot:
+        return PeerSnapshot(type="nats", account=self.account.name)
+
     def closed(self, reason: CloseReason) -> None:
-        self.connection.gateway.deadlines.cancel(self._deadline)
+        self.runtime.deadlines.cancel(self._deadline)
         self.account.router.unobserve(self)
         for interest in self._interest.values():
             self.account.router.unsubscribe(interest)
@@ -131,7 +160,8 @@ class LeafnodeSession(LeafPort):
                 return
             self._told.discard(key)
         else:
-            if (told and not queue) or is_own(subject) or not self._may_subscribe(subject):
+            # The loop subject is the link's own word: a client that gave it up would end our watch for loops.
+            if (told and not queue) or subject.startswith(spoke.LOOP_PREFIX) or not self._may_subscribe(subject):
                 return
             self._told.add(key)
         self._write(spoke.encode_interest(subject, queue, count))
@@ -142,7 +172,7 @@ class LeafnodeSession(LeafPort):
         if self.state is State.WAIT_INFO:
             self._introduce(info)
             return
-        self.uplink.learn_urls(info.leafnode_urls or ())
+        self.owner.learn_urls(info.leafnode_urls or ())
         if self.state is State.WAIT_CONFIRMATION and info.connect_info:
             self._confirmed(info)
         elif self.state is State.READY and info.connect_info:
@@ -155,8 +185,8 @@ class LeafnodeSession(LeafPort):
             self._fail("the hub requires TLS, which leafgate does not speak on uplinks yet")
         else:
             self.info = info
-            self.uplink.learn_urls(info.leafnode_urls or ())
-            self._write(spoke.encode_connect(self.uplink.connect_fields()))
+            self.owner.learn_urls(info.leafnode_urls or ())
+            self._write(spoke.encode_connect(self.owner.connect_fields()))
             self.state = State.WAIT_CONFIRMATION
             if not info.info_on_connect:
                 self._confirmed(info)
@@ -164,16 +194,16 @@ class LeafnodeSession(LeafPort):
     def _confirmed(self, info: spoke.HubInfo) -> None:
         self.info = info
         self.state = State.READY
-        self.connection.gateway.deadlines.cancel(self._deadline)
+        self.runtime.deadlines.cancel(self._deadline)
         self._call_in(FIRST_PING_SECONDS, self._ping)
-        self._write(spoke.encode_interest(self.uplink.loop_subject, b"", 1))
+        self._write(spoke.encode_interest(self.owner.loop_subject, b"", 1))
         for subject, queue, count in self.account.router.local_interest():
             self.interest_changed(subject, queue, count)
         self.account.router.observe(self)
         if info.jetstream:
             for subject, queue in spoke.UNTOLD_INTERESTS:
                 self._on_subscribe(spoke.LeafSubscribe(subject, queue, 1 if queue else 0))
-        self.uplink.link_up(self)
+        self.owner.link_up(self)
 
     def _permissions_changed(self, info: spoke.HubInfo) -> None:
         """Permissions came anew: take back interest that is no longer allowed, and tell what now is."""
@@ -189,7 +219,7 @@ class LeafnodeSession(LeafPort):
             self.account.router.forget(interest.subject)
 
     def _on_subscribe(self, event: spoke.LeafSubscribe) -> None:
-        if event.subject == self.uplink.loop_subject:
+        if event.subject == self.owner.loop_subject:
             farewell = encode_error(
                 f'Loop detected for leafnode account="{self.account.name}". Delaying attempt to reconnect for 30s'
             )
@@ -217,7 +247,7 @@ class LeafnodeSession(LeafPort):
         self._pings_out = 0
 
     def _on_error(self, event: spoke.HubError) -> None:
-        self.uplink.hub_error(event.text)
+        self.owner.hub_error(event.text)
 
     def _on_violation(self, event: PeerViolation) -> None:
         self.connection.close(event.reason, event.detail, event.farewell)
@@ -241,18 +271,18 @@ class LeafnodeSession(LeafPort):
 
     def _ping(self, now: float) -> None:
         self._pings_out += 1
-        if self._pings_out > self.uplink.config.ping_max:
+        if self._pings_out > self.owner.config.ping_max:
             self.connection.close(CloseReason.STALE_CONNECTION, "", encode_error("Stale Connection"))
             return
         if self.dropped != self._reported:
             self._reported = self.dropped
             reason = f"the hub does not permit the subject, or the payload is over its {self.info.max_payload} bytes"
-            log.warning("uplink=%s event=dropped total=%d reason=%r", self.uplink.url, self.dropped, reason)
+            log.warning("uplink=%s event=dropped total=%d reason=%r", self.owner.label, self.dropped, reason)
         self._write(PING)
-        self._call_in(self.uplink.config.ping_interval_seconds, self._ping)
+        self._call_in(self.owner.config.ping_interval_seconds, self._ping)
 
     def _call_in(self, seconds: float, action: Callable[[float], None]) -> None:
-        self._deadline = self.connection.gateway.deadlines.call_at(trio.current_time() + seconds, action)
+        self._deadline = self.runtime.deadlines.call_at(trio.current_time() + seconds, action)
 
     # Small parts.
 

@@ -27,18 +27,20 @@ class Deadline:
 
 
 class Deadlines:
-    """Deadlines in trio's clock. `run` is the task that keeps them."""
+    """Deadlines in trio's clock. Whoever drives the gateway makes the calls: `run` as a task inside trio, or a loop
+    that asks `next_at` and calls `call_due`.
+    """
 
     def __init__(self) -> None:
         self._heap: list[Deadline] = []
         self._cancelled = 0
-        self._sleep = trio.CancelScope(deadline=math.inf)
+        self._sleep: trio.CancelScope | None = None
 
     def call_at(self, when: float, action: Callable[[float], None]) -> Deadline:
         """Call `action(now)` once it is `when`."""
         deadline = Deadline(when, action)
         heapq.heappush(self._heap, deadline)
-        if when < self._sleep.deadline:
+        if self._sleep is not None and when < self._sleep.deadline:
             self._sleep.deadline = when
         return deadline
 
@@ -52,19 +54,26 @@ class Deadlines:
             heapq.heapify(self._heap)
             self._cancelled = 0
 
+    def next_at(self) -> float:
+        """When the next call may be due; infinity when there is none."""
+        return self._heap[0].when if self._heap else math.inf
+
+    def call_due(self, now: float) -> None:
+        """Make the calls that are due."""
+        while self._heap and self._heap[0].when <= now:
+            deadline = heapq.heappop(self._heap)
+            action, deadline.action = deadline.action, None
+            if action is None:
+                self._cancelled -= 1
+            else:
+                attempt(action, now)
+
     async def run(self, after: Callable[[], None]) -> None:
         """Make the calls as they fall due, and `after` behind each round of them."""
         while True:
-            with trio.CancelScope(deadline=self._heap[0].when if self._heap else math.inf) as self._sleep:
+            with trio.CancelScope(deadline=self.next_at()) as self._sleep:
                 await trio.sleep_forever()
-            now = trio.current_time()
-            while self._heap and self._heap[0].when <= now:
-                deadline = heapq.heappop(self._heap)
-                action, deadline.action = deadline.action, None
-                if action is None:
-                    self._cancelled -= 1
-                else:
-                    attempt(action, now)
+            self.call_due(trio.current_time())
             after()
             await trio.lowlevel.checkpoint()
 

@@ -4,9 +4,11 @@ import base64
 import binascii
 import secrets
 import string
+from dataclasses import dataclass
 
 SERVER_KEY_PREFIX = 13 << 3
 ALPHABET = string.digits + string.ascii_letters
+GATEWAY_ID_LENGTH = 8
 
 
 def new_server_id() -> str:
@@ -21,6 +23,21 @@ def new_token() -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(22))
 
 
+def new_gateway_id() -> str:
+    return new_token()[:GATEWAY_ID_LENGTH]
+
+
 def random_sid() -> int:
     """A session id of a serial link: 32 bits, not 0."""
     return secrets.randbelow(0xFFFF_FFFF) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What this gateway is called. `server_id` is new with each start; `gateway_id`, which stands in reply subjects,
+    stays the same as long as there is a data directory.
+    """
+
+    server_id: str
+    server_name: str
+    gateway_id: bytes

@@ -10,17 +10,14 @@ Headers go on with the message. Requests from beyond an uplink are not answered:
 """
 
 import re
-from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.accounts.account import Account
 from gateway.dataplane.port import Port, Receiver
 from protocols.message import Message, make_message
 from protocols.nats.server import RESERVED_SUBJECTS
 from protocols.subjects import is_valid_literal
-
-if TYPE_CHECKING:
-    from gateway.gateway import Gateway
 
 PREFIX = b"$LEAFGATE.publish."
 PUBLISH_FILTER = PREFIX + b">"
@@ -36,11 +33,13 @@ Fault = tuple[int, str]
 class AcknowledgedPublish(Receiver):
     """Takes the requests of one account."""
 
-    __slots__ = ("_gateway", "_waiting")
+    __slots__ = ("_account", "_waiting")
 
-    def __init__(self, gateway: "Gateway") -> None:
+    def __init__(self, account: Account) -> None:
         super().__init__(Port(None), PUBLISH_FILTER, b"")
-        self._gateway = gateway
+        # The hub has a disk of its own, and so have the gateways behind it.
+        self.local_only = True
+        self._account = account
         self._waiting = 0
 
     def deliver(self, message: Message, source: Port) -> bool:
@@ -59,15 +58,15 @@ class AcknowledgedPublish(Receiver):
         return True
 
     def _publish(self, message: Message, identifier: bytes, reply: bytes, source: Port) -> None:
-        gateway = self._gateway
-        ids = gateway.published_ids
-        journal = gateway.journal
+        account = self._account
+        ids = account.published_ids
+        journal = account.journal
         mark = journal.changes if journal is not None else 0
         sequence = ids.find(identifier) if identifier else 0
         repeated = sequence > 0
         if not repeated:
             sequence = ids.next()
-            gateway.account.router.route(message, message.subject, source)
+            account.publish(message, source)
             if identifier:
                 ids.note(identifier, sequence)
         told: dict[str, object] = {"seq": sequence, "duplicate": True} if repeated else {"seq": sequence}
@@ -85,18 +84,18 @@ class AcknowledgedPublish(Receiver):
 
     def _storage_fault(self, message: Message, identifier: bytes) -> Fault | None:
         """Why nothing can be promised about a message at the moment, if so."""
-        journal = self._gateway.journal
+        journal = self._account.journal
         if journal is None:
             return None
         reason = journal.fault
         if reason is None and (self._waiting >= MOST_WAITING or not journal.has_room()):
             reason = "the disk is too slow"
-        if reason is None or not (identifier or self._gateway.must_store(message)):
+        if reason is None or not (identifier or self._account.must_store(message)):
             return None
         return UNAVAILABLE, reason
 
     def _answer(self, reply: bytes, told: dict[str, object]) -> None:
-        self._gateway.account.router.route(make_message(reply, msgspec.json.encode(told)), reply, self.port)
+        self._account.publish(make_message(reply, msgspec.json.encode(told)), self.port)
 
 
 def message_id(header: bytes) -> bytes:

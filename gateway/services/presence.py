@@ -1,15 +1,11 @@
 """Presence: what the gateway tells, retained, on a subject that stands for a peer: that it is there, or is not."""
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
+from gateway.accounts.account import Account
 from protocols.message import make_message
 from protocols.nats.server import RESERVED_SUBJECTS
 from protocols.subjects import is_valid_literal
-
-if TYPE_CHECKING:
-    from gateway.gateway import Gateway
 
 ONLINE_LINE = b"Leafgate-Presence: online\r\n"
 # Who subscribes later wants to know, too. A gateway that was killed finds by the second line whom to take back.
@@ -33,34 +29,34 @@ class Presence:
     its connection of before ends at last. The caller flushes the switch.
     """
 
-    def __init__(self, gateway: "Gateway", subject: bytes) -> None:
+    def __init__(self, account: Account, subject: bytes) -> None:
         self.subject = subject
-        self._gateway = gateway
+        self._account = account
         self._present: bool | None = None
 
     def tell(self, present: bool, about: dict[str, str]) -> None:
         if present == self._present:
             return
         self._present = present
-        presences = self._gateway.account.presences
+        presences = self._account.presences
         if present:
             presences[self.subject] = self
         elif presences.get(self.subject, self) is not self:
             return
         else:
             presences.pop(self.subject, None)
-        publish(self._gateway, self.subject, present, about)
+        publish(self._account, self.subject, present, about)
 
 
-def publish(gateway: "Gateway", subject: bytes, present: bool, about: dict[str, str]) -> None:
+def publish(account: Account, subject: bytes, present: bool, about: dict[str, str]) -> None:
     payload = msgspec.json.encode({"state": "online" if present else "offline"} | about)
     message = make_message(subject, payload, header=ONLINE if present else OFFLINE)
-    gateway.account.router.route(message, subject, gateway.port)
+    account.publish(message)
 
 
-def take_back(gateway: "Gateway") -> None:
+def take_back(account: Account) -> None:
     """Tell of everybody whom an earlier run left online, because it was killed, that they are not there."""
-    retained = gateway.account.retained
+    retained = account.retained
     for subject in retained.containing(ONLINE_LINE):
         message = retained.get(subject)
         if message is None:
@@ -70,4 +66,4 @@ def take_back(gateway: "Gateway") -> None:
         except (msgspec.DecodeError, UnicodeDecodeError):
             about = {}  # a client's own message, with our header
         about.pop("state", None)
-        publish(gateway, subject, False, about)
+        publish(account, subject, False, about)

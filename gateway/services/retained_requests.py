@@ -9,17 +9,16 @@ deleting needs no service: a header of the message itself does that.
 
 import logging
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import trio
 
+from gateway.accounts.account import Account
 from gateway.dataplane.port import Port, Receiver
+from gateway.runtime.runtime import Runtime
+from gateway.transport.connection import Connection
 from protocols.message import Message, make_message
 from protocols.mqtt.header_mapping import without_retain
 from protocols.subjects import is_valid_filter
-
-if TYPE_CHECKING:
-    from gateway.gateway import Gateway
 
 log = logging.getLogger("leafgate.mqtt")
 
@@ -37,11 +36,12 @@ MOST_REQUESTS = 64
 class RetainedRequests(Receiver):
     """Answers the requests of one account."""
 
-    __slots__ = ("_gateway", "_running")
+    __slots__ = ("_account", "_running", "_runtime")
 
-    def __init__(self, gateway: "Gateway") -> None:
+    def __init__(self, runtime: Runtime, account: Account) -> None:
         super().__init__(Port(None), SUBJECT, b"")
-        self._gateway = gateway
+        self._runtime = runtime
+        self._account = account
         self._running = 0
 
     def deliver(self, message: Message, source: Port) -> bool:
@@ -53,13 +53,13 @@ class RetainedRequests(Receiver):
         elif self._running >= MOST_REQUESTS:
             self._reply(message.reply, b"", BUSY)
         else:
-            found = self._gateway.account.retained.matching(subject_filter)
+            found = self._account.retained.matching(subject_filter)
             self._running += 1
-            self._gateway.start_task(lambda: self._answer(message.reply, found))
+            self._runtime.spawn(lambda: self._answer(message.reply, found))
         return True
 
     async def _answer(self, reply: bytes, found: Iterator[Message | None]) -> None:
-        switch = self._gateway.switch
+        switch = self._runtime.switch
         count = 0
         try:
             for message in found:
@@ -68,10 +68,11 @@ class RetainedRequests(Receiver):
                     count += 1
                 if message is None or count % SLICE == 0:
                     switch.flush()
+                    congested = switch.congested
                     await trio.lowlevel.checkpoint()
-                    while switch.congested:
-                        switch.congested.pop()
-                        await trio.sleep(0.01)
+                    for outbox in congested:
+                        if isinstance(outbox.sink, Connection):
+                            await outbox.sink.relieved()
             self._reply(reply, b"", END if count else NONE)
         except Exception:
             log.exception("event=retained-request-failed")
@@ -81,7 +82,7 @@ class RetainedRequests(Receiver):
 
     def _reply(self, reply: bytes, payload: bytes, header: bytes) -> None:
         answer = make_message(reply, payload, header=header)
-        self._gateway.account.router.route(answer, reply, self.port)
+        self._account.publish(answer, self.port)
 
 
 def retained_header(message: Message) -> bytes:

@@ -10,8 +10,8 @@ time that the answer took. Requests from beyond an uplink are not answered: whoe
 import time
 from collections.abc import Callable
 
+from gateway.accounts.account import Account
 from gateway.dataplane.port import Port, Receiver
-from gateway.dataplane.router import Router
 from protocols.message import Message, make_message
 
 SUBJECT = b"$LEAFGATE.time"
@@ -20,16 +20,18 @@ SUBJECT = b"$LEAFGATE.time"
 class TimeRequests(Receiver):
     """Answers the requests of one account. `clock` gives nanoseconds of unix time."""
 
-    __slots__ = ("_clock", "_router")
+    __slots__ = ("_account", "_clock")
 
-    def __init__(self, router: Router, clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, account: Account, clock: Callable[[], int] = time.time_ns) -> None:
         super().__init__(Port(None), SUBJECT, b"")
-        self._router = router
+        # The hub has a clock of its own, and so have the gateways behind it.
+        self.local_only = True
+        self._account = account
         self._clock = clock
 
     def deliver(self, message: Message, source: Port) -> bool:
         if not message.reply or source.leaf:
             return False
         answer = make_message(message.reply, b"%d %09d" % divmod(self._clock(), 1_000_000_000))
-        self._router.route(answer, message.reply, self.port)
+        self._account.publish(answer, self.port)
         return True

@@ -50,6 +50,11 @@ class RetainedMessages:
     def __len__(self) -> int:
         return len(self._packed)
 
+    def set_limits(self, max_messages: int, max_bytes: int) -> None:
+        """Hold other limits from now on; what is kept stays, be it more than they say."""
+        self.max_messages = max_messages
+        self.max_bytes = max_bytes
+
     def load(self) -> None:
         """Take what the database holds, be it more than the limits say now; to be called once, before anything else.
         Raises sqlite3.Error.

@@ -1,36 +1,36 @@
-"""Connection: one socket. Reads batches for its session, sends its outbox, and ends in exactly one CloseReason."""
+"""Connection: one peer's stream. Reads batches for its session, sends its outbox, and ends in exactly one CloseReason.
+
+What carries the bytes is a transport's business; encoders that stand between outbox and transport are stacked here.
+"""
 
 import logging
-import socket
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
 import trio
 
-from gateway.dataplane.outbox import CONGESTED_AT, Outbox
+from gateway.dataplane.outbox import CONGESTED_AT, Encoder, Outbox
 from gateway.dataplane.port import Port
+from gateway.runtime.deadlines import Deadline
+from gateway.runtime.runtime import Runtime
+from gateway.transport.reader import HOLD_SECONDS, LARGEST_READ
+from gateway.transport.snapshot import PeerSnapshot
+from gateway.transport.transport import Transport
 from protocols.close_reason import CloseReason
 from protocols.message import Buffer
-
-if TYPE_CHECKING:
-    from gateway.gateway import Gateway
-    from gateway.runtime.deadlines import Deadline
 
 log = logging.getLogger("leafgate.connection")
 FAILED = "cid=%d kind=%s event=failed"
 
 SMALLEST_READ = 4096
-LARGEST_READ = 1 << 18
 # A batch with a large fan-out may cost a thousand times its bytes: while one took longer than this, smaller ones are
 # read, so that the others have their turn.
 LONGEST_TURN_SECONDS = 0.005
 FEWEST_READ = 256
-# A full read promises more: this many are taken before other connections have their turn.
-READS_IN_A_ROW = 4
-# A publisher that outruns a receiver is held back for at most this long per batch: longer, and one stuck reader
-# would stop everybody.
-HOLD_SECONDS = 0.010
 # How long a closed connection may take to deliver its last words and to hear the peer's end.
 LINGER_SECONDS = 1.0
+
+Answer = TypeVar("Answer")
 
 
 class Session(Protocol):
@@ -39,6 +39,10 @@ class Session(Protocol):
     @property
     def kind(self) -> str:
         """The protocol, for logs and monitoring."""
+
+    @property
+    def is_client(self) -> bool:
+        """Whether the peer came to us; the links that the gateway itself opened serve those that did."""
 
     @property
     def port(self) -> Port | None:
@@ -55,6 +59,31 @@ class Session(Protocol):
 
     def closed(self, reason: CloseReason) -> None:
         """The connection has ended: give back subscriptions and deadlines. Called once."""
+
+    def announce_lame_duck(self) -> None:
+        """Tell the peer to look for another server, where its protocol has words for that."""
+
+    def settings_changed(self) -> None:
+        """Limits are others: take over those that were copied."""
+
+    def describe(self) -> PeerSnapshot:
+        """Who the peer is."""
+
+
+class Roll(Protocol):
+    """Who keeps the list of connections (gateway.transport.registry)."""
+
+    clients: int
+    slow_consumers: int
+    stale_connections: int
+
+    def next_cid(self) -> int: ...
+
+    def add(self, connection: "Connection") -> None: ...
+
+    def ended(self, connection: "Connection") -> None: ...
+
+    def remove(self, connection: "Connection") -> None: ...
 
 
 class Gone:
@@ -80,62 +109,84 @@ GONE = Gone()
 
 
 class Connection:
-    """A stream socket and its session. `cid` is unique in this gateway's life."""
+    """A transport and the session over it. `cid` is unique in this gateway's life.
+
+    `limit` bounds its outbox in bytes; None leaves that to the settings. Set `session`, then call `begin`.
+    """
 
     __slots__ = (
+        "_end",
+        "_finished",
+        "_fixed_limit",
+        "_hold",
+        "_holders",
         "_linger",
+        "_pauses",
         "_relief",
-        "_saw_end",
+        "_size",
+        "_stuck",
         "_withheld",
         "_writing",
+        "_written_at",
         "address",
         "cid",
         "close_detail",
         "close_reason",
-        "gateway",
         "last_activity",
         "outbox",
+        "registry",
+        "runtime",
         "session",
-        "socket",
         "stalls",
         "started",
+        "transport",
     )
 
-    def __init__(self, gateway: "Gateway", sock: socket.socket) -> None:
-        self.socket = sock
-        self._set_up(gateway, peer_address(sock), gateway.config.limits.max_pending_bytes)
-
-    def _set_up(self, gateway: "Gateway", address: tuple[str, int], limit: int) -> None:
-        """What a connection begins with, whatever carries its bytes; `limit` is its outbox's."""
-        self.gateway = gateway
-        self.address = address
-        self.cid = gateway.registry.next_cid()
+    def __init__(self, runtime: Runtime, registry: Roll, transport: Transport, limit: int | None = None) -> None:
+        self.runtime = runtime
+        self.registry = registry
+        self.transport = transport
+        self.address = transport.peer
+        self.cid = registry.next_cid()
         self.started = self.last_activity = trio.current_time()
-        self.outbox = Outbox(self, gateway.switch, limit)
+        self._fixed_limit = limit
+        self.outbox = Outbox(self, runtime.switch, limit or runtime.settings.limits.max_pending_bytes)
         self.session: Session
         self.close_reason: CloseReason | None = None
         self.close_detail = ""
         self.stalls = 0
+        self._size = SMALLEST_READ
+        # Reading stops while there is any of these: a decision that is awaited, outboxes that must empty first.
+        self._pauses = 0
+        self._hold: Deadline | None = None
+        # The publishers that wait until this connection's outbox has room again.
+        self._holders: list[Connection] | None = None
         self._writing = False
+        self._written_at = 0.0
+        self._stuck: Deadline | None = None
         self._withheld = False
-        self._saw_end = False
         self._relief: trio.Event | None = None
         self._linger: Deadline | None = None
+        self._finished = False
+        self._end: trio.Event | None = None
 
-    async def run(self) -> None:
-        """Serve the connection until it has ended. Nothing that a peer does escapes from here."""
-        self.gateway.registry.add(self)
+    def begin(self) -> None:
+        """Take part: the session is set. Nothing that a peer does escapes from here on."""
+        self.registry.add(self)
+        self.transport.begin(self)
         try:
             self.session.opened()
-            self.gateway.switch.flush()
-            await self._read()
-        except OSError as error:
-            self.close(CloseReason.READ_ERROR, str(error))
         except Exception:
             log.exception(FAILED, self.cid, self.session.kind)
             self._fail()
-        finally:
-            self._finish()
+
+    async def wait_ended(self) -> None:
+        """Return when nothing is left of the connection."""
+        if self._end is None:
+            self._end = trio.Event()
+            if self._finished:
+                self._end.set()
+        await self._end.wait()
 
     def port(self) -> Port | None:
         """The peer's place on the switch; None while it has none."""
@@ -143,11 +194,18 @@ class Connection:
 
     def local_address(self) -> tuple[str, int]:
         """The gateway's end of the connection."""
-        try:
-            address = self.socket.getsockname()
-        except OSError:
-            return ("", 0)
-        return (str(address[0]), int(address[1]))
+        return self.transport.local
+
+    def stack(self, encoder: Encoder) -> None:
+        """Put an encoder between the session and those that are there already: it gets the session's bytes first."""
+        self.outbox.stack(encoder)
+
+    def settings_changed(self) -> None:
+        if self._fixed_limit is None:
+            self.outbox.limit = self.runtime.settings.limits.max_pending_bytes
+        self.session.settings_changed()
+
+    # The end.
 
     def close(
         self, reason: CloseReason, detail: str = "", farewell: bytes = b"", linger: float = LINGER_SECONDS
@@ -166,7 +224,7 @@ class Connection:
         outbox.flush()
         outbox.write_wire(self.session.closing_bytes(reason))
         if outbox.pending() and not outbox.closed:
-            self._linger = self.gateway.deadlines.call_at(trio.current_time() + linger, self._abandon)
+            self._linger = self.runtime.deadlines.call_at(trio.current_time() + linger, self._abandon)
         else:
             self._end_sending()
 
@@ -177,72 +235,12 @@ class Connection:
         self.outbox.close()
         self._abandon(0.0)
 
-    def withhold(self) -> None:
-        """Send nothing until `release`: what is said meanwhile waits in the outbox, in its order."""
-        self._withheld = True
-
-    def release(self) -> None:
-        self._withheld = False
-        if self.outbox.pending():
-            self.start_writer()
-
-    # What the outbox needs (gateway.dataplane.outbox.Sink).
-
-    def send(self, data: bytes | memoryview) -> int:
-        if self._withheld:
-            return 0
-        try:
-            return self.socket.send(data)
-        except (BlockingIOError, InterruptedError):
-            return 0
-        except OSError:
-            self.abort(CloseReason.WRITE_ERROR)
-            return 0
-
-    def send_pieces(self, pieces: list[Buffer]) -> int:
-        if self._withheld:
-            return 0
-        try:
-            return self.socket.sendmsg(pieces)
-        except (BlockingIOError, InterruptedError):
-            return 0
-        except OSError:
-            self.abort(CloseReason.WRITE_ERROR)
-            return 0
-
-    def start_writer(self) -> None:
-        if not self._writing and not self._withheld:
-            self._writing = True
-            self.gateway.start_task(self._write)
-
-    def overrun(self) -> None:
-        self.gateway.registry.slow_consumers += 1
-        self.abort(CloseReason.SLOW_CONSUMER_PENDING_BYTES)
-
-    def failed(self, error: Exception) -> None:
-        log.error(FAILED, self.cid, self.session.kind, exc_info=error)
-        self.abort(CloseReason.INTERNAL_ERROR)
-
-    async def relieved(self) -> None:
-        """Return when the outbox is no longer congested (or gone)."""
-        while self._writing and self.outbox.pending() > CONGESTED_AT:
-            if self._relief is None:
-                self._relief = trio.Event()
-            await self._relief.wait()
-
-    def read_once(self) -> None:
-        """Act on one batch of what the peer has sent already, if there is any."""
+    def cut(self, reason: CloseReason, detail: str = "") -> None:
+        """End the connection without waiting for anything of the peer's."""
         if self.close_reason is None:
-            try:
-                data = self.socket.recv(LARGEST_READ)
-            except OSError:
-                return
-            if data:
-                try:
-                    self.session.receive(data)
-                except Exception:
-                    log.exception(FAILED, self.cid, self.session.kind)
-                    self._fail()
+            self.close_detail = detail
+            self._ended(reason)
+        self._finish()
 
     def _fail(self) -> None:
         """End the connection after an unexpected exception; nobody else shall notice."""
@@ -254,124 +252,233 @@ class Connection:
 
     def _ended(self, reason: CloseReason) -> None:
         self.close_reason = reason
-        self.gateway.registry.ended(self)
+        self.registry.ended(self)
+        if self._pauses:  # The peer's end of the stream has to be seen.
+            self._pauses = 0
+            self.transport.resume()
         try:
             self.session.closed(reason)
         except Exception:
             log.exception(FAILED, self.cid, self.session.kind)
 
-    async def _read(self) -> None:
-        size = SMALLEST_READ
-        in_a_row = 0
-        while True:
-            if in_a_row % READS_IN_A_ROW == 0:
-                await trio.lowlevel.wait_readable(self.socket)
-            try:
-                data = self.socket.recv(size)
-            except (BlockingIOError, InterruptedError):
-                in_a_row = 0
-                continue
-            if not data:
-                self._saw_end = True
-                self.close(CloseReason.CLIENT_CLOSED)
-                return
-            if self.close_reason is not None:
-                in_a_row = 0
-                continue  # Reading on lets the peer have our last words instead of a reset.
-            begun = trio.current_time()
-            self.session.receive(data)
-            self.gateway.switch.flush()
-            self.last_activity = trio.current_time()
-            self.gateway.busy_poll.batch(self.last_activity)
-            if self.gateway.switch.congested:
-                await self._hold()
-            in_a_row = in_a_row + 1 if len(data) == LARGEST_READ else 0
-            if self.last_activity - begun > LONGEST_TURN_SECONDS:
-                size = max(size // 4, FEWEST_READ)
-                in_a_row = 0
-            elif len(data) == size:
-                size = min(size * 4, LARGEST_READ)
-            elif size > SMALLEST_READ and len(data) < size // 8:
-                size //= 4
+    def _end_sending(self) -> None:
+        """Everything is sent: tell the peer, and give it a moment to end its side."""
+        deadlines = self.runtime.deadlines
+        deadlines.cancel(self._linger)
+        self._linger = None
+        if self.transport.end():
+            self._linger = deadlines.call_at(trio.current_time() + LINGER_SECONDS, self._abandon)
 
-    async def _hold(self) -> None:
-        """Slow a publisher down that fills outboxes faster than their peers take the bytes."""
-        congested, self.gateway.switch.congested = self.gateway.switch.congested, []
-        self.stalls += 1
-        with trio.move_on_after(HOLD_SECONDS):
-            for outbox in congested:
-                sink = outbox.sink
-                if isinstance(sink, Connection):
-                    await sink.relieved()
+    def _abandon(self, now: float) -> None:
+        """Make the end of the stream come."""
+        self.transport.abort()
 
-    async def _write(self) -> None:
-        """Send what the peer did not take at once; ends when nothing waits."""
+    def _finish(self) -> None:
+        if self._finished:
+            return
+        self._finished = True
+        deadlines = self.runtime.deadlines
+        deadlines.cancel(self._linger)
+        deadlines.cancel(self._stuck)
+        deadlines.cancel(self._hold)
+        outbox = self.outbox
+        outbox.close()
+        self._writing = False
+        self.transport.close()
+        self._relieve()
+        self.registry.remove(self)
+        if self._end is not None:
+            self._end.set()
+        # Cut the circle of connection, session and outbox: it would wait for a garbage collection.
+        outbox.sink = GONE
+        outbox.unstack()
+
+    # Reading (gateway.transport.reader.Readable).
+
+    def read_ready(self) -> int:
+        """Act on one batch of what the peer has sent; returns its size, 0 when there is none."""
+        if self._pauses:
+            return 0
         try:
-            # The connection may have ended before this task began: there is no socket to wait for then.
-            waiting = not self.outbox.closed
-            while waiting:
-                with trio.move_on_after(self.gateway.config.timeouts.write_deadline_seconds) as patience:
-                    await trio.lowlevel.wait_writable(self.socket)
-                if patience.cancelled_caught:
-                    self.gateway.registry.slow_consumers += 1
-                    self.abort(CloseReason.SLOW_CONSUMER_WRITE_DEADLINE)
-                    return
-                waiting = self.outbox.resume()
-                if self.outbox.pending() <= CONGESTED_AT:
-                    self._relieve()
-        except (trio.ClosedResourceError, OSError):
-            self.outbox.close()
+            data = self.transport.receive(self._size)
+        except OSError as error:
+            self.close(CloseReason.READ_ERROR, str(error))
+            self._finish()
+            return 0
+        if data is None:
+            return 0
+        if not data:
+            self.close(CloseReason.CLIENT_CLOSED)
+            self._finish()
+            return 0
+        if self.close_reason is None:
+            try:
+                self.session.receive(data)
+            except Exception:
+                log.exception(FAILED, self.cid, self.session.kind)
+                self._fail()
+        # Otherwise reading on lets the peer have our last words instead of a reset.
+        return len(data)
+
+    def batch_done(self, size: int, begun: float, now: float) -> None:
+        self.last_activity = now
+        if now - begun > LONGEST_TURN_SECONDS:
+            self._size = max(self._size // 4, FEWEST_READ)
+        elif size == self._size:
+            self._size = min(size * 4, LARGEST_READ)
+        elif self._size > SMALLEST_READ and size < self._size // 8:
+            self._size //= 4
+
+    def pause(self) -> None:
+        """Read no more until `resume` was called as often."""
+        self._pauses += 1
+        if self._pauses == 1:
+            self.transport.pause()
+
+    def resume(self) -> None:
+        if self._pauses:  # None after the end, which waits for nobody.
+            self._pauses -= 1
+            if not self._pauses:
+                self.transport.resume()
+
+    def wait_for(self, awaited: Awaitable[Answer], act: Callable[[Answer], None]) -> None:
+        """Act on an answer that takes time; the connection is not read before it is there."""
+
+        async def wait() -> None:
+            try:
+                answer = await awaited
+                if self.close_reason is None:
+                    self.last_activity = trio.current_time()
+                    self.resume()
+                    act(answer)
+            except Exception:
+                log.exception(FAILED, self.cid, self.session.kind)
+                self._fail()
+            self.runtime.switch.flush()
+
+        self.pause()
+        self.runtime.spawn(wait)
+
+    def hold(self, congested: Outbox) -> None:
+        """Slow a publisher down that fills an outbox faster than its peer takes the bytes."""
+        blocked = congested.sink
+        if self.close_reason is not None or not isinstance(blocked, Connection) or not blocked.is_congested:
+            return
+        if self._hold is None:
+            self.stalls += 1
+            self._hold = self.runtime.deadlines.call_at(trio.current_time() + HOLD_SECONDS, self._let_go)
+            self.pause()
+        if blocked._holders is None:
+            blocked._holders = []
+        if self not in blocked._holders:
+            blocked._holders.append(self)
+
+    def _let_go(self, now: float) -> None:
+        if self._hold is not None:
+            self.runtime.deadlines.cancel(self._hold)
+            self._hold = None
+            self.resume()
+
+    # Writing: what the outbox needs (gateway.dataplane.outbox.Sink), and the reader.
+
+    def withhold(self) -> None:
+        """Send nothing until `release`: what is said meanwhile waits in the outbox, in its order."""
+        self._withheld = True
+
+    def release(self) -> None:
+        self._withheld = False
+        if self.outbox.pending():
+            self.start_writer()
+
+    def send(self, data: bytes | memoryview) -> int:
+        if self._withheld:
+            return 0
+        try:
+            return self.transport.send(data)
+        except OSError:
+            self.abort(CloseReason.WRITE_ERROR)
+            return 0
+
+    def send_pieces(self, pieces: list[Buffer]) -> int:
+        if self._withheld:
+            return 0
+        try:
+            return self.transport.send_pieces(pieces)
+        except OSError:
+            self.abort(CloseReason.WRITE_ERROR)
+            return 0
+
+    def start_writer(self) -> None:
+        if not self._writing and not self._withheld and not self.outbox.closed:
+            self._writing = True
+            self._written_at = trio.current_time()
+            if not self.transport.patient:
+                self._watch_progress(self._written_at)
+            self.transport.watch_room(True)
+
+    def overrun(self) -> None:
+        self.registry.slow_consumers += 1
+        self.abort(CloseReason.SLOW_CONSUMER_PENDING_BYTES)
+
+    def failed(self, error: Exception) -> None:
+        log.error(FAILED, self.cid, self.session.kind, exc_info=error)
+        self.abort(CloseReason.INTERNAL_ERROR)
+
+    def write_ready(self) -> None:
+        """Send on; ends the watch for room when nothing waits."""
+        if not self._writing:
+            return
+        try:
+            waits = self.outbox.resume()
         except Exception:
             log.exception(FAILED, self.cid, self.session.kind)
+            waits = False
             self._fail()
-        finally:
-            self._writing = False
+        if waits:
+            self._written_at = trio.current_time()
+        else:
+            self._stop_writer()
+        if not self.is_congested:
             self._relieve()
-        if self.close_reason is not None:
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether so much waits for the peer that publishers should wait for it a moment."""
+        return self._writing and self.outbox.pending() > CONGESTED_AT and not self.transport.patient
+
+    async def relieved(self) -> None:
+        """Return when the outbox is not congested (or gone)."""
+        while self.is_congested:
+            if self._relief is None:
+                self._relief = trio.Event()
+            await self._relief.wait()
+
+    def _stop_writer(self) -> None:
+        self._writing = False
+        self.runtime.deadlines.cancel(self._stuck)
+        self._stuck = None
+        self.transport.watch_room(False)
+        if self.close_reason is not None and not self.outbox.closed:
             self._end_sending()
+
+    def _watch_progress(self, since: float) -> None:
+        when = since + self.runtime.settings.timeouts.write_deadline_seconds
+        self._stuck = self.runtime.deadlines.call_at(when, self._check_progress)
+
+    def _check_progress(self, now: float) -> None:
+        """End a connection whose peer has taken nothing for as long as the write deadline says."""
+        patience = self.runtime.settings.timeouts.write_deadline_seconds
+        if now - self._written_at < patience:
+            self._watch_progress(self._written_at)
+            return
+        self.registry.slow_consumers += 1
+        self.abort(CloseReason.SLOW_CONSUMER_WRITE_DEADLINE)
 
     def _relieve(self) -> None:
         if self._relief is not None:
             self._relief.set()
             self._relief = None
-
-    def _end_sending(self) -> None:
-        """Everything is sent: tell the peer, and give it a moment to end its side."""
-        self.gateway.deadlines.cancel(self._linger)
-        self._linger = None
-        if self._saw_end:
-            return
-        try:
-            self.socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            return
-        self._linger = self.gateway.deadlines.call_at(trio.current_time() + LINGER_SECONDS, self._abandon)
-
-    def _abandon(self, now: float) -> None:
-        """Wake the reading task with the end of the stream."""
-        try:
-            self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # The peer was faster.
-
-    def _finish(self) -> None:
-        if self.close_reason is None:  # cancelled
-            self._ended(CloseReason.SERVER_SHUTDOWN)
-        self.gateway.deadlines.cancel(self._linger)
-        self.outbox.close()
-        trio.lowlevel.notify_closing(self.socket)
-        self.socket.close()
-        self._relieve()
-        self.gateway.registry.remove(self)
-        self.gateway.switch.flush()
-        # Cut the circle of connection, session and outbox: it would wait for a garbage collection.
-        self.outbox.sink = GONE
-        self.outbox.encode = None
-
-
-def peer_address(sock: socket.socket) -> tuple[str, int]:
-    try:
-        peer = sock.getpeername()
-    except OSError:
-        return ("", 0)
-    return (str(peer[0]), int(peer[1]))
+        if self._holders is not None:
+            holders, self._holders = self._holders, None
+            for publisher in holders:
+                publisher._let_go(0.0)

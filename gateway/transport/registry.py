@@ -1,19 +1,22 @@
 """Registry: who is connected, who was, and the totals of both."""
 
 import logging
+import socket
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from gateway.monitoring.snapshot import ConnectionSnapshot
-    from gateway.transport.connection import Connection
+import trio
+
+from gateway.runtime.runtime import Runtime
+from gateway.transport.connection import Connection
+from gateway.transport.reader import Reader
+from gateway.transport.transport import SocketTransport
+from protocols.close_reason import CloseReason
 
 log = logging.getLogger("leafgate.connection")
 
 REMEMBERED_CLOSED = 1024
-# Links that the gateway itself opens are no clients.
-UPLINK_KIND = "leafnode"
 
 
 class Registry:
@@ -23,25 +26,34 @@ class Registry:
     closed connection; only the last ones are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, runtime: Runtime, reader: Reader) -> None:
+        self.reader = reader
         self.open: dict[int, Connection] = {}
-        self.closed: deque[ConnectionSnapshot] = deque(maxlen=REMEMBERED_CLOSED)
-        self.remember: Callable[[Connection], ConnectionSnapshot] | None = None
+        self.closed: deque[Any] = deque(maxlen=REMEMBERED_CLOSED)
+        self.remember: Callable[[Connection], object] | None = None
         self.total = 0
         self.clients = 0
         self.slow_consumers = 0
         self.stale_connections = 0
+        self._runtime = runtime
         self._last_cid = 0
         self._gone = [0, 0, 0, 0]
+        self._emptied: trio.Event | None = None
+        for section in ("limits", "mqtt"):
+            runtime.settings.subscribe(section, self._settings_changed)
+
+    def connection_over(self, sock: socket.socket) -> Connection:
+        """A connection over a connected, non-blocking socket; give it a session and let it begin."""
+        return Connection(self._runtime, self, SocketTransport(sock, self.reader))
 
     def next_cid(self) -> int:
         self._last_cid += 1
         return self._last_cid
 
-    def add(self, connection: "Connection") -> None:
+    def add(self, connection: Connection) -> None:
         self.open[connection.cid] = connection
         self.total += 1
-        if connection.session.kind != UPLINK_KIND:
+        if connection.session.is_client:
             self.clients += 1
         log.info(
             "cid=%d event=open kind=%s peer=%s:%d",
@@ -50,12 +62,12 @@ class Registry:
             *connection.address,
         )
 
-    def ended(self, connection: "Connection") -> None:
+    def ended(self, connection: Connection) -> None:
         """The connection only lingers for its last words; it takes no client's place any more."""
-        if connection.session.kind != UPLINK_KIND:
+        if connection.session.is_client:
             self.clients -= 1
 
-    def remove(self, connection: "Connection") -> None:
+    def remove(self, connection: Connection) -> None:
         if self.open.pop(connection.cid, None) is None:
             return
         for index, value in enumerate(counters(connection)):
@@ -70,6 +82,23 @@ class Registry:
             reason.value if reason else "",
             f" detail={connection.close_detail!r}" if connection.close_detail else "",
         )
+        if not self.open and self._emptied is not None:
+            self._emptied.set()
+
+    def open_clients(self) -> list[Connection]:
+        """The connections that clients made; the links that the gateway itself opened serve them to the end."""
+        return [one for one in self.open.values() if one.session.is_client]
+
+    async def emptied(self) -> None:
+        """Return when there is no connection left."""
+        if self.open:
+            self._emptied = trio.Event()
+            await self._emptied.wait()
+
+    def cut_all(self) -> None:
+        """End what is still there, and wait for nothing."""
+        for connection in list(self.open.values()):
+            connection.cut(CloseReason.SERVER_SHUTDOWN)
 
     def totals(self) -> tuple[int, int, int, int]:
         """Messages in, messages out, bytes in, bytes out, of open and closed connections."""
@@ -79,8 +108,12 @@ class Registry:
                 sums[index] += value
         return (sums[0], sums[1], sums[2], sums[3])
 
+    def _settings_changed(self) -> None:
+        for connection in self.open.values():
+            connection.settings_changed()
 
-def counters(connection: "Connection") -> tuple[int, int, int, int]:
+
+def counters(connection: Connection) -> tuple[int, int, int, int]:
     """Messages in, messages out, bytes in, bytes out."""
     port, outbox = connection.port(), connection.outbox
     in_messages, in_bytes = (port.in_messages, port.in_bytes) if port is not None else (0, 0)

@@ -5,20 +5,18 @@ import logging
 import random
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import trio
 
+from gateway.accounts.account import Account
 from gateway.nats.leafnode import LeafnodeSession
 from gateway.runtime.identity import new_token
+from gateway.runtime.runtime import Runtime
 from gateway.settings.addresses import ServerUrl, split_address
 from gateway.settings.schema import Uplink
-from gateway.transport.connection import Connection
+from gateway.transport.registry import Registry
 from protocols.close_reason import CloseReason
 from protocols.leafnode import spoke
-
-if TYPE_CHECKING:
-    from gateway.gateway import Gateway
 
 log = logging.getLogger("leafgate.uplink")
 
@@ -35,12 +33,14 @@ MAX_GOSSIPED_URLS = 64
 class LeafnodeUplink:
     """One configured uplink. `loop_subject` is the subject by which we notice that links form a loop."""
 
-    def __init__(self, gateway: "Gateway", config: Uplink, number: int) -> None:
-        self.gateway = gateway
+    def __init__(self, runtime: Runtime, registry: Registry, account: Account, config: Uplink, number: int) -> None:
+        self.account = account
         self.config = config
-        self.name = leaf_name(gateway.config.name, gateway.server_name, number)
+        self.name = leaf_name(runtime.settings.config.name, runtime.names.server_name, number)
+        self._runtime = runtime
+        self._registry = registry
         # The same on every link of the account: a loop may leave on one and come back on another.
-        self.loop_subject = spoke.LOOP_PREFIX + gateway.server_id.encode()
+        self.loop_subject = spoke.LOOP_PREFIX + runtime.names.server_id.encode()
         self.session: LeafnodeSession | None = None
         self.attempts = 0
         self.last_error = ""
@@ -52,7 +52,7 @@ class LeafnodeUplink:
     async def run(self) -> None:
         """Connect, serve, reconnect; ends when the gateway stops."""
         pause = self.config.reconnect_min_seconds
-        while not self.gateway.stopping.is_set():
+        while not self._runtime.stopping.is_set():
             self.url = self._take_url()
             self.attempts += 1
             self.last_error = ""
@@ -66,20 +66,20 @@ class LeafnodeUplink:
             if any(refusal in self.last_error for refusal in REFUSALS):
                 wait = max(wait, min(REFUSED_PAUSE_SECONDS, self.config.reconnect_max_seconds))
             with trio.move_on_after(wait):
-                await self.gateway.stopping.wait()
+                await self._runtime.stopping.wait()
             pause = min(pause * 2, self.config.reconnect_max_seconds)
 
     def connect_fields(self) -> dict[str, object]:
         """What CONNECT tells the hub. No `lang`: that is how a hub knows a client that came to the wrong port."""
         fields: dict[str, object] = {
             "version": spoke.SPOKEN_VERSION,
-            "server_id": self.gateway.server_id,
+            "server_id": self._runtime.names.server_id,
             "name": self.name,
             "cluster": self.name,
             "headers": True,
             "jetstream": False,
             "compress_mode": "off",
-            "remote_account": self.gateway.account.name,
+            "remote_account": self.account.name,
             "protocol": 1,
         }
         if self.url.user is not None:
@@ -89,6 +89,10 @@ class LeafnodeUplink:
             else:
                 fields["pass"] = self.url.password
         return fields
+
+    @property
+    def label(self) -> str:
+        return str(self.url)
 
     def link_up(self, session: LeafnodeSession) -> None:
         self.session = session
@@ -137,11 +141,14 @@ class LeafnodeUplink:
         return sock
 
     async def _serve(self, sock: socket.socket) -> None:
-        connection = Connection(self.gateway, sock)
+        connection = self._registry.connection_over(sock)
         connection.session = LeafnodeSession(connection, self)
+        connection.begin()
+        self._runtime.switch.flush()
         try:
-            await connection.run()
+            await connection.wait_ended()
         finally:
+            connection.cut(CloseReason.SERVER_SHUTDOWN)
             self.session = None
         reason = connection.close_reason or CloseReason.CLIENT_CLOSED
         if reason is CloseReason.LEAFNODE_LOOP:

@@ -1,24 +1,22 @@
 """WebSocket session: the upgrade, then a NATS or MQTT session inside the frames."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import ClassVar
 
 import trio
 
 from gateway.dataplane.port import Port
-from gateway.mqtt.client import MqttClient
-from gateway.nats.client import NatsClientSession
+from gateway.runtime.deadlines import Deadline
 from gateway.settings.schema import Listener
+from gateway.transport.connection import Connection, Session
+from gateway.transport.snapshot import PeerSnapshot
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.websocket.close_codes import close_code
 from protocols.websocket.codec import WebSocketServerCodec
 from protocols.websocket.control_frames import Closed
 from protocols.websocket.upgrade import InnerProtocol, Upgraded, UpgradePolicy
-
-if TYPE_CHECKING:
-    from gateway.runtime.deadlines import Deadline
-    from gateway.transport.connection import Connection
 
 PROTOCOLS: frozenset[InnerProtocol] = frozenset(("nats", "mqtt"))
 # Batches of small messages compress well: a message of a client may inflate to this many times the largest payload.
@@ -28,19 +26,25 @@ COMPRESSED_STEP = 1 << 14
 
 
 class WebSocketSession:
-    """One WebSocket; `inner` is the session of the protocol spoken in it, None before the upgrade."""
+    """One WebSocket; `inner` is the session of the protocol spoken in it, None before the upgrade. `speak` makes it."""
 
-    __slots__ = ("_codec", "_deadline", "connection", "inner")
+    is_client = True
 
-    def __init__(self, connection: "Connection", listener: Listener) -> None:
+    __slots__ = ("_codec", "_deadline", "_speak", "connection", "inner", "runtime")
+
+    def __init__(
+        self, connection: Connection, listener: Listener, speak: Mapping[str, Callable[[Connection], Session]]
+    ) -> None:
         policy = UpgradePolicy(
             same_origin=listener.same_origin,
             allowed_origins=listener.allowed_origins,
             compression=listener.compression,
         )
-        largest = connection.gateway.config.limits.max_payload_bytes * MESSAGE_ALLOWANCE
+        largest = connection.runtime.settings.limits.max_payload_bytes * MESSAGE_ALLOWANCE
         self.connection = connection
-        self.inner: NatsClientSession | MqttClient | None = None
+        self.runtime = connection.runtime
+        self.inner: Session | None = None
+        self._speak = speak
         self._codec = WebSocketServerCodec(policy, PROTOCOLS, largest)
         self._deadline: Deadline | None = None
 
@@ -53,9 +57,8 @@ class WebSocketSession:
         return self.inner.port if self.inner is not None else None
 
     def opened(self) -> None:
-        gateway = self.connection.gateway
-        when = trio.current_time() + gateway.config.timeouts.connect_seconds
-        self._deadline = gateway.deadlines.call_at(when, self._check_upgraded)
+        when = trio.current_time() + self.runtime.settings.timeouts.connect_seconds
+        self._deadline = self.runtime.deadlines.call_at(when, self._check_upgraded)
 
     def receive(self, data: bytes) -> None:
         step = COMPRESSED_STEP if self._codec.compresses else len(data)
@@ -70,17 +73,30 @@ class WebSocketSession:
     def closing_bytes(self, reason: CloseReason) -> bytes:
         return self._codec.encode_close(close_code(reason), reason.value)
 
+    def announce_lame_duck(self) -> None:
+        if self.inner is not None:
+            self.inner.announce_lame_duck()
+
+    def settings_changed(self) -> None:
+        if self.inner is not None:
+            self.inner.settings_changed()
+
+    def describe(self) -> PeerSnapshot:
+        if self.inner is None:
+            return PeerSnapshot(type="websocket")
+        return replace(self.inner.describe(), type="websocket")
+
     def closed(self, reason: CloseReason) -> None:
-        self.connection.gateway.deadlines.cancel(self._deadline)
+        self.runtime.deadlines.cancel(self._deadline)
         if self.inner is not None:
             self.inner.closed(reason)
 
     def _on_upgraded(self, event: Upgraded) -> None:
-        self.connection.gateway.deadlines.cancel(self._deadline)
+        self.runtime.deadlines.cancel(self._deadline)
         self.connection.outbox.encode = self._codec.encode
         if event.client_ip:
             self.connection.address = (event.client_ip, self.connection.address[1])
-        self.inner = (MqttClient if event.protocol == "mqtt" else NatsClientSession)(self.connection)
+        self.inner = self._speak[event.protocol](self.connection)
         self.inner.opened()
 
     def _on_bytes(self, data: bytes) -> None:

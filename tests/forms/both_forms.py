@@ -14,7 +14,8 @@ from gateway.version import form_name
 ROOMS = ("gateway", "protocols")
 MODULES = (
     "gateway.settings.schema",
-    "gateway.gateway",
+    "gateway.daemon",
+    "gateway.runtime.identity",
     "gateway.settings.addresses",
     "gateway.nats.leafnode",
     "gateway.mqtt.client",

@@ -61,9 +61,11 @@ class Place:
 
     def __init__(self, form: Form, gateway: Any) -> None:
         self.gateway = gateway
+        self.runtime = gateway.runtime
+        self.registry = gateway.registry
         self._reasons = form["protocols.close_reason"].CloseReason
         self.outbox = form["gateway.dataplane.outbox"].Outbox(
-            self, gateway.switch, gateway.config.limits.max_pending_bytes
+            self, gateway.runtime.switch, gateway.settings.config.limits.max_pending_bytes
         )
         self.cid = gateway.registry.next_cid()
         self.address = ("127.0.0.1", 50_000)
@@ -82,7 +84,7 @@ class Place:
     def says(self, data: bytes) -> None:
         if self.close_reason is None:
             self.session.receive(data)
-        self.gateway.switch.flush()
+        self.gateway.runtime.switch.flush()
 
     def takes(self, room: int | None) -> None:
         """From now on the peer takes so many bytes more."""
@@ -163,15 +165,15 @@ async def _play(form: Form, steps: Iterable[Step], max_pending: int) -> Record:
     record = Record()
     async with trio.open_nursery() as waiting:
         # What sessions leave for later never has its turn.
-        gateway.connections = waiting
+        gateway.runtime.nursery = waiting
         places = _places(form, gateway)
         for step in steps:
             place = places[step.place]
             place.says(step.said)
-            record.congested.append(len(gateway.switch.congested))
-            gateway.switch.congested = []
+            record.congested.append(len(gateway.runtime.switch.congested))
+            gateway.runtime.switch.congested = []
             place.takes(step.room)
-            gateway.switch.flush()
+            gateway.runtime.switch.flush()
         waiting.cancel_scope.cancel()
     record.sends = [place.sends for place in places]
     record.standing = [place.standing() for place in places]
@@ -181,9 +183,8 @@ async def _play(form: Form, steps: Iterable[Step], max_pending: int) -> Record:
 def _gateway(form: Form, max_pending: int) -> Any:
     config = form["gateway.settings.schema"]
     limits = config.Limits(max_payload_bytes=MOST_PAYLOAD, max_pending_bytes=max_pending)
-    gateway = form["gateway.gateway"].Gateway(config.Config(limits=limits))
-    gateway.server_id = "N1"
-    gateway.mqtt_id = b"1"
+    gateway = form["gateway.daemon"].Gateway(config.Config(limits=limits))
+    gateway.runtime.names = form["gateway.runtime.identity"].Names("N1", "edge", b"1")
     return gateway
 
 
@@ -191,15 +192,19 @@ def _places(form: Form, gateway: Any) -> list[Place]:
     """The peers, connected and introduced."""
     places = [Place(form, gateway) for _ in SAID]
     for place, connect in zip(places[:3], NATS_CONNECTS, strict=True):
-        place.open(form["gateway.nats.client"].NatsClientSession(place))
+        place.open(form["gateway.nats.client"].NatsClientSession(place, place.gateway.admission))
         place.says(connect)
     for place, level in zip(places[3:5], (3, 4), strict=True):
-        place.open(form["gateway.mqtt.client"].MqttClient(place))
+        place.open(form["gateway.mqtt.client"].MqttClient(place, place.gateway.admission, place.gateway.mqtt_sessions))
         place.says(traffic.mqtt_connect(level, b"client-%d" % level, will=level == 4))
     url = form["gateway.settings.addresses"].ServerUrl("nats-leaf", "hub.example", 7422, "leaf", "secret")
     for number, place in enumerate(places[5:]):
         uplink = form["gateway.uplink.leafnode_uplink"].LeafnodeUplink(
-            gateway, form["gateway.settings.schema"].Uplink(urls=(url,)), number
+            gateway.runtime,
+            gateway.registry,
+            gateway.account,
+            form["gateway.settings.schema"].Uplink(urls=(url,)),
+            number,
         )
         place.open(form["gateway.nats.leafnode"].LeafnodeSession(place, uplink))
         place.says(HUB_GREETING)

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from gateway.daemon import Gateway
 from gateway.dataplane.outbox import Outbox
-from gateway.gateway import Gateway
 from gateway.settings.schema import Config
 from protocols.close_reason import CloseReason
 from tests.gateway.dataplane.places import MemorySink
@@ -17,8 +17,10 @@ class MemoryConnection:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
+        self.runtime = gateway.runtime
+        self.registry = gateway.registry
         self.sink = MemorySink()
-        self.outbox = Outbox(self.sink, gateway.switch, gateway.config.limits.max_pending_bytes)
+        self.outbox = Outbox(self.sink, gateway.runtime.switch, gateway.settings.config.limits.max_pending_bytes)
         self.cid = gateway.registry.next_cid()
         self.address = ("127.0.0.1", 50_000)
         self.last_activity = trio.current_time()
@@ -37,7 +39,7 @@ class MemoryConnection:
         """What the peer says."""
         self.last_activity = trio.current_time()
         self.session.receive(data)  # type: ignore[attr-defined]
-        self.gateway.switch.flush()
+        self.gateway.runtime.switch.flush()
 
     def close(self, reason: CloseReason, detail: str = "", farewell: bytes = b"", linger: float = 1.0) -> None:
         if self.close_reason is None:
@@ -61,7 +63,7 @@ class MemoryConnection:
 
     def take(self) -> bytes:
         """What the peer has got since the last time."""
-        self.gateway.switch.flush()
+        self.gateway.runtime.switch.flush()
         received = self.sink.received()
         self.sink.sends.clear()
         return received
@@ -72,7 +74,7 @@ async def running_gateway(config: Config | None = None) -> AsyncIterator[Gateway
     """A gateway in which time passes and nothing else happens by itself."""
     gateway = Gateway(config or Config())
     async with trio.open_nursery() as services:
-        services.start_soon(gateway.deadlines.run, gateway.switch.flush)
-        gateway.connections = services
+        services.start_soon(gateway.runtime.deadlines.run, gateway.runtime.switch.flush)
+        gateway.runtime.nursery = services
         yield gateway
         services.cancel_scope.cancel()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import trio
 
-from gateway.devices.ports.port import Port
+from gateway.devices.ports.port import SerialPort
 from protocols.serial_link.frames import Frame, FrameDecoder, FrameType, Hello, Text, decode_hello
 from protocols.serial_link.link import solicitation
 
@@ -29,7 +29,7 @@ def rates_to_try(baud: int, auto: bool) -> list[int]:
     return list(dict.fromkeys((baud, *COMMON_RATES))) if auto else [baud]
 
 
-async def greet(port: Port, rates: Sequence[int], tell: Callable[[bytes], None]) -> Greeting:
+async def greet(port: SerialPort, rates: Sequence[int], tell: Callable[[bytes], None]) -> Greeting:
     """Ask at one rate after the other until a device answers. The port must be open at the first of them.
 
     Raises PortError when the port is gone.

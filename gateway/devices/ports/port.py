@@ -20,7 +20,7 @@ class PortError(Exception):
     """The port cannot be opened, or is gone. The text says why, in a few words."""
 
 
-class Port(Protocol):
+class SerialPort(Protocol):
     """A byte stream to a device. Every method raises PortError once the port is gone."""
 
     @property

@@ -54,7 +54,7 @@ class TreeAgainstList(RuleBasedStateMachine):
         self.receivers.append(receiver)
         assert interest.subject == subject
         if not leaf:
-            assert interest.local_count(queue) == self.local_count(subject, queue)
+            assert interest.told_count(queue) == self.told_count(subject, queue)
 
     @rule(place=st.integers(0, 50))
     def remove(self, place: int) -> None:
@@ -63,7 +63,7 @@ class TreeAgainstList(RuleBasedStateMachine):
             interest = self.tree.remove(receiver)
             assert interest is not None
             if not receiver.port.leaf:
-                assert interest.local_count(receiver.queue) == self.local_count(receiver.subject, receiver.queue)
+                assert interest.told_count(receiver.queue) == self.told_count(receiver.subject, receiver.queue)
             assert self.tree.remove(receiver) is None
 
     @rule(subject=subjects)
@@ -80,7 +80,7 @@ class TreeAgainstList(RuleBasedStateMachine):
         assert self.found(interests) == sorted(map(id, self.receivers))
         assert not any(interest.is_empty() for interest in interests)
 
-    def local_count(self, subject: bytes, queue: bytes) -> int:
+    def told_count(self, subject: bytes, queue: bytes) -> int:
         return sum((one.subject, one.queue, one.port.leaf) == (subject, queue, False) for one in self.receivers)
 
     def found(self, interests: list) -> list[int]:

@@ -2,9 +2,9 @@
 
 import pytest
 
+from gateway.daemon import Gateway
 from gateway.dataplane.port import Port, Receiver
 from gateway.devices.lines import LONGEST_LINE, SerialLines
-from gateway.gateway import Gateway
 from gateway.settings.schema import Config, Serial
 from protocols.message import Message
 
@@ -25,7 +25,7 @@ class Listener(Receiver):
 async def test_line_that_is_too_long_is_left_out_as_a_whole(step: int) -> None:
     gateway, listener = Gateway(Config()), Listener()
     gateway.account.router.subscribe(listener)
-    device = SerialLines(gateway, Serial(port="/dev/ttyX"), "d1")
+    device = SerialLines(gateway.runtime, gateway.account, Serial(port="/dev/ttyX"), "d1")
     longest = b"t=" + b"1" * (LONGEST_LINE - 2)
     data = b"a=1\n" + b"x" * LONGEST_LINE + b"y=2\n" + longest + b"\n" + b"x" * 3 * LONGEST_LINE + b"\nb=3\r\nc="
     for start in range(0, len(data), step):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trio
 
-from gateway.gateway import Gateway
+from gateway.daemon import Gateway
 from gateway.mqtt.client import MqttClient
 from gateway.mqtt.session import MqttSession
 from gateway.settings.schema import Config
@@ -38,7 +38,7 @@ class Peer(MemoryConnection):
     ) -> None:
         super().__init__(gateway)
         self.version = version
-        self.start(MqttClient(self))  # type: ignore[arg-type]
+        self.start(MqttClient(self, self.gateway.admission, self.gateway.mqtt_sessions))  # type: ignore[arg-type]
         asked = None
         if version == FIVE:
             asked = Properties(**{"session_expiry_interval": 1000, **properties})  # type: ignore[arg-type]
@@ -103,8 +103,8 @@ async def stored_gateway(directory: Path, config: Config | None = None) -> Async
         gateway = Gateway(config, storage)
         gateway.restore()
         async with trio.open_nursery() as services:
-            services.start_soon(gateway.deadlines.run, gateway.switch.flush)
-            gateway.connections = services
+            services.start_soon(gateway.runtime.deadlines.run, gateway.runtime.switch.flush)
+            gateway.runtime.nursery = services
             yield gateway
             services.cancel_scope.cancel()
     finally:
@@ -112,8 +112,8 @@ async def stored_gateway(directory: Path, config: Config | None = None) -> Async
 
 
 def journal_of(gateway: Gateway) -> Journal:
-    assert gateway.journal is not None
-    return gateway.journal
+    assert gateway.account.journal is not None
+    return gateway.account.journal
 
 
 async def commit(gateway: Gateway) -> None:

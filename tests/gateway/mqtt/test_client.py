@@ -4,8 +4,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from gateway.daemon import Gateway
 from gateway.dataplane.nats_receivers import NatsSubscription
-from gateway.gateway import Gateway
 from gateway.mqtt.client import MqttClient
 from gateway.settings.schema import Config, Limits, Mqtt, Timeouts
 from protocols.close_reason import CloseReason
@@ -24,7 +24,7 @@ ACCEPTED = packets.Connack(False)
 def arrive(gateway: Gateway) -> MemoryConnection:
     """A client that has said nothing yet."""
     connection = MemoryConnection(gateway)
-    connection.start(MqttClient(connection))  # type: ignore[arg-type]
+    connection.start(MqttClient(connection, connection.gateway.admission, connection.gateway.mqtt_sessions))  # type: ignore[arg-type]
     return connection
 
 
@@ -68,7 +68,7 @@ def payloads(connection: MemoryConnection) -> list[tuple[bytes, int]]:
 
 def listener(gateway: Gateway, subject: bytes) -> ClientPort:
     """A NATS client that is subscribed to a subject."""
-    port = ClientPort(gateway.switch)
+    port = ClientPort(gateway.runtime.switch)
     gateway.account.router.subscribe(NatsSubscription(port, subject, b"", b"1"))
     return port
 
@@ -166,7 +166,7 @@ async def test_newer_connection_takes_the_client_id_over():
         assert port.take() == SAID
         assert take(new) == [ACCEPTED]
         assert (new.close_reason, other.close_reason) == (None, None)
-        assert gateway.mqtt_sessions.connected == 2
+        assert gateway.mqtt_sessions.of(gateway.account).connected == 2
 
 
 async def test_client_ids_are_free_again_when_clients_have_left():
@@ -174,7 +174,7 @@ async def test_client_ids_are_free_again_when_clients_have_left():
         for _ in range(3):
             connect(gateway, b"sensor").close(CloseReason.CLIENT_CLOSED)
             connect(gateway).close(CloseReason.CLIENT_CLOSED)
-        assert gateway.mqtt_sessions.connected == 0
+        assert gateway.mqtt_sessions.of(gateway.account).connected == 0
         assert gateway.account.router.tree.count == 0
 
 
@@ -208,7 +208,7 @@ async def test_refused_client_is_told_why_and_leaves_no_will(
         assert connection.take() == encoder.encode_connack(connect.version, False, code)
         assert connection.close_reason is reason
         assert port.take() == b""
-        assert gateway.mqtt_sessions.connected == 0
+        assert gateway.mqtt_sessions.of(gateway.account).connected == 0
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -330,8 +330,8 @@ async def test_subject_that_makes_no_topic_is_not_delivered():
         take(display)
         subscribe(display, b"#")
         for subject in (b"a.\xff", b"a.b+", b"a.#", b"a.\0"):
-            gateway.account.router.route(make_message(subject, b"lost"), subject, gateway.port)
-        gateway.account.router.route(make_message(b"a.b", b"found"), b"a.b", gateway.port)
+            gateway.account.router.route(make_message(subject, b"lost"), subject, gateway.account.port)
+        gateway.account.router.route(make_message(b"a.b", b"found"), b"a.b", gateway.account.port)
         assert payloads(display) == [(b"found", 0)]
 
 

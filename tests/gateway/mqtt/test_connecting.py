@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from gateway.mqtt.connecting import capped_expiry, keep_alive_of, session_expiry
-from gateway.mqtt.session import NEVER_EXPIRES
 from gateway.settings.schema import Config, Mqtt
+from gateway.storage.stored_session import NEVER_EXPIRES
 from protocols.close_reason import CloseReason
 from protocols.mqtt import packets
 from protocols.mqtt.properties import Properties
@@ -102,4 +102,4 @@ async def test_client_with_the_longest_client_id_can_be_taken_over():
         new = Peer(gateway, b"\xc2\x80" * 32_767)
         assert old.hear()[-1].reason_code == ReasonCode.SESSION_TAKEN_OVER  # type: ignore[attr-defined]
         assert new.greeting.session_present  # type: ignore[attr-defined]
-        assert gateway.mqtt_sessions.connected == 1
+        assert gateway.mqtt_sessions.of(gateway.account).connected == 1

@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gateway.gateway import Gateway
+from gateway.daemon import Gateway
 from gateway.mqtt.retained_feed import SLICE
 from gateway.settings.schema import Config, Limits, Mqtt
 from protocols.close_reason import CloseReason
@@ -20,7 +20,7 @@ SMALL = Config(limits=Limits(max_payload_bytes=1000, max_pending_bytes=8192))
 
 
 def keep(gateway: Gateway, subject: bytes, payload: bytes) -> None:
-    gateway.account.router.route(make_message(subject, payload, b"", RETAIN), subject, gateway.port)
+    gateway.account.router.route(make_message(subject, payload, b"", RETAIN), subject, gateway.account.port)
 
 
 def heard(peer: Peer) -> list[bytes]:

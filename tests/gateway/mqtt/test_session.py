@@ -37,7 +37,7 @@ async def test_release_is_not_said_again_before_it_is_stored(tmp_path: Path):
         display.subscribe(b"t", 2)
         message = make_message(b"t", b"1")
         message.qos = 2
-        gateway.account.router.route(message, b"t", gateway.port)
+        gateway.account.router.route(message, b"t", gateway.account.port)
         await commit(gateway)
         assert [type(packet) for packet in display.hear()] == [packets.Suback, Publish]
         display.pubrec(1)
@@ -142,10 +142,10 @@ async def test_no_message_finds_its_way_into_a_session_that_is_over(tmp_path: Pa
         display.close(CloseReason.READ_ERROR)
         Peer(gateway, b"display", clean_start=True, session_expiry_interval=0).disconnect()
         await commit(gateway)
-        before = gateway.journal.changes  # type: ignore[union-attr]
+        before = gateway.account.journal.changes  # type: ignore[union-attr]
         assert not routes.plain[0].deliver(make_message(b"t", b"late"), Port(None))
         assert len(session.outgoing) == 0
-        assert gateway.journal.changes == before  # type: ignore[union-attr]
+        assert gateway.account.journal.changes == before  # type: ignore[union-attr]
 
 
 async def test_queue_of_none_keeps_nothing_for_a_client_that_is_away():
@@ -175,7 +175,7 @@ async def test_bridge_gets_the_retain_flag_of_live_messages(qos: int):
         bridge.subscribe(b"t", qos)
         for header in (RETAINED, b""):
             message = make_message(b"t", b"1", b"", header)
-            gateway.account.router.route(message, b"t", gateway.port)
+            gateway.account.router.route(message, b"t", gateway.account.port)
         assert [packet.retain for packet in bridge.hear()] == [True, False]  # type: ignore[attr-defined]
 
 
@@ -187,7 +187,7 @@ async def test_topics_whose_packets_do_not_go_out_take_no_alias_and_no_memory():
         display.sink.room = 0
         for number in range(20):
             subject = b"t%d" % number
-            gateway.account.router.route(make_message(subject, bytes(1000)), subject, gateway.port)
+            gateway.account.router.route(make_message(subject, bytes(1000)), subject, gateway.account.port)
         aliases = display.kept.aliases
         assert aliases is not None
         assert len(aliases) == 2

@@ -9,10 +9,9 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from gateway.gateway import Gateway
-from gateway.mqtt.session import NEVER_EXPIRES
+from gateway.daemon import Gateway
 from gateway.settings.schema import Config, Mqtt
-from gateway.storage.stored_session import RestoredSession, StoredSession, StoredWill
+from gateway.storage.stored_session import NEVER_EXPIRES, RestoredSession, StoredSession, StoredWill
 from protocols.close_reason import CloseReason
 from protocols.message import make_message
 from protocols.mqtt import packets
@@ -42,7 +41,7 @@ async def test_will_waits_for_its_delay(autojump_clock: MockClock):
         assert heir.hear_messages() == [(b"gone", 0, False)]
         await trio.sleep(2000)
         assert heir.hear() == []
-        assert len(gateway.mqtt_sessions) == 1
+        assert len(gateway.mqtt_sessions.of(gateway.account)) == 1
 
 
 async def test_will_is_said_at_the_end_of_the_session_if_that_comes_first(autojump_clock: MockClock):
@@ -73,7 +72,7 @@ async def test_session_ends_when_its_client_is_away_for_too_long(autojump_clock:
         await trio.sleep(9)
         assert Peer(gateway, session_expiry_interval=10).greeting.session_present  # type: ignore[attr-defined]
         await trio.sleep(20)
-        assert len(gateway.mqtt_sessions) == 1
+        assert len(gateway.mqtt_sessions.of(gateway.account)) == 1
 
 
 @pytest.mark.parametrize("expiry", [0, 1000])
@@ -97,11 +96,11 @@ async def test_sessions_that_are_restored_later_hear_the_wills_of_those_that_are
     async with stored_gateway(tmp_path) as gateway:
         Peer(gateway, b"first", will=AT_ONCE, session_expiry_interval=0)
         keeper = Peer(gateway, b"second")
-        assert gateway.mqtt_sessions._sessions[b"first"].key < keeper.kept.key
+        assert gateway.mqtt_sessions.of(gateway.account)._sessions[b"first"].key < keeper.kept.key
         keeper.subscribe(b"w", 1)
         await commit(gateway)
     async with stored_gateway(tmp_path) as gateway:
-        assert list(gateway.mqtt_sessions._sessions) == [b"second"]
+        assert list(gateway.mqtt_sessions.of(gateway.account)._sessions) == [b"second"]
         assert [payload for payload, _, _ in await messages_of(Peer(gateway, b"second"), 1)] == [b"gone"]
 
 
@@ -113,7 +112,7 @@ async def test_will_of_a_lasting_session_waits_for_the_restart_when_the_gateway_
         await trio.testing.wait_all_tasks_blocked()
         assert heir.hear() == []
     async with stored_gateway(tmp_path) as gateway:
-        absence = gateway.mqtt_sessions._absences[b"peer"]
+        absence = gateway.mqtt_sessions.of(gateway.account)._absences[b"peer"]
         assert absence.will is not None
         assert absence.will_deadline is not None
 
@@ -127,21 +126,21 @@ async def test_clock_that_was_set_back_by_years_neither_ends_sessions_nor_holds_
         heir = await listener(gateway)
         years = 50 * 365 * 86_400.0
         will = StoredWill(make_message(b"w", b"gone"), delay_seconds=30, due_at=time.time() + years)
-        gateway.mqtt_sessions.restore([restored(100, time.time() + years, will)])
+        gateway.mqtt_sessions.of(gateway.account).restore([restored(100, time.time() + years, will)])
         await trio.sleep(31)
         assert heir.hear_messages() == [(b"gone", 0, False)]
-        assert len(gateway.mqtt_sessions) == 2
+        assert len(gateway.mqtt_sessions.of(gateway.account)) == 2
         await trio.sleep(70)
-        assert len(gateway.mqtt_sessions) == 1
+        assert len(gateway.mqtt_sessions.of(gateway.account)) == 1
 
 
 async def test_shorter_limit_of_a_sessions_life_holds_for_those_that_are_restored(autojump_clock: MockClock):
     async with running_gateway(Config(mqtt=Mqtt(max_session_expiry_seconds=100))) as gateway:
-        gateway.mqtt_sessions.restore([restored(NEVER_EXPIRES, time.time())])
+        gateway.mqtt_sessions.of(gateway.account).restore([restored(NEVER_EXPIRES, time.time())])
         await trio.sleep(99)
-        assert len(gateway.mqtt_sessions) == 1
+        assert len(gateway.mqtt_sessions.of(gateway.account)) == 1
         await trio.sleep(2)
-        assert len(gateway.mqtt_sessions) == 0
+        assert len(gateway.mqtt_sessions.of(gateway.account)) == 0
 
 
 async def test_losses_of_sessions_whose_clients_are_away_are_logged_once_in_a_while(
@@ -175,8 +174,8 @@ async def test_answer_to_the_request_in_a_will_comes_back_with_its_correlation_d
         (request,) = answerer.hear()
         assert isinstance(request, Publish)
         assert request.properties == properties
-        reply = b"_MQTT5.%b.Nw.answers" % gateway.mqtt_id
-        gateway.account.router.route(make_message(reply, b"yes"), reply, gateway.port)
+        reply = b"_MQTT5.%b.Nw.answers" % gateway.runtime.names.gateway_id
+        gateway.account.router.route(make_message(reply, b"yes"), reply, gateway.account.port)
         (answer,) = asker.hear()
         assert isinstance(answer, Publish)
         assert answer.properties == Properties(correlation_data=b"7")

@@ -5,7 +5,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gateway.gateway import Gateway
+from gateway.daemon import Gateway
 from gateway.nats.client import NatsClientSession
 from gateway.settings.schema import Config, Limits, Timeouts
 from protocols.close_reason import CloseReason
@@ -17,7 +17,7 @@ QUIET = b'CONNECT {"verbose":false,"pedantic":false}\r\n'
 def connect(gateway: Gateway, first_words: bytes = QUIET) -> MemoryConnection:
     """A client that has said its first words and taken its INFO."""
     connection = MemoryConnection(gateway)
-    connection.start(NatsClientSession(connection))  # type: ignore[arg-type]
+    connection.start(NatsClientSession(connection, connection.gateway.admission))  # type: ignore[arg-type]
     connection.receive(first_words)
     info = connection.take()
     assert info.startswith(b"INFO {")
@@ -32,7 +32,7 @@ def session_of(connection: MemoryConnection) -> NatsClientSession:
 async def test_info_tells_who_and_where_we_are_and_who_the_client_is():
     async with running_gateway(Config(name="edge-1", limits=Limits(max_payload_bytes=5))) as gateway:
         connection = MemoryConnection(gateway)
-        connection.start(NatsClientSession(connection))  # type: ignore[arg-type]
+        connection.start(NatsClientSession(connection, connection.gateway.admission))  # type: ignore[arg-type]
         info = msgspec.json.decode(connection.take().removeprefix(b"INFO "))
         expected = {
             "server_name": "edge-1",
@@ -45,7 +45,7 @@ async def test_info_tells_who_and_where_we_are_and_who_the_client_is():
             "client_ip": "127.0.0.1",
         }
         assert {name: info[name] for name in expected} == expected
-        assert info["server_id"] == gateway.server_id
+        assert info["server_id"] == gateway.runtime.names.server_id
         assert "connect_info" not in info
 
 
@@ -53,7 +53,7 @@ async def test_info_tells_who_and_where_we_are_and_who_the_client_is():
 async def test_peer_that_says_nothing_whole_is_sent_away(said: bytes, autojump_clock: MockClock):
     async with running_gateway(Config(timeouts=Timeouts(connect_seconds=2.0))) as gateway:
         connection = MemoryConnection(gateway)
-        connection.start(NatsClientSession(connection))  # type: ignore[arg-type]
+        connection.start(NatsClientSession(connection, connection.gateway.admission))  # type: ignore[arg-type]
         connection.take()
         if said:
             connection.receive(said)

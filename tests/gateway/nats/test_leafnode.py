@@ -3,7 +3,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gateway.gateway import Gateway
+from gateway.daemon import Gateway
 from gateway.nats.client import NatsClientSession
 from gateway.nats.leafnode import LeafnodeSession
 from gateway.settings.addresses import ServerUrl
@@ -29,7 +29,8 @@ def info(fields: dict[str, object]) -> bytes:
 
 def make_uplink(gateway: Gateway, url: ServerUrl | None = None) -> LeafnodeUplink:
     url = url or ServerUrl("nats-leaf", "hub.example", 7422, "leaf", "secret")
-    return LeafnodeUplink(gateway, Uplink(urls=(url,), ping_interval_seconds=10, ping_max=2), 0)
+    config = Uplink(urls=(url,), ping_interval_seconds=10, ping_max=2)
+    return LeafnodeUplink(gateway.runtime, gateway.registry, gateway.account, config, 0)
 
 
 class Link:
@@ -57,7 +58,7 @@ class Link:
 
 def local_client(gateway: Gateway) -> MemoryConnection:
     connection = MemoryConnection(gateway)
-    connection.start(NatsClientSession(connection))  # type: ignore[arg-type]
+    connection.start(NatsClientSession(connection, connection.gateway.admission))  # type: ignore[arg-type]
     connection.receive(b'CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true}\r\n')
     connection.take()
     return connection
@@ -124,7 +125,7 @@ async def test_interest_is_told_as_it_comes_and_goes():
 
 async def test_hub_is_not_offered_our_time():
     async with running_gateway() as gateway:
-        gateway.offer_time()
+        gateway.offer_services()
         link = Link(gateway)
         assert link.come_up() == []
         local_client(gateway).receive(b"SUB $LEAFGATE.time 1\r\n")

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from gateway.gateway import Gateway
+from gateway.daemon import Gateway
 from gateway.services.acknowledged_publish import MOST_WAITING, PREFIX
 from gateway.settings.schema import Config
 from gateway.storage.storage import Storage
@@ -23,7 +23,7 @@ class Device:
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self.port = ClientPort(gateway.switch)
+        self.port = ClientPort(gateway.runtime.switch)
         gateway.account.router.subscribe(self.port.subscription(INBOX))
 
     def publish(self, subject: bytes, payload: bytes = b"", identifier: bytes = b"", header: bytes = b"") -> None:
@@ -51,7 +51,7 @@ class Device:
 @asynccontextmanager
 async def offering() -> AsyncIterator[Gateway]:
     async with running_gateway() as gateway:
-        gateway.offer_acknowledgements()
+        gateway.offer_services()
         yield gateway
 
 
@@ -60,14 +60,14 @@ async def keeping() -> AsyncIterator[Gateway]:
     """A gateway with a storage whose journal is not running."""
     storage = Storage(None, 1000, 1 << 20)
     gateway = Gateway(Config(), storage)
-    gateway.offer_acknowledgements()
+    gateway.offer_services()
     yield gateway
     storage.close()
 
 
 async def test_message_is_published_with_its_headers_and_answered_at_once_where_nothing_is_kept():
     async with offering() as gateway:
-        reader = ClientPort(gateway.switch)
+        reader = ClientPort(gateway.runtime.switch)
         gateway.account.router.subscribe(reader.subscription(b"a.*", sid=b"7"))
         device = Device(gateway)
         assert device.ask(b"a.b", b"21.5") == {"seq": 1}
@@ -79,7 +79,7 @@ async def test_message_is_published_with_its_headers_and_answered_at_once_where_
 
 async def test_message_with_an_id_that_came_before_goes_to_nobody():
     async with offering() as gateway:
-        reader = ClientPort(gateway.switch)
+        reader = ClientPort(gateway.runtime.switch)
         gateway.account.router.subscribe(reader.subscription(b"a"))
         device = Device(gateway)
         assert device.ask(b"a", b"1", b"x") == {"seq": 1}
@@ -113,7 +113,7 @@ async def test_subject_that_cannot_be_published_on_is_refused():
 async def test_message_that_is_no_request_and_one_from_a_hub_are_left_alone():
     async with offering() as gateway:
         router = gateway.account.router
-        reader, hub = ClientPort(gateway.switch), HubPort(gateway.switch)
+        reader, hub = ClientPort(gateway.runtime.switch), HubPort(gateway.runtime.switch)
         router.subscribe(reader.subscription(b"a"))
         subject = PREFIX + b"a"
         assert router.route(make_message(subject, b""), subject, reader) == 0
@@ -129,44 +129,44 @@ async def test_hub_is_not_offered_our_acknowledgements():
 async def test_answer_waits_for_the_disk_where_something_is_kept():
     async with keeping() as gateway:
         device = Device(gateway)
-        assert gateway.journal is not None
+        assert gateway.account.journal is not None
         assert device.ask(b"a") == {"seq": 1}  # nobody depends on it
         device.publish(b"a", b"1", header=RETAIN)
         device.publish(b"a", b"1", b"x")
         device.publish(b"a", b"1", b"x")
         assert device.answers() == []
-        async with running(gateway.journal):
-            await durable(gateway.journal)
+        async with running(gateway.account.journal):
+            await durable(gateway.account.journal)
         assert device.answers() == [{"seq": 2}, {"seq": 3}, {"seq": 3, "duplicate": True}]
-        assert gateway.journal.commits == 1
+        assert gateway.account.journal.commits == 1
         assert device.ask(b"a", b"1", b"x") == {"seq": 3, "duplicate": True}
 
 
 async def test_nothing_is_promised_while_the_disk_refuses():
     async with keeping() as gateway:
         device = Device(gateway)
-        assert gateway.journal is not None
-        gateway.journal.fault = "the disk is full"
+        assert gateway.account.journal is not None
+        gateway.account.journal.fault = "the disk is full"
         assert device.refused(b"a", b"x") == 503
         device.publish(b"a", b"1", header=RETAIN)
         (answer,) = device.answers()
         assert answer == {"error": {"code": 503, "description": "the disk is full"}}
         assert device.ask(b"a") == {"seq": 1}  # nothing of it would be kept
-        gateway.journal.fault = None
+        gateway.account.journal.fault = None
         device.publish(b"a", b"1", b"x")
-        async with running(gateway.journal):
-            await durable(gateway.journal)
+        async with running(gateway.account.journal):
+            await durable(gateway.account.journal)
         assert device.answers() == [{"seq": 2}]
 
 
 async def test_no_more_wait_for_the_disk_than_are_allowed():
     async with keeping() as gateway:
         device = Device(gateway)
-        assert gateway.journal is not None
+        assert gateway.account.journal is not None
         for _ in range(MOST_WAITING):
             device.publish(b"a", b"", b"x")
         assert device.refused(b"a", b"x") == 503
-        async with running(gateway.journal):
-            await durable(gateway.journal)
+        async with running(gateway.account.journal):
+            await durable(gateway.account.journal)
         assert len(device.answers()) == MOST_WAITING
         assert device.ask(b"a", b"", b"x") == {"seq": 1, "duplicate": True}

@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gateway.gateway import Gateway
+from gateway.daemon import Gateway
 from gateway.nats.client import NatsClientSession
 from gateway.services.presence import ONLINE, is_presence_subject, take_back
 from gateway.settings.schema import Config, Timeouts
@@ -22,7 +22,7 @@ TOLD = re.compile(rb"HMSG sheds\.(\w+) .*?\r\n\r\n(\{.*?\})\r\n", re.DOTALL)
 
 def connect(gateway: Gateway, **fields: object) -> MemoryConnection:
     connection = MemoryConnection(gateway)
-    connection.start(NatsClientSession(connection))  # type: ignore[arg-type]
+    connection.start(NatsClientSession(connection, connection.gateway.admission))  # type: ignore[arg-type]
     connection.take()
     introduce(connection, **fields)
     return connection
@@ -34,7 +34,7 @@ def introduce(connection: MemoryConnection, **fields: object) -> None:
 
 
 def listen(gateway: Gateway) -> ClientPort:
-    place = ClientPort(gateway.switch)
+    place = ClientPort(gateway.runtime.switch)
     gateway.account.router.subscribe(place.subscription(b"sheds.*"))
     return place
 
@@ -141,14 +141,14 @@ async def test_those_whom_a_killed_gateway_left_online_are_taken_back():
         place = listen(gateway)
 
         def keep(subject: bytes, payload: bytes, header: bytes = ONLINE) -> None:
-            gateway.account.router.route(make_message(subject, payload, header=header), subject, gateway.port)
+            gateway.account.router.route(make_message(subject, payload, header=header), subject, gateway.account.port)
 
         keep(b"sheds.one", json.dumps(online()).encode())
         keep(b"sheds.two", b"no JSON")
         keep(b"sheds.three", json.dumps(online()).encode(), b"NATS/1.0\r\nMqtt-Retain: 1\r\n\r\n")
         place.take()
-        take_back(gateway)
+        take_back(gateway.account)
         assert heard(place) == [("one", offline()), ("two", {"state": "offline"})]
-        take_back(gateway)
+        take_back(gateway.account)
         assert heard(place) == []
         assert retained(gateway, "sheds.three") == online()

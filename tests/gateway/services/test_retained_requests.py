@@ -3,8 +3,8 @@
 import trio
 from trio.testing import MockClock
 
+from gateway.daemon import Gateway
 from gateway.dataplane.nats_receivers import NatsSubscription
-from gateway.gateway import Gateway
 from gateway.services.retained_requests import MOST_REQUESTS, SLICE, SUBJECT, retained_header
 from protocols.message import make_message
 from tests.gateway.dataplane.places import ClientPort
@@ -15,13 +15,13 @@ INBOX = b"_INBOX.1"
 
 
 def keep(gateway: Gateway, subject: bytes, payload: bytes, header: bytes = RETAIN) -> None:
-    gateway.account.router.route(make_message(subject, payload, b"", header), subject, gateway.port)
+    gateway.account.router.route(make_message(subject, payload, b"", header), subject, gateway.account.port)
 
 
 def ask(gateway: Gateway, subject_filter: bytes) -> ClientPort:
-    port = ClientPort(gateway.switch)
+    port = ClientPort(gateway.runtime.switch)
     gateway.account.router.subscribe(NatsSubscription(port, INBOX, b"", b"1"))
-    gateway.account.router.route(make_message(SUBJECT, subject_filter, INBOX), SUBJECT, gateway.port)
+    gateway.account.router.route(make_message(SUBJECT, subject_filter, INBOX), SUBJECT, gateway.account.port)
     return port
 
 

@@ -12,8 +12,8 @@ NANOSECONDS = 1_767_225_600_004_217_000
 async def test_answer_is_seconds_and_nanoseconds():
     async with running_gateway() as gateway:
         router = gateway.account.router
-        router.subscribe(TimeRequests(router, lambda: NANOSECONDS))
-        device = ClientPort(gateway.switch)
+        router.subscribe(TimeRequests(gateway.account, lambda: NANOSECONDS))
+        device = ClientPort(gateway.runtime.switch)
         router.subscribe(device.subscription(INBOX))
         for payload in (b"", b"whatever"):
             assert router.route(make_message(SUBJECT, payload, INBOX), SUBJECT, device) == 1
@@ -23,8 +23,8 @@ async def test_answer_is_seconds_and_nanoseconds():
 async def test_message_that_is_no_request_and_one_from_a_hub_get_no_answer():
     async with running_gateway() as gateway:
         router = gateway.account.router
-        router.subscribe(TimeRequests(router, lambda: NANOSECONDS))
-        device, hub = ClientPort(gateway.switch), HubPort(gateway.switch)
+        router.subscribe(TimeRequests(gateway.account, lambda: NANOSECONDS))
+        device, hub = ClientPort(gateway.runtime.switch), HubPort(gateway.runtime.switch)
         router.subscribe(device.subscription(INBOX))
         assert router.route(make_message(SUBJECT, b""), SUBJECT, device) == 0
         assert router.route(make_message(SUBJECT, b"", INBOX), SUBJECT, hub) == 0
@@ -33,8 +33,8 @@ async def test_message_that_is_no_request_and_one_from_a_hub_get_no_answer():
 
 async def test_gateway_offers_the_time():
     async with running_gateway() as gateway:
-        gateway.offer_time()
-        device = ClientPort(gateway.switch)
+        gateway.offer_services()
+        device = ClientPort(gateway.runtime.switch)
         gateway.account.router.subscribe(device.subscription(INBOX))
         assert gateway.account.router.route(make_message(SUBJECT, b"", INBOX), SUBJECT, device) == 1
         assert device.take().startswith(b"MSG _INBOX.1 1 20\r\n")

@@ -9,10 +9,11 @@ import trio
 import trio.testing
 
 import gateway.transport.connection
+from gateway.daemon import Gateway
 from gateway.dataplane.outbox import CONGESTED_AT
-from gateway.gateway import Gateway
 from gateway.settings.schema import Config, Limits, Timeouts
 from gateway.transport.connection import Connection
+from gateway.transport.snapshot import PeerSnapshot
 from protocols.close_reason import CloseReason
 
 MIB = 1 << 20
@@ -26,6 +27,7 @@ class Recorder:
 
     kind = "test"
     port = None
+    is_client = True
 
     def __init__(self, connection: Connection, answer: Callable[["Recorder", bytes], None]) -> None:
         self.connection = connection
@@ -46,6 +48,15 @@ class Recorder:
 
     def closed(self, reason: CloseReason) -> None:
         self.reasons.append(reason)
+
+    def announce_lame_duck(self) -> None:
+        self.write(b"go\n")
+
+    def settings_changed(self) -> None:
+        pass
+
+    def describe(self) -> PeerSnapshot:
+        return PeerSnapshot(type="nats")
 
     def write(self, data: bytes) -> None:
         self.connection.outbox.write(data)
@@ -75,18 +86,21 @@ class House:
 
     def __init__(self, config: Config) -> None:
         self.gateway = Gateway(config)
-        self._ended: dict[int, trio.Event] = {}
+        self.runtime = self.gateway.runtime
+        self.registry = self.gateway.registry
         self._peers: list[trio.SocketStream] = []
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["House"]:
         async with trio.open_nursery() as services:
-            services.start_soon(self.gateway.deadlines.run, self.gateway.switch.flush)
+            services.start_soon(self.runtime.deadlines.run, self.runtime.switch.flush)
+            services.start_soon(self.gateway.reader.run_inside_trio)
             async with trio.open_nursery() as connections:
-                self.gateway.connections = connections
+                self.runtime.nursery = connections
                 try:
                     yield self
                 finally:
+                    self.registry.cut_all()
                     for peer in self._peers:
                         peer.socket.close()
                 connections.cancel_scope.cancel()
@@ -95,29 +109,22 @@ class House:
     def connect(self, answer: Callable[[Recorder, bytes], None] = echo) -> tuple[Recorder, trio.SocketStream]:
         """A connection, and the peer's end of it."""
         far, near = tcp_pair()
-        connection = Connection(self.gateway, far)
+        connection = self.registry.connection_over(far)
         session = Recorder(connection, answer)
         connection.session = session
-        self._ended[connection.cid] = trio.Event()
-
-        async def serve() -> None:
-            try:
-                await connection.run()
-            finally:
-                self._ended[connection.cid].set()
-
-        self.gateway.start_task(serve)
+        connection.begin()
+        self.runtime.switch.flush()
         self._peers.append(trio.SocketStream(trio.socket.from_stdlib_socket(near)))
         return session, self._peers[-1]
 
     async def ended(self, session: Recorder) -> CloseReason:
         """Why a connection has ended; the session was told exactly once, and the registry forgot it."""
         with trio.fail_after(5):
-            await self._ended[session.connection.cid].wait()
+            await session.connection.wait_ended()
         reason = session.connection.close_reason
         assert reason is not None
         assert session.reasons == [reason]
-        assert session.connection.cid not in self.gateway.registry.open
+        assert session.connection.cid not in self.registry.open
         assert session.connection.outbox.closed
         return reason
 
@@ -172,7 +179,7 @@ def released_later(session: Recorder, data: bytes) -> None:
         return
     session.connection.withhold()
     session.write(BLOCK)
-    session.connection.gateway.switch.flush()
+    session.connection.runtime.switch.flush()
     session.write(b"second")
 
 
@@ -284,7 +291,7 @@ async def test_slow_consumer_is_closed_when_its_outbox_passes_the_limit():
             await peer.send_all(b"x")
             await trio.lowlevel.checkpoint()
         assert await house.ended(receiver) is CloseReason.SLOW_CONSUMER_PENDING_BYTES
-        assert house.gateway.registry.slow_consumers == 1
+        assert house.registry.slow_consumers == 1
         assert publisher.connection.close_reason is None
         await slow.aclose()
         await peer.aclose()
@@ -295,7 +302,7 @@ async def test_slow_consumer_is_closed_when_it_takes_nothing_for_too_long():
         session, slow = house.connect(lambda session, data: session.write(BLOCK * 8))
         await slow.send_all(b"go")
         assert await house.ended(session) is CloseReason.SLOW_CONSUMER_WRITE_DEADLINE
-        assert house.gateway.registry.slow_consumers == 1
+        assert house.registry.slow_consumers == 1
         await slow.aclose()
 
 
@@ -335,17 +342,15 @@ async def test_receiver_that_disappears_releases_who_was_held_for_it():
         assert await house.ended(publisher) is CloseReason.CLIENT_CLOSED
 
 
-async def test_connection_that_ends_before_its_writer_begins_leaves_no_fault(caplog: pytest.LogCaptureFixture):
+async def test_connection_that_ends_before_it_begins_leaves_no_fault(caplog: pytest.LogCaptureFixture):
     async with House(Config()).open() as house:
         far, near = tcp_pair()
-        connection = Connection(house.gateway, far)
+        connection = house.registry.connection_over(far)
         session = connection.session = Recorder(connection, echo)
         connection.outbox.write(BLOCK)
-        house.gateway.switch.flush()
+        house.runtime.switch.flush()
         near.close()
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            await connection.run()
+        connection.cut(CloseReason.SERVER_SHUTDOWN)
         await trio.testing.wait_all_tasks_blocked()
         assert session.reasons == [CloseReason.SERVER_SHUTDOWN]
     assert "failed" not in caplog.text
@@ -408,14 +413,14 @@ async def test_fault_in_closing_ends_its_connection_only(
 async def test_what_has_arrived_is_read_without_waiting():
     async with House(Config()).open() as house:
         far, near = tcp_pair()
-        connection = Connection(house.gateway, far)
+        connection = house.registry.connection_over(far)
         session = connection.session = Recorder(connection, echo)
-        connection.read_once()
+        connection.read_ready()
         near.send(b"early")
-        connection.read_once()
-        connection.read_once()
+        connection.read_ready()
+        connection.read_ready()
         assert session.received == b"early"
-        house.gateway.switch.flush()
+        house.runtime.switch.flush()
         assert near.recv(100) == b"early"
         far.close()
         near.close()
@@ -426,7 +431,7 @@ async def test_fault_while_draining_ends_its_connection_only(caplog: pytest.LogC
         session, peer = house.connect(fail)
         assert await read_exactly(peer, 6) == b"hello\n"
         await peer.send_all(b"x")
-        session.connection.read_once()
+        session.connection.read_ready()
         assert "a bug in a session" in caplog.text
         await peer.aclose()
         assert await house.ended(session) is CloseReason.INTERNAL_ERROR
@@ -461,3 +466,89 @@ async def test_reset_by_the_peer_is_no_fault_of_ours(caplog: pytest.LogCaptureFi
         await peer.aclose()
         assert await house.ended(session) is CloseReason.READ_ERROR
         assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def test_connection_is_not_read_while_an_answer_about_it_is_awaited():
+    answer = trio.Event()
+    heard: list[str] = []
+
+    async def decision() -> str:
+        await answer.wait()
+        return "admitted"
+
+    def ask(session: Recorder, data: bytes) -> None:
+        if not heard:
+            session.connection.wait_for(decision(), lambda text: (heard.append(text), session.write(b"welcome\n")))
+
+    async with House(Config()).open() as house:
+        session, peer = house.connect(ask)
+        await peer.send_all(b"first")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        await peer.send_all(b"second")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert session.received == b"first"
+        answer.set()
+        assert await read_exactly(peer, 14) == b"hello\nwelcome\n"
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert session.received == b"firstsecond"
+        await peer.aclose()
+        assert await house.ended(session) is CloseReason.CLIENT_CLOSED
+
+
+async def test_answer_about_a_connection_that_has_ended_is_not_heard():
+    answer = trio.Event()
+    heard: list[None] = []
+    async with House(Config()).open() as house:
+        session, peer = house.connect(lambda session, _: session.connection.wait_for(answer.wait(), heard.append))
+        await peer.send_all(b"first")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        session.connection.close(CloseReason.AUTHENTICATION_TIMEOUT)
+        assert await read_all(peer) == b"hello\n"
+        await peer.aclose()
+        assert await house.ended(session) is CloseReason.AUTHENTICATION_TIMEOUT
+        answer.set()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert heard == []
+
+
+async def test_encoders_are_stacked_below_the_framing_of_the_session():
+    async with House(Config()).open() as house:
+        session, peer = house.connect()
+        assert await read_exactly(peer, 6) == b"hello\n"
+        outbox = session.connection.outbox
+        session.connection.stack(lambda data: b"(%b)" % data)
+        session.connection.stack(lambda data: b"<%b>" % data)
+        outbox.encode = lambda data: b"[%b]" % data
+        await peer.send_all(b"x")
+        assert await read_exactly(peer, 7) == b"(<[x]>)"
+        outbox.write_wire(b"framed")
+        assert await read_exactly(peer, 10) == b"(<framed>)"
+        await peer.aclose()
+        assert await house.ended(session) is CloseReason.CLIENT_CLOSED
+
+
+async def test_limits_that_change_hold_for_connections_that_are_there():
+    async with House(Config()).open() as house:
+        session, peer = house.connect()
+        limits = Limits(max_pending_bytes=2 * MIB, max_payload_bytes=MIB)
+        assert house.gateway.settings.replace(Config(limits=limits)) == ["limits"]
+        assert session.connection.outbox.limit == 2 * MIB
+        await peer.aclose()
+        await house.ended(session)
+
+
+async def test_publisher_whose_messages_go_elsewhere_is_not_held_for_somebody_elses_congestion():
+    async with House(Config()).open() as house:
+        receiver, slow = house.connect()
+        flooding, flood = house.connect(lambda session, data: receiver.write(BLOCK * 2))
+        quiet, peer = house.connect()
+        assert await read_exactly(peer, 6) == b"hello\n"
+        for _ in range(20):
+            await flood.send_all(b"y")
+            await peer.send_all(b"ping")
+            assert await read_exactly(peer, 4) == b"ping"
+        assert flooding.connection.stalls > 0
+        assert quiet.connection.stalls == 0
+        await slow.aclose()
+        await flood.aclose()
+        await peer.aclose()

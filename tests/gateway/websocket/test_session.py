@@ -1,13 +1,17 @@
 """A WebSocket's session: the upgrade, then NATS or MQTT in frames, a batch of frames at a time."""
 
 import tracemalloc
+from collections.abc import Callable
 
 import pytest
 import trio
 from trio.testing import MockClock
 
-from gateway.gateway import Gateway
+from gateway.daemon import Gateway
+from gateway.mqtt.client import MqttClient
+from gateway.nats.client import NatsClientSession
 from gateway.settings.schema import Config, Limits, Listener, Timeouts
+from gateway.transport.connection import Connection, Session
 from gateway.websocket.session import WebSocketSession
 from protocols.close_reason import CloseReason
 from tests.gateway.memory_connection import MemoryConnection, running_gateway
@@ -22,10 +26,18 @@ QUIET = frame(b'CONNECT {"verbose":false,"pedantic":false}\r\n')
 MQTT_CONNECT = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01c"
 
 
+def spoken(connection: MemoryConnection) -> dict[str, Callable[[Connection], Session]]:
+    gateway = connection.gateway
+    return {
+        "nats": lambda inner: NatsClientSession(inner, gateway.admission),
+        "mqtt": lambda inner: MqttClient(inner, gateway.admission, gateway.mqtt_sessions),
+    }
+
+
 def open_socket(gateway: Gateway, compression: bool = False) -> MemoryConnection:
     connection = MemoryConnection(gateway)
     listener = Listener(protocol="websocket", address="127.0.0.1:0", compression=compression)
-    connection.start(WebSocketSession(connection, listener))  # type: ignore[arg-type]
+    connection.start(WebSocketSession(connection, listener, spoken(connection)))  # type: ignore[arg-type]
     return connection
 
 

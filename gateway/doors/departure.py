@@ -1,0 +1,43 @@
+"""Departure: how the gateway parts with its peers, all at once or, in lame-duck mode, one by one."""
+
+import math
+import random
+
+import trio
+
+from gateway.runtime.runtime import Runtime
+from gateway.transport.registry import Registry
+from protocols.close_reason import CloseReason
+
+# In lame-duck mode clients are told to leave one by one, at most this far apart.
+LAME_DUCK_PACE_SECONDS = 1.0
+
+
+async def send_away(runtime: Runtime, registry: Registry) -> None:
+    """Lame-duck mode: ask clients to go, then close them one by one over the configured time."""
+    timeouts = runtime.settings.timeouts
+    clients = registry.open_clients()
+    if not clients:
+        return
+    for connection in clients:
+        connection.session.announce_lame_duck()
+    runtime.switch.flush()
+    await trio.sleep(timeouts.lame_duck_grace_seconds)
+    remaining = registry.open_clients()
+    span = timeouts.lame_duck_seconds - timeouts.lame_duck_grace_seconds
+    pace = min(LAME_DUCK_PACE_SECONDS, span / max(len(remaining), 1))
+    for connection in remaining:
+        connection.close(CloseReason.SERVER_SHUTDOWN)
+        runtime.switch.flush()
+        await trio.sleep(pace * random.uniform(0.5, 1.0))
+
+
+def say_goodbye(runtime: Runtime, registry: Registry) -> None:
+    """Route what peers have sent already, then say goodbye to each; what is queued is delivered in the time left."""
+    connections = list(registry.open.values())
+    for connection in connections:
+        connection.read_ready()
+    runtime.switch.flush()
+    for connection in connections:
+        connection.close(CloseReason.SERVER_SHUTDOWN, linger=math.inf)
+    runtime.switch.flush()

@@ -1,0 +1,100 @@
+"""Door: takes the peers that arrive at one listener, and gives each a connection and the session of its protocol."""
+
+import errno
+import logging
+import socket
+from collections.abc import Callable, Mapping
+
+import trio
+
+from gateway.accounts.admission import Admission
+from gateway.dataplane.outbox import Outbox
+from gateway.doors.listeners import OpenListener
+from gateway.mqtt.client import MqttClient
+from gateway.mqtt.directory import SessionDirectory
+from gateway.nats.client import NatsClientSession
+from gateway.runtime.runtime import Runtime
+from gateway.settings.schema import Listener
+from gateway.transport.connection import Connection, Session
+from gateway.transport.registry import Registry
+from gateway.websocket.session import WebSocketSession
+
+log = logging.getLogger("leafgate.listeners")
+
+# Peers taken per round: more would let a storm of new ones hold up those that are connected.
+ACCEPT_BATCH = 64
+# When the process is out of descriptors, accepting again at once would only burn the processor.
+EXHAUSTED_PAUSE_SECONDS = 0.1
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+SessionMaker = Callable[[Connection, Listener], Session]
+
+
+def session_makers(admission: Admission, directory: SessionDirectory) -> dict[str, SessionMaker]:
+    """By protocol: what makes the session of a peer that came to such a listener."""
+    inner: Mapping[str, Callable[[Connection], Session]] = {
+        "nats": lambda connection: NatsClientSession(connection, admission),
+        "mqtt": lambda connection: MqttClient(connection, admission, directory),
+    }
+    return {
+        "nats": lambda connection, _: inner["nats"](connection),
+        "mqtt": lambda connection, _: inner["mqtt"](connection),
+        "websocket": lambda connection, listener: WebSocketSession(connection, listener, inner),
+    }
+
+
+class Door:
+    """An open listener, read by the reader like any other socket (gateway.transport.reader.Readable)."""
+
+    def __init__(
+        self, runtime: Runtime, registry: Registry, listener: OpenListener, makers: Mapping[str, SessionMaker]
+    ) -> None:
+        self.listener = listener
+        self._runtime = runtime
+        self._registry = registry
+        self._make_session = makers[listener.config.protocol]
+        self._fileno = listener.socket.fileno()
+
+    def open(self) -> None:
+        """Take peers from now on."""
+        self._registry.reader.add(self._fileno, self)
+
+    def close(self) -> None:
+        self._registry.reader.remove(self._fileno)
+        self.listener.socket.close()
+
+    def read_ready(self) -> int:
+        for _ in range(ACCEPT_BATCH):
+            try:
+                sock, _ = self.listener.socket.accept()
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    self._rest(error)
+                break  # Any other error is the peer's, who left before it was taken.
+            self._take(sock)
+        return 0
+
+    def _take(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection = self._registry.connection_over(sock)
+        connection.session = self._make_session(connection, self.listener.config)
+        connection.begin()
+
+    def _rest(self, error: OSError) -> None:
+        log.error("event=accept-failed address=%s error=%r", self.listener.address, error.strerror)
+        reader = self._registry.reader
+        reader.pause(self._fileno)
+        when = trio.current_time() + EXHAUSTED_PAUSE_SECONDS
+        self._runtime.deadlines.call_at(when, lambda _: reader.resume(self._fileno))
+
+    def batch_done(self, size: int, begun: float, now: float) -> None:
+        """Peers are no batch."""
+
+    def write_ready(self) -> None:
+        """Nothing is written."""
+
+    def hold(self, congested: Outbox) -> None:
+        """Peers that arrive publish nothing yet."""

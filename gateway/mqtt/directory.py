@@ -1,0 +1,45 @@
+"""Session directory: the MQTT sessions of every account, and how many clients may come."""
+
+import trio
+
+from gateway.accounts.account import Account
+from gateway.mqtt.sessions import MqttSessions
+from gateway.runtime.runtime import Runtime
+from gateway.storage.session_store import SessionStore
+
+
+class SessionDirectory:
+    """Makes the sessions of an account when they are asked for. `store` is None where nothing is kept on disk."""
+
+    def __init__(self, runtime: Runtime, store: SessionStore | None) -> None:
+        self._runtime = runtime
+        self._store = store
+        self._sessions: dict[Account, MqttSessions] = {}
+        # When the second began in which clients are counted, and how many came in it.
+        self._second = 0.0
+        self._arrived = 0
+
+    def of(self, account: Account) -> MqttSessions:
+        sessions = self._sessions.get(account)
+        if sessions is None:
+            sessions = self._sessions[account] = MqttSessions(self._runtime, account, self._store)
+        return sessions
+
+    def __len__(self) -> int:
+        """How many sessions there are."""
+        return sum(len(sessions) for sessions in self._sessions.values())
+
+    @property
+    def connected(self) -> int:
+        """How many of them have a client."""
+        return sum(sessions.connected for sessions in self._sessions.values())
+
+    def admits(self) -> bool:
+        """Whether one more client may connect in this second; it counts as having come."""
+        most = self._runtime.settings.mqtt.max_connects_per_second
+        now = trio.current_time()
+        if now - self._second >= 1.0:
+            self._second = now
+            self._arrived = 0
+        self._arrived += 1
+        return not most or self._arrived <= most

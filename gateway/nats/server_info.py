@@ -1,0 +1,21 @@
+"""What INFO says of the gateway, the same for every NATS client."""
+
+import platform
+
+from gateway.runtime.runtime import Runtime
+from gateway.version import VERSION
+
+# Clients switch features on by the server version: this is the nats-server whose client protocol we speak.
+SPOKEN_VERSION = "2.15.1"
+
+
+def server_info(runtime: Runtime) -> dict[str, object]:
+    return {
+        "server_id": runtime.names.server_id,
+        "server_name": runtime.names.server_name,
+        "version": SPOKEN_VERSION,
+        "proto": 1,
+        "go": f"leafgate-{VERSION} python-{platform.python_version()}",
+        "headers": True,
+        "max_payload": runtime.settings.limits.max_payload_bytes,
+    }

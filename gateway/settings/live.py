@@ -1,0 +1,40 @@
+"""Settings: the configuration in force. It can be replaced while the gateway runs; who keeps something made of it is
+told, and everybody else reads what is in force at that moment.
+"""
+
+from collections.abc import Callable
+
+from gateway.settings.schema import Config, Limits, Mqtt, Timeouts
+
+# The sections that one may subscribe to.
+SECTIONS = ("limits", "timeouts", "mqtt")
+
+
+class Settings:
+    """`limits`, `timeouts` and `mqtt` are those sections of `config`, for code that reads them often."""
+
+    __slots__ = ("_subscribers", "config", "limits", "mqtt", "timeouts")
+
+    def __init__(self, config: Config) -> None:
+        self._subscribers: dict[str, list[Callable[[], None]]] = {section: [] for section in SECTIONS}
+        self.config = config
+        self.limits: Limits = config.limits
+        self.timeouts: Timeouts = config.timeouts
+        self.mqtt: Mqtt = config.mqtt
+
+    def subscribe(self, section: str, changed: Callable[[], None]) -> None:
+        """Call `changed` whenever a section (see SECTIONS) has become another."""
+        self._subscribers[section].append(changed)
+
+    def replace(self, config: Config) -> list[str]:
+        """Put another configuration in force; returns the sections that differ, whose subscribers were told."""
+        before, self.config = self.config, config
+        changed = [section for section in SECTIONS if getattr(before, section) != getattr(config, section)]
+        self.limits, self.timeouts, self.mqtt = config.limits, config.timeouts, config.mqtt
+        told: list[Callable[[], None]] = []
+        for section in changed:
+            for subscriber in self._subscribers[section]:
+                if subscriber not in told:  # Once, though several of its sections are others.
+                    told.append(subscriber)
+                    subscriber()
+        return changed

@@ -1,0 +1,164 @@
+"""Reader: one epoll for all sockets. It reads every one that is ready in place and flushes once a round, without a task
+and without a switch to one for each of them.
+
+Who waits for the epoll is a driver's business: a task inside trio (`run_inside_trio`), or a loop of its own whose guest
+trio is (gateway.transport.host_loop).
+"""
+
+import logging
+import select
+from typing import Protocol
+
+import trio
+
+from gateway.dataplane.outbox import Outbox, Switch
+from gateway.transport.busy_poll import BusyPoll
+
+log = logging.getLogger("leafgate.connection")
+
+# A full read promises more: this many are taken before other connections have their turn.
+READS_IN_A_ROW = 4
+LARGEST_READ = 1 << 18
+# What a batch of this many bytes leads to is sent at once; what smaller ones lead to, at the end of the round.
+FLUSH_FROM = 1 << 12
+# A round with many small batches sends now and then, so that the first ones do not wait for the last.
+FLUSH_EVERY = 32
+# A publisher that outruns a receiver is held back for at most this long per batch: longer, and one stuck reader
+# would stop everybody.
+HOLD_SECONDS = 0.010
+
+READ = select.EPOLLIN
+WRITE = select.EPOLLOUT
+
+
+class Readable(Protocol):
+    """What stands behind a descriptor. Every method returns at once and raises nothing."""
+
+    def read_ready(self) -> int:
+        """Take one batch of what is there; returns how many bytes it was."""
+
+    def batch_done(self, size: int, begun: float, now: float) -> None:
+        """What a batch of `size` bytes led to is done, and sent unless it was small; it took from `begun` to `now`."""
+
+    def write_ready(self) -> None:
+        """There is room again, while that is asked for."""
+
+    def hold(self, congested: Outbox) -> None:
+        """Its batches fill this outbox faster than the peer takes the bytes."""
+
+
+class Reader:
+    """Descriptors and what stands behind them."""
+
+    def __init__(self, switch: Switch) -> None:
+        self._epoll = select.epoll()
+        self._switch = switch
+        self._readables: dict[int, Readable] = {}
+        # What of each is watched, where that is not reading alone.
+        self._masks: dict[int, int] = {}
+        self._busy = BusyPoll()
+
+    def close(self) -> None:
+        self._epoll.close()
+
+    def add(self, fileno: int, readable: Readable) -> None:
+        """Read it from now on, until `remove`."""
+        self._readables[fileno] = readable
+        self._epoll.register(fileno, READ)
+
+    def remove(self, fileno: int) -> None:
+        """To be called before the descriptor is closed; one that is not there is left alone."""
+        if self._readables.pop(fileno, None) is not None and self._masks.pop(fileno, READ):
+            self._epoll.unregister(fileno)
+
+    def watch_room(self, fileno: int, wanted: bool) -> None:
+        mask = self._masks.get(fileno, READ)
+        self._watch(fileno, mask | WRITE if wanted else mask & ~WRITE)
+
+    def pause(self, fileno: int) -> None:
+        """Read it no more until `resume`."""
+        self._watch(fileno, self._masks.get(fileno, READ) & ~READ)
+
+    def resume(self, fileno: int) -> None:
+        self._watch(fileno, self._masks.get(fileno, READ) | READ)
+
+    def _watch(self, fileno: int, mask: int) -> None:
+        if fileno not in self._readables:
+            return
+        before = self._masks.get(fileno, READ)
+        if mask == before:
+            return
+        if not mask:
+            # A descriptor that nothing is asked of still tells that its peer is gone, again and again.
+            self._epoll.unregister(fileno)
+        elif not before:
+            self._epoll.register(fileno, mask)
+        else:
+            self._epoll.modify(fileno, mask)
+        if mask == READ:
+            self._masks.pop(fileno, None)
+        else:
+            self._masks[fileno] = mask
+
+    def fileno(self) -> int:
+        """Readable when a round is worth while."""
+        return self._epoll.fileno()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the next batch is about to come, so that waiting for it awake is cheaper than sleeping."""
+        return self._busy.is_awake(trio.current_time())
+
+    def poll(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds (-1: without end) for what is ready and serve it; False when there was none."""
+        ready = self._epoll.poll(timeout)
+        if not ready:
+            return False
+        readables = self._readables
+        switch = self._switch
+        begun = trio.current_time()
+        small = 0
+        for fileno, events in ready:
+            readable = readables.get(fileno)
+            if readable is None:  # It ended in this round.
+                continue
+            if events & WRITE:
+                readable.write_ready()
+            if events & ~WRITE:
+                switch.publisher = readable
+                for _ in range(READS_IN_A_ROW):
+                    size = readable.read_ready()
+                    if not size:
+                        break
+                    if size >= FLUSH_FROM or small >= FLUSH_EVERY:
+                        self.flush()
+                        small = 0
+                    else:
+                        small += 1
+                    now = trio.current_time()
+                    readable.batch_done(size, begun, now)
+                    begun = now
+                    if size < LARGEST_READ:
+                        break
+        switch.publisher = None
+        self.flush()
+        self._busy.batch(begun)
+        return True
+
+    def flush(self) -> None:
+        """Send what was appended, and hold back who fills outboxes faster than they empty."""
+        switch = self._switch
+        switch.flush()
+        if switch.congested:
+            congested, switch.congested = switch.congested, []
+            for outbox in congested:
+                publisher = outbox.publisher
+                if publisher is not None:
+                    publisher.hold(outbox)  # type: ignore[attr-defined]
+
+    async def run_inside_trio(self) -> None:
+        """Serve until cancelled, as one task of trio's; every other task gets its turn behind each round."""
+        while True:
+            await trio.lowlevel.wait_readable(self._epoll.fileno())
+            while self.poll(0.0) or self.is_busy:
+                await trio.lowlevel.checkpoint()
