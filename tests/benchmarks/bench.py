@@ -36,6 +36,9 @@ _QUICK = Effort(
     mqtt_connections=500,
     retained_topics=50_000,
     storm_sessions=200,
+    mixed_messages=2000,
+    sparse_connections=50,
+    idle_seconds=0.5,
 )
 
 
@@ -75,6 +78,7 @@ def effort_of(asked: argparse.Namespace) -> Effort:
         retained_topics=min(effort.retained_topics, asked.at_most),
         offline_sessions=min(effort.offline_sessions, asked.at_most),
         storm_sessions=min(effort.storm_sessions, asked.at_most),
+        sparse_connections=min(effort.sparse_connections, asked.at_most),
     )
 
 

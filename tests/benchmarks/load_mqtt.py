@@ -19,6 +19,10 @@ def _topic(subject: str) -> str:
     return subject.replace(".", "/")
 
 
+def _filter(subject: str) -> str:
+    return _topic(subject).replace("*", "+").replace(">", "#")
+
+
 class MqttClient:
     """One MQTT connection without keep-alive, by default with a clean session. Names are given as NATS subjects.
 
@@ -48,9 +52,14 @@ class MqttClient:
         return data[:size]
 
     def subscribe(self, *subjects: str, qos: int = 0) -> None:
-        filters = [_topic(subject) for subject in subjects]
+        filters = [_filter(subject) for subject in subjects]
         self.stream.send(packets.subscribe(*filters, qos=qos, version=self.version))
         packets.check_granted(self._receive_packet(), qos)
+
+    @staticmethod
+    def name(subject: str) -> bytes:
+        """The subject as it stands in a packet."""
+        return _topic(subject).encode()
 
     def publication(self, subject: str, payload: bytes, packet_id: int = 0, qos: int = 1) -> bytes:
         """A PUBLISH; above QoS 0 when a packet id is given."""
@@ -66,6 +75,11 @@ class MqttClient:
         while self.stream.socket.recv(65536):
             pass
         self.stream.close()
+
+    @staticmethod
+    def split(data: bytes) -> tuple[list[bytes], bytes]:
+        """The whole packets in it, and what remains of one that is not whole."""
+        return packets.split(data)
 
     @staticmethod
     def deliveries(data: bytes) -> bytes:

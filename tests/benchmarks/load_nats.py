@@ -37,6 +37,11 @@ class NatsClient:
         self.stream.send("".join(lines).encode())
         self.flush()
 
+    @staticmethod
+    def name(subject: str) -> bytes:
+        """The subject as it stands in a control line."""
+        return subject.encode()
+
     def publication(self, subject: str, payload: bytes, reply: str = "") -> bytes:
         reply_field = f"{reply} " if reply else ""
         return f"PUB {subject} {reply_field}{len(payload)}\r\n".encode() + payload + b"\r\n"
@@ -58,6 +63,21 @@ class NatsClient:
             pass
         finally:
             self.stream.socket.settimeout(None)
+
+    @staticmethod
+    def split(data: bytes) -> tuple[list[bytes], bytes]:
+        """The whole deliveries in it, and what remains of one that is not whole; other lines are left out."""
+        found = []
+        at = 0
+        while (line_end := data.find(b"\r\n", at) + 2) > 1:
+            end = line_end
+            if data.startswith((b"MSG ", b"HMSG "), at):
+                end += int(data[at : line_end - 2].rpartition(b" ")[2]) + 2
+                if end > len(data):
+                    break
+                found.append(data[at:end])
+            at = end
+        return found, data[at:]
 
     @staticmethod
     def deliveries(data: bytes) -> bytes:

@@ -12,10 +12,12 @@ from load_requests import percentile, round_trips
 from machine import LoadError
 from server_process import Address, ServerProcess
 from streams import Stream
-from traffic import CHUNK_BYTES, LEAD_BYTES, Flow, Publisher, Receiver
+from traffic import CHUNK_BYTES, LEAD_BYTES, Flow, Publisher
 
 Client = NatsClient | MqttClient
 SUBJECT = "bench.a"
+# Above this share of its core the load may be what limits a row.
+BUSY_LOAD = 0.85
 _PROBE_TRIES = 100
 
 
@@ -39,6 +41,9 @@ class Effort:
     retained_topics: int = 1_000_000
     offline_sessions: int = 100
     storm_sessions: int = 5000
+    mixed_messages: int = 16_000
+    sparse_connections: int = 500
+    idle_seconds: float = 60.0
 
 
 @dataclass
@@ -64,13 +69,13 @@ def connect(server: ServerProcess, protocol: str) -> Client:
     return NatsClient.over_websocket(address) if protocol == "websocket" else NatsClient.over_tcp(address)
 
 
-def delivered_size(publisher: Client, receivers: Sequence[Client], payload: bytes) -> int:
+def delivered_size(publisher: Client, receivers: Sequence[Client], payload: bytes, subject: str = SUBJECT) -> int:
     """The wire size of one delivery (less WebSocket framing), found by sending one; publishes again until it arrives.
 
     Interest needs a moment to travel over a leafnode link, hence the tries.
     """
     first = receivers[0]
-    probe = publisher.publication(SUBJECT, payload)
+    probe = publisher.publication(subject, payload)
     for attempt in range(_PROBE_TRIES):
         publisher.stream.send(probe)
         first_copy = _quiet_read(first, 0.05)
@@ -80,7 +85,7 @@ def delivered_size(publisher: Client, receivers: Sequence[Client], payload: byte
             # Earlier tries may still be on their way: let them pass, then measure a single one.
             for receiver in receivers:
                 _quiet_read(receiver, 0.3)
-            return delivered_size(publisher, receivers, payload)
+            return delivered_size(publisher, receivers, payload, subject)
         for receiver in receivers[1:]:
             receiver.stream.receive_exactly(len(first_copy))
         return len(first_copy)
@@ -121,8 +126,11 @@ class Throughput:
         size = delivered_size(publishers[0], receivers, payload)
         publication = publishers[0].publication(SUBJECT, payload)
         flow = Flow(
-            [Publisher.of(client.stream, publication, self.small_frames) for client in publishers],
-            [Receiver(client.stream, size) for client in receivers],
+            [
+                Publisher.of(client.stream, publication, size, len(receivers), self.small_frames)
+                for client in publishers
+            ],
+            [client.stream for client in receivers],
             effort.lead_bytes,
         )
         return timed_flow(flow, site.server, effort, [client.stream for client in publishers + receivers])
@@ -132,10 +140,11 @@ def timed_flow(flow: Flow, server: ServerProcess, effort: Effort, streams: Seque
     """Warm up, run, close everything."""
     try:
         flow.run(effort.seconds / 4)
-        cpu, begin = server.cpu_seconds(), time.perf_counter()
+        cpu, own, begin = server.cpu_seconds(), time.process_time(), time.perf_counter()
         rate = flow.run(effort.seconds)
-        busy = (server.cpu_seconds() - cpu) / (time.perf_counter() - begin)
-        return Outcome({"rate": rate}, busy)
+        elapsed = time.perf_counter() - begin
+        busy, load = (server.cpu_seconds() - cpu) / elapsed, (time.process_time() - own) / elapsed
+        return Outcome({"rate": rate}, busy, f"the load used {load:.0%} of its core" if load > BUSY_LOAD else "")
     finally:
         flow.close()
         for stream in streams:
@@ -153,7 +162,7 @@ class RelayThroughput:
         source, sink = Stream(address), Stream(address)
         head = f"PUB {SUBJECT} {self.size}\r\n".encode()
         publication = head + b"x" * self.size + b"\r\n"
-        flow = Flow([Publisher.of(source, publication)], [Receiver(sink, len(publication))], effort.lead_bytes)
+        flow = Flow([Publisher.of(source, publication, len(publication))], [sink], effort.lead_bytes)
         return timed_flow(flow, site.server, effort, [source, sink])
 
 

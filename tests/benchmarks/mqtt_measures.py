@@ -10,11 +10,9 @@ from load_retained import retained_cost
 from load_sessions import queued_rate, require_sessions
 from load_storm import storm_cost
 from machine import connections_possible
-from measures import Effort, Outcome, Site
+from measures import BUSY_LOAD, Effort, Outcome, Site
 
 _STORM_MESSAGES = 20
-# Above this share the load may be what limits an exchange.
-_BUSY_LOAD = 0.85
 
 
 def _fewer(asked: int, possible: int) -> str:
@@ -37,7 +35,7 @@ class Acknowledged:
         if self.persistent:
             require_sessions(site.server.addresses["mqtt"])
         done = exchange_rate(site.server, self.qos, self.size, self.in_flight, effort.seconds, self.persistent)
-        limit = f"the load was busy for {done.load_busy:.0%} of the time" if done.load_busy > _BUSY_LOAD else ""
+        limit = f"the load was busy for {done.load_busy:.0%} of the time" if done.load_busy > BUSY_LOAD else ""
         return Outcome({"rate": done.rate}, done.server_busy, limit)
 
 

@@ -11,6 +11,7 @@ from measures import (
     idle_nats,
     request_reply,
 )
+from mixed_measures import FreshSubjects, Mixed, MixedRelay, Sparse
 from mqtt_measures import (
     Acknowledged,
     IdleMqtt,
@@ -75,6 +76,48 @@ def _mqtt(*rows: Row, measure: Measure, store: Store = "", runs: int | None = No
     return Case(rows, measure, MQTT_PEERS, frozenset({"mqtt"}), store=store, runs=runs)
 
 
+# Publishers and receivers of the mixed rows.
+_SHAPES = (
+    ("1-1", "1→1", {}),
+    ("1-5", "1→5", {"receivers": 5}),
+    ("4-4", "4→4", {"publishers": 4, "receivers": 4}),
+    ("disjoint", "1→5 by disjoint filters", {"disjoint": True}),
+)
+_SPARSE = "500 connections, 4,000 messages a second one at a time: CPU for each"
+
+_MIXED_CASES = (
+    *(_rate(f"mixed-nats-{key}", f"mixed NATS {title}", Mixed(**shape)) for key, title, shape in _SHAPES),
+    *(
+        _rate(
+            f"mixed-mqtt-{key}",
+            f"mixed MQTT QoS 0 {title}",
+            Mixed(**shape, publish="mqtt", receive="mqtt"),
+            "mqtt",
+            servers=MQTT_PEERS,
+        )
+        for key, title, shape in _SHAPES
+    ),
+    Case((Row("sparse-nats", f"NATS, {_SPARSE}", "µs (less is better)", "cpu"),), Sparse("nats")),
+    _mqtt(Row("sparse-mqtt", f"MQTT QoS 0, {_SPARSE}", "µs (less is better)", "cpu"), measure=Sparse("mqtt")),
+    _rate("fresh-nats", "a fresh subject for every message, NATS, 16 B", FreshSubjects()),
+    _rate(
+        "fresh-mqtt",
+        "a fresh subject for every message, MQTT QoS 0, 16 B",
+        FreshSubjects("mqtt"),
+        "mqtt",
+        servers=MQTT_PEERS,
+    ),
+    _rate("mixed-mqtt-nats", "mixed MQTT → NATS 1→1", Mixed(publish="mqtt"), "nats", "mqtt"),
+    _rate("mixed-nats-mqtt", "mixed NATS → MQTT 1→1", Mixed(receive="mqtt"), "nats", "mqtt"),
+    _rate(
+        "mixed-websocket",
+        "mixed WebSocket 1→1 (NATS, one PUB a frame)",
+        Mixed(publish="websocket", receive="websocket", frames=True),
+        "websocket",
+    ),
+    _rate("mixed-leafnode", "mixed leafnode: edge → subscriber at the hub", Mixed(), "nats", hub=True),
+)
+
 _MQTT_CASES = (
     _rate("mqtt-qos1-1-1-16", "MQTT QoS 1 1→1, 16 B, 20 in flight", Acknowledged(1), "mqtt", servers=MQTT_PEERS),
     _rate("mqtt-qos2-1-1-16", "MQTT QoS 2 1→1, 16 B, 20 in flight", Acknowledged(2), "mqtt", servers=MQTT_PEERS),
@@ -136,6 +179,7 @@ _MQTT_CASES = (
 )
 
 CASES: Sequence[Case] = (
+    *_MIXED_CASES,
     _rate("nats-1-1-16", "NATS 1→1, 16 B", Throughput(16)),
     _rate("nats-1-1-128", "NATS 1→1, 128 B", Throughput(128)),
     _rate("nats-1-1-4096", "NATS 1→1, 4 KiB", Throughput(4096)),
@@ -191,6 +235,7 @@ CASES: Sequence[Case] = (
         "websocket",
     ),
     _rate("leafnode-1-1-16", "leafnode: edge → subscriber at the hub, 16 B", Throughput(16), "nats", hub=True),
+    _rate("relay-mixed", "bytes of mixed NATS 1→1, only copied", MixedRelay(), servers=(RELAY,)),
     _rate("relay-16", "bytes of NATS 1→1, 16 B, only copied", RelayThroughput(16), servers=(RELAY,)),
     _rate("relay-128", "bytes of NATS 1→1, 128 B, only copied", RelayThroughput(128), servers=(RELAY,)),
     _rate("relay-4096", "bytes of NATS 1→1, 4 KiB, only copied", RelayThroughput(4096), servers=(RELAY,)),

@@ -8,7 +8,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from load_nats import NatsClient
 from load_requests import percentile, round_trips
 from machine import LoadError
 from measures import SUBJECT, Effort, Outcome, Site, Throughput, delivered_size, timed_flow
+from mixed_measures import FreshSubjects
 from rows import Case, Row
 from server_process import Address, ServerProcess
 from servers import GATEWAY
 from streams import Stream
-from traffic import CHUNK_BYTES, Flow, Publisher, Receiver
+from traffic import Chunk, Flow, Publisher
 
 _PAYLOAD = b"x" * 16
 # All of one width, so that every delivery has the same size.
@@ -61,10 +62,11 @@ class ManySubjects:
         memory = (site.server.resident_bytes() - before) / self.subjects
         publications = [publisher.publication(name, _PAYLOAD) for name in names]
         each = 1000
-        chunks = [b"".join(publications[at : at + each]) for at in range(0, len(names), each)]
-        sender = Publisher(publisher.stream, iter(chunks), each)
         delivery = len(f"MSG {names[0]} {_FIRST_SID} 16\r\n") + len(_PAYLOAD) + 2
-        flow = Flow([sender], [Receiver(receiver.stream, delivery)], effort.lead_bytes)
+        pieces = [b"".join(publications[at : at + each]) for at in range(0, len(names), each)]
+        chunks = [Chunk.of(piece, each, delivery, receivers=1) for piece in pieces]
+        sender = Publisher(publisher.stream, iter(chunks))
+        flow = Flow([sender], [receiver.stream], effort.lead_bytes)
         cold = flow.run(60.0)
         sender.chunks, sender.ended = itertools.cycle(chunks), False
         warm = timed_flow(flow, site.server, effort, [publisher.stream, receiver.stream])
@@ -96,24 +98,6 @@ class TreeAlone:
 def _interpreter(server: ServerProcess) -> str:
     """The Python that runs the server: it has the same packages."""
     return Path(f"/proc/{server.pid}/cmdline").read_bytes().split(b"\0")[0].decode()
-
-
-def fresh_subjects(site: Site, effort: Effort) -> Outcome:
-    """One receiver of a wildcard; every message has a subject never seen before, as the inboxes of requests have."""
-    publisher, receiver = _pair(site.server.addresses["nats"])
-    receiver.subscribe("fresh.*.*")
-    place = b"########"
-    messages = CHUNK_BYTES // len(publisher.publication("fresh.########.0000", _PAYLOAD))
-    template = b"".join(publisher.publication(f"fresh.########.{number:04d}", _PAYLOAD) for number in range(messages))
-
-    def chunks() -> Iterator[bytes]:
-        for number in itertools.count():
-            yield template.replace(place, b"%08d" % number)
-
-    delivery = len(f"MSG fresh.########.0000 {_FIRST_SID} 16\r\n") + len(_PAYLOAD) + 2
-    sender = Publisher(publisher.stream, chunks(), messages)
-    flow = Flow([sender], [Receiver(receiver.stream, delivery)], effort.lead_bytes)
-    return timed_flow(flow, site.server, effort, [publisher.stream, receiver.stream])
 
 
 class _Churn(threading.Thread):
@@ -172,9 +156,8 @@ def _flood(address: Address) -> None:
     receiver.subscribe("flood.a")
     publication = publisher.publication("flood.a", _PAYLOAD)
     delivery = len(f"MSG flood.a {_FIRST_SID} 16\r\n") + len(_PAYLOAD) + 2
-    Flow([Publisher.of(publisher.stream, publication)], [Receiver(receiver.stream, delivery)], 1 << 20).run(
-        _FLOOD_SECONDS_AT_MOST
-    )
+    sender = Publisher.of(publisher.stream, publication, delivery)
+    Flow([sender], [receiver.stream], 1 << 20).run(_FLOOD_SECONDS_AT_MOST)
 
 
 def request_reply_in_flood(site: Site, effort: Effort) -> Outcome:
@@ -201,8 +184,8 @@ def beside_stuck_subscriber(site: Site, effort: Effort) -> Outcome:
     size = delivered_size(publisher, [receiver], _PAYLOAD)
     stuck = NatsClient.over_tcp(address)
     stuck.subscribe(SUBJECT)
-    sender = Publisher.of(publisher.stream, publisher.publication(SUBJECT, _PAYLOAD))
-    flow = Flow([sender], [Receiver(receiver.stream, size)], effort.lead_bytes)
+    sender = Publisher.of(publisher.stream, publisher.publication(SUBJECT, _PAYLOAD), size)
+    flow = Flow([sender], [receiver.stream], effort.lead_bytes)
     streams: Sequence[Stream] = [publisher.stream, receiver.stream, stuck.stream]
     return timed_flow(flow, site.server, effort, streams)
 
@@ -264,7 +247,7 @@ SCALING_CASES: Sequence[Case] = (
         )
         for count in (100_000, 1_000_000)
     ),
-    Case((_rate("fresh-subjects", "a fresh subject for every message, 16 B"),), fresh_subjects),
+    Case((_rate("fresh-subjects", "a fresh subject for every message, 16 B"),), FreshSubjects()),
     *(
         Case(
             (
