@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import mqtt_packets as packets
 from load_connections import connect_rate
-from load_exchange import exchange_rate
+from load_exchange import exchange_rate, repeated_message
 from load_idle import mqtt_memory
 from load_retained import retained_cost
 from load_sessions import queued_rate, require_sessions
 from load_storm import storm_cost
 from machine import connections_possible
 from measures import BUSY_LOAD, Effort, Outcome, Site
+from mixed_messages import mixed_messages
 
 _STORM_MESSAGES = 20
 
@@ -23,18 +24,20 @@ def _fewer(asked: int, possible: int) -> str:
 class Acknowledged:
     """Deliveries per second from one publisher to one subscriber, both acknowledging.
 
-    20 in flight is the default window of mosquitto's clients and server.
+    20 in flight is the default window of mosquitto's clients and server. One message of 16 B again and again, or
+    mixed ones.
     """
 
     qos: int
     persistent: bool = False
-    size: int = 16
+    mixed: bool = False
     in_flight: int = 20
 
     def __call__(self, site: Site, effort: Effort) -> Outcome:
         if self.persistent:
             require_sessions(site.server.addresses["mqtt"])
-        done = exchange_rate(site.server, self.qos, self.size, self.in_flight, effort.seconds, self.persistent)
+        messages = mixed_messages(effort.mixed_messages) if self.mixed else repeated_message(16, self.in_flight)
+        done = exchange_rate(site.server, self.qos, messages, self.in_flight, effort.seconds, self.persistent)
         limit = f"the load was busy for {done.load_busy:.0%} of the time" if done.load_busy > BUSY_LOAD else ""
         return Outcome({"rate": done.rate}, done.server_busy, limit)
 

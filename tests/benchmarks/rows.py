@@ -97,6 +97,17 @@ _MIXED_CASES = (
         )
         for key, title, shape in _SHAPES
     ),
+    *(
+        _rate(
+            f"mixed-mqtt-qos{qos}",
+            f"mixed MQTT QoS {qos} 1→1, {in_flight} in flight",
+            Acknowledged(qos, mixed=True, in_flight=in_flight),
+            "mqtt",
+            servers=MQTT_PEERS,
+        )
+        # mosquitto takes no more than 20 of QoS 2 at a time in order.
+        for qos, in_flight in ((1, 100), (2, 20))
+    ),
     Case((Row("sparse-nats", f"NATS, {_SPARSE}", "µs (less is better)", "cpu"),), Sparse("nats")),
     _mqtt(Row("sparse-mqtt", f"MQTT QoS 0, {_SPARSE}", "µs (less is better)", "cpu"), measure=Sparse("mqtt")),
     _rate("fresh-nats", "a fresh subject for every message, NATS, 16 B", FreshSubjects()),
