@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cases import Case
 from contention import Contention
 from machine import LoadError, UnsupportedError, cores, machine_line, raise_descriptor_limit
 from measures import Effort, Outcome, Site
 from report import DISTURBED, Record, markdown, write_json
-from rows import CASES, Case
+from rows import CASES
 from scaling import SCALING_CASES
 from servers import GATEWAY, MOSQUITTO, NATS_SERVER, RELAY, Wish, available, start, start_hub, version
 from traffic import LEAD_BYTES

@@ -1,14 +1,15 @@
 """The measurements of traffic that does not repeat itself: mixed subjects and sizes, or one message at a time."""
 
 import itertools
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from load_sparse import sparse_cost
 from measures import Client, Effort, Outcome, Site, connect, delivered_size, timed_flow
 from mixed_messages import ALL, line_filters, mixed_messages
 from rehearsal import Rehearsal
-from server_process import ServerProcess
+from server_process import Address, ServerProcess
 from streams import Stream
 from traffic import CHUNK_BYTES, Chunk, Flow, Publisher
 
@@ -115,3 +116,20 @@ class Sparse:
                 client.stream.close()
         late = f"{cost.rate:,.0f} messages a second instead of {_SPARSE_RATE:,}"
         return Outcome({"cpu": cost.cpu_seconds * 1e6}, remark=late if cost.rate < 0.95 * _SPARSE_RATE else "")
+
+
+@dataclass(frozen=True)
+class Library:
+    """Messages per second through a client library, in windows or one at a time."""
+
+    rate: Callable[[Address, int, float], float]
+    protocol: str
+    window: int = 1
+
+    def __call__(self, site: Site, effort: Effort) -> Outcome:
+        address = site.server.addresses[self.protocol]
+        self.rate(address, self.window, effort.seconds / 4)
+        cpu, begin = site.server.cpu_seconds(), time.perf_counter()
+        rate = self.rate(address, self.window, effort.seconds)
+        busy = (site.server.cpu_seconds() - cpu) / (time.perf_counter() - begin)
+        return Outcome({"rate": rate}, remark=f"used {busy:.0%} of its core, the library was the limit")

@@ -6,10 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rows import Case, Row
+from cases import Case, Row
 from servers import GATEWAY, MOSQUITTO, NATS_SERVER, RELAY
 
 _COLUMNS = (GATEWAY, NATS_SERVER, MOSQUITTO)
+# The row of the relay, and the row whose bytes it copies.
+_RELAYED = (
+    ("relay-mixed", "mixed-nats-1-1", "mixed NATS 1→1"),
+    ("relay-16", "nats-1-1-16", "NATS 1→1, 16 B"),
+    ("relay-128", "nats-1-1-128", "NATS 1→1, 128 B"),
+    ("relay-4096", "nats-1-1-4096", "NATS 1→1, 4 KiB"),
+)
 # Below this share of its core a server was waiting for the load, and the row says little about it.
 _BUSY_ENOUGH = 0.85
 # Above this share of a core for other programs a measurement is disturbed.
@@ -103,17 +110,17 @@ def _cell(record: Record, row: Row, server: str) -> str:
 
 def _relay_notes(record: Record) -> list[str]:
     notes = []
-    for size, name in ((16, "16 B"), (128, "128 B"), (4096, "4 KiB")):
-        limit = record.median(f"relay-{size}", RELAY)
+    for relayed, key, name in _RELAYED:
+        limit = record.median(relayed, RELAY)
         if limit is None:
             continue
         shares = [
             f"{server} reaches {value / limit:.1%}"
             for server in _COLUMNS
-            if (value := record.median(f"nats-1-1-{size}", server)) is not None
+            if (value := record.median(key, server)) is not None
         ]
         told = "; ".join([f"{figure(limit)} k msg/s", *shares])
-        notes.append(f"- A relay that only copies the bytes of NATS 1→1, {name}: {told}.")
+        notes.append(f"- A relay that only copies the bytes of {name}: {told}.")
     return notes
 
 

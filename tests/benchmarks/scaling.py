@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cases import Case, Row
 from load_nats import NatsClient
 from load_requests import percentile, round_trips
 from machine import LoadError
 from measures import SUBJECT, Effort, Outcome, Site, Throughput, delivered_size, timed_flow
 from mixed_measures import FreshSubjects
-from rows import Case, Row
 from server_process import Address, ServerProcess
 from servers import GATEWAY
 from streams import Stream

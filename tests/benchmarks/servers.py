@@ -129,7 +129,7 @@ def _start_gateway(server: ServerProcess, wish: Wish, core: int) -> None:
         data = server.directory / "data"
         data.mkdir()
         lines += [f"data-directory = {json.dumps(str(data))}"]
-    for protocol in ("nats", "mqtt", "websocket"):
+    for protocol in sorted(wish.protocols):
         lines += ["[[listeners]]", f'protocol = "{protocol}"', 'address = "127.0.0.1:0"']
     lines += ["[monitoring]", 'address = ""']
     if wish.store:

@@ -1,6 +1,9 @@
 """`make bench` works: two rows run against a real nats-server, and a failing one is told. No judgement on speed."""
 
+import collections
+import importlib
 import importlib.util
+import itertools
 import json
 import os
 import shutil
@@ -18,6 +21,8 @@ NATS_SERVER = shutil.which("nats-server", path=str(Path(sys.executable).parent))
 
 # The rows of `rows.py` that need a broker with sessions, storage and MQTT 5.0.
 BROKER_ROWS = "^mqtt-(qos|offline|retained|connect|idle|storm)"
+# The rows that lead the table.
+LEADING_ROWS = "^(mixed|sparse|fresh|library|start|rest)-"
 
 
 def run_bench(*words: str) -> subprocess.CompletedProcess[str]:
@@ -45,9 +50,11 @@ def nats_server() -> None:
 @pytest.mark.usefixtures("nats_server")
 def test_quick_run_prints_a_table_and_writes_every_value(tmp_path: Path) -> None:
     record = tmp_path / "record.json"
-    done = run_bench("--quick", "--servers", "nats-server", "--rows", "nats-1-5-16|request", "--json", str(record))
+    done = run_bench(
+        "--quick", "--servers", "nats-server", "--rows", "nats-1-5-16|^nats-request", "--json", str(record)
+    )
     assert done.returncode == 0, done.stderr
-    assert "| NATS 1→5, 16 B | k deliveries/s |" in done.stdout
+    assert "| NATS 1→5, 16 B, repeated line | k deliveries/s |" in done.stdout
     rows = json.loads(record.read_text())["rows"]
     assert set(rows) == {"nats-1-5-16", "nats-request-p50", "nats-request-p99"}
     assert all(row["nats-server"]["median"] > 0 for row in rows.values())
@@ -67,6 +74,38 @@ def test_every_mqtt_row_has_a_figure_for_the_gateway(tmp_path: Path) -> None:
     rows = json.loads(record.read_text())["rows"]
     assert len(rows) == 16
     assert all("median" in row["gateway"] for row in rows.values()), done.stdout
+
+
+@pytest.mark.usefixtures("nats_server")
+def test_every_leading_row_has_a_figure_for_the_gateway(tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    done = run_bench("--quick", "--servers", "gateway", "--rows", LEADING_ROWS, "--json", str(record))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(record.read_text())["rows"]
+    assert len(rows) == 30
+    assert all("median" in row["gateway"] for row in rows.values()), done.stdout
+
+
+def test_mixed_rows_lead_the_table() -> None:
+    listed = run_bench("--list").stdout.splitlines()
+    assert all(line.startswith("mixed-") for line in listed[:10])
+    repeated = [number for number, line in enumerate(listed) if "repeated line" in line]
+    assert min(repeated) > max(
+        number for number, line in enumerate(listed) if "mixed" in line[:28] and "relay" not in line
+    )
+
+
+def test_mixed_messages_never_repeat_a_control_line_in_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCH.parent))
+    mixed = importlib.import_module("mixed_messages")
+    messages = mixed.mixed_messages(16_000)
+    assert len({message.subject for message in messages}) == 1000
+    assert {len(message.payload) for message in messages} == set(range(20, 601))
+    assert all(one.subject != other.subject for one, other in itertools.pairwise(messages))
+    assert len({message.payload for message in messages}) == len(messages)
+    shares = collections.Counter(message.line for message in messages)
+    assert sorted(shares) == list(range(5))
+    assert set(shares.values()) == {3200}
 
 
 def test_pattern_without_a_row_lists_the_rows() -> None:
