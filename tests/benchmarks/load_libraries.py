@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 import nats
 import nats.errors
@@ -41,13 +41,23 @@ def paho_rate(address: Address, window: int, seconds: float) -> float:
         begin = time.perf_counter()
         while time.perf_counter() < begin + seconds:
             places = range(count, count + window)
-            for told in [publisher.publish(*messages[place % _MESSAGES], qos=1) for place in places]:
-                told.wait_for_publish(_ANSWER_SECONDS)
+            published = [publisher.publish(*messages[place % _MESSAGES], qos=1) for place in places]
+            _await_acknowledgements(published)
             for _ in places:
                 if not arrived.acquire(timeout=_ANSWER_SECONDS):
                     raise LoadError("a message that paho published did not arrive")
             count += window
         return count / (time.perf_counter() - begin)
+
+
+def _await_acknowledgements(published: Sequence[paho.MQTTMessageInfo]) -> None:
+    for message in published:
+        try:
+            message.wait_for_publish(_ANSWER_SECONDS)
+        except RuntimeError as error:
+            raise LoadError(f"paho: {error}") from None
+        if not message.is_published():
+            raise LoadError("a message that paho published was not acknowledged")
 
 
 @contextlib.contextmanager

@@ -132,4 +132,4 @@ class Library:
         cpu, begin = site.server.cpu_seconds(), time.perf_counter()
         rate = self.rate(address, self.window, effort.seconds)
         busy = (site.server.cpu_seconds() - cpu) / (time.perf_counter() - begin)
-        return Outcome({"rate": rate}, remark=f"used {busy:.0%} of its core, the library was the limit")
+        return Outcome({"rate": rate}, remark=f"used {busy:.0%} of its core meanwhile")

@@ -64,6 +64,8 @@ def _take(receiver: Client, expected: Sequence[Message]) -> int:
         except TimeoutError:
             raise LoadError(f"{len(found)} of {len(expected)} messages of the rehearsal arrived") from None
         found += more
+    if len(found) > len(expected):
+        raise LoadError(f"{len(found)} messages of the rehearsal arrived instead of {len(expected)}")
     for message, delivery in zip(expected, found, strict=True):
         if (
             not delivery.removesuffix(b"\r\n").endswith(message.payload)
