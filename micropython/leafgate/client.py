@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import re
+import sys
 from leafgate.subscription import Message, Subscription
 from leafgate.wire import Wire, open_tcp
 from micropython import const
@@ -157,8 +158,12 @@ class Client:
         return ticks_diff(ticks_ms(), self._heard)
 
     def tell(self, state, data=None):
+        """What `on_status` raises is printed; it ends nothing of ours."""
         if self.on_status:
-            self.on_status(state, data)
+            try:
+                self.on_status(state, data)
+            except Exception as error:
+                sys.print_exception(error)
 
     async def _up(self):
         await self.connected.wait()

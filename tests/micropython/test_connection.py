@@ -230,6 +230,30 @@ def test_error_of_the_server_is_told():
         device.until("in on")
 
 
+@pytest.mark.parametrize("state", ["connected", "lost", "error", "closed"])
+def test_status_callback_that_raises_changes_nothing(state: str):
+    with ScriptedServer() as server, outage_device(server.url, raises=state) as device:
+        server.visit().close()
+        device.until("error")
+        second = server.visit()
+        second.greet()
+        device.until("connected")
+        second.send(b"MSG in 1 2\r\non\r\n")
+        device.until("in on")
+        second.close()
+        device.until("lost")
+        third = server.visit()
+        third.greet()
+        device.until("connected")
+        third.send(b"MSG stop 3 0\r\n\r\n")
+        third.until(b"nothing, so to the end")
+        printed = device.finished()
+    states = [line.split()[0] for line in printed.splitlines()]
+    assert states.count("connected") == 2
+    assert states.count("closed") == 1
+    assert "ValueError: no good" in printed
+
+
 @pytest.mark.parametrize("story", ["told", "cancelled"])
 def test_send_to_a_server_that_does_not_read_ends(story: str):
     with ScriptedServer() as server, board("stuck.py", server.url, story, heap="1m") as device:

@@ -1,7 +1,7 @@
 """A device that stays: servers and options of the client as JSON. It says what happens to it; "stop" ends it.
 
 It prints what comes on "in", and the three messages more that it wants on "limited". While there is no server it asks
-and publishes all the same.
+and publishes all the same. The option `raises` is the state at which its status callback fails.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import leafgate
 
 
 async def main(servers, options):
+    raises = options.pop("raises", None)
     stop = asyncio.Event()
 
     async def take(message):
@@ -37,6 +38,8 @@ async def main(servers, options):
         if state == "lost":
             asyncio.create_task(ask())
             asyncio.create_task(publish())
+        if state == raises:
+            raise ValueError("no good")
 
     client = leafgate.Client(servers, on_status=tell, **options)
     await client.subscribe("in", cb=take)
