@@ -32,7 +32,8 @@ class Client:
     servers: a URL (nats, tls, ws, wss) or what opens a stream, such as SerialLink; or a list of them. How to log in:
     user and password, token, or nkey (see leafgate.nkey). tls: an ssl.SSLContext, or the CA's certificate as DER.
     presence: a subject on which the gateway tells that we are there, and that we are not. ready: an async function,
-    awaited before every attempt, such as Wifi.up. on_status: called with "connected", "lost", "error" or "closed" and a
+    awaited before every attempt, such as Wifi.up; a function that it returns is called with True when a server has let
+    us in, with False when that one is lost. on_status: called with "connected", "lost", "error" or "closed" and a
     detail. ping: seconds between signs of life, and until a server must have let us in. rx, tx: bytes of the buffers.
     largest: bytes of a message that is taken.
 
@@ -158,12 +159,7 @@ class Client:
         return ticks_diff(ticks_ms(), self._heard)
 
     def tell(self, state, data=None):
-        """What `on_status` raises is printed; it ends nothing of ours."""
-        if self.on_status:
-            try:
-                self.on_status(state, data)
-            except Exception as error:
-                sys.print_exception(error)
+        _call(self.on_status, state, data)
 
     async def _up(self):
         await self.connected.wait()
@@ -194,7 +190,7 @@ class Client:
         pause = _PAUSE_MS
         while True:
             url = self.servers[tries % len(self.servers)]
-            watch = None
+            watch = through = None
             state = "error"
             try:
                 if tries:  # boards that lost the same server must not come back in step
@@ -202,12 +198,13 @@ class Client:
                     if tries % len(self.servers) == 0:
                         pause = min(pause * 2, _LONGEST_PAUSE_MS)
                 if self.ready:
-                    await self.ready()
+                    through = await self.ready()
                 gc.collect()  # so that there is room in one piece, for INFO
                 watch = asyncio.create_task(self._watch())
                 await self._greet(url)
                 pause = _PAUSE_MS
                 state = "lost"
+                _call(through, True)
                 self.tell("connected", url)
                 while True:
                     await self._take()
@@ -224,6 +221,8 @@ class Client:
             if self._wire:
                 await self._wire.close()
                 self._wire = None
+            if state == "lost":
+                _call(through, False)
             if self.closed:
                 return
             self.tell(state, error)
@@ -330,6 +329,15 @@ class Client:
                 if not sub.left:
                     del self._subs[sid]
                     await sub.put(None)
+
+
+def _call(function, *arguments):
+    """What it raises is printed; it ends nothing of ours."""
+    if callable(function):
+        try:
+            function(*arguments)
+        except Exception as error:
+            sys.print_exception(error)
 
 
 def _field(info, name):

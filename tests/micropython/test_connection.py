@@ -230,6 +230,25 @@ def test_error_of_the_server_is_told():
         device.until("in on")
 
 
+def test_who_makes_ready_is_told_whether_a_server_was_reached():
+    with ScriptedServer() as server, outage_device(server.url, ready=True) as device:
+        server.visit().close()
+        second = server.visit()
+        second.greet()
+        device.until("connected")
+        second.close()
+        device.until("lost")
+        third = server.visit()
+        third.greet()
+        device.until("connected")
+        third.send(b"MSG stop 3 0\r\n\r\n")
+        third.until(b"nothing, so to the end")
+        printed = device.finished().splitlines()
+    story = [line.split()[0] for line in printed if line.startswith(("through True", "connected", "lost"))]
+    assert story == ["through", "connected", "lost", "through", "connected"]
+    assert [line for line in printed if line.startswith("through")] == ["through True", "through False"] * 2
+
+
 @pytest.mark.parametrize("state", ["connected", "lost", "error", "closed"])
 def test_status_callback_that_raises_changes_nothing(state: str):
     with ScriptedServer() as server, outage_device(server.url, raises=state) as device:

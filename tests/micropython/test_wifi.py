@@ -1,6 +1,8 @@
 """Wi-Fi on a driver with the moods of the ESP32's, played to a real MicroPython: milliseconds and what happened."""
 
+import itertools
 import json
+from collections.abc import Sequence
 
 from tests.micropython.unix_port import board
 
@@ -9,8 +11,9 @@ CONNECT = "connect shed open sesame"
 START = ["0 down", "0 radio on", f"0 {CONNECT}"]
 
 
-def watch(*plays: Play, attempts: list[int]) -> list[str]:
-    with board("wifi.py", json.dumps(plays), json.dumps(attempts)) as device:
+def watch(*plays: Play, attempts: Sequence[object]) -> list[str]:
+    # MicroPython takes no argument that is longer than 255 bytes.
+    with board("wifi.py", json.dumps(plays), json.dumps(attempts, separators=(",", ":"))) as device:
         return device.finished().splitlines()
 
 
@@ -75,3 +78,39 @@ def test_radio_is_turned_off_and_on_after_three_refusals():
     story = watch(refusal, refusal, refusal, [(0, "CONNECTING"), (1000, "GOT_IP")], attempts=[0, 1000, 1000, 1000])
     assert [line.split(" ", 1)[1] for line in story if "radio" in line] == ["radio on", "radio off", "radio on"]
     assert story[-1] == "16800 up"
+
+
+HERE: Play = [(0, "GOT_IP")]
+
+
+def radio(story: list[str]) -> list[str]:
+    return [line for line in story if "radio" in line]
+
+
+def test_radio_that_says_connected_while_no_server_is_reached_is_turned_off_and_on():
+    story = watch(HERE, HERE, attempts=[0, 1000, 1000, 1000, 1000])
+    assert radio(story) == ["0 radio on", "4000 radio off", "4500 radio on"]
+    assert story[-2:] == [f"4500 {CONNECT}", "4500 up"]
+
+
+def test_radio_is_turned_off_less_and_less_often_while_no_server_is_reached():
+    story = watch(*[HERE] * 5, attempts=[0, *[1] * 100])
+    ups = [index for index, line in enumerate(story) if line.endswith("radio off")]
+    attempts = [sum(line.endswith(" up") for line in story[start:end]) for start, end in itertools.pairwise([0, *ups])]
+    # What an attempt finds is printed before it, and ends with "up" as well.
+    assert [count // 2 for count in attempts] == [4, 8, 16, 32]
+
+
+def test_radio_with_a_server_behind_it_is_let_alone():
+    story = watch(HERE, HERE, attempts=[0, *[[1, True, False]] * 10, 1, 1])
+    assert radio(story) == ["0 radio on"]
+
+
+def test_radio_that_serves_another_client_is_let_alone():
+    story = watch(HERE, HERE, attempts=[[0, True], *[1] * 20])
+    assert radio(story) == ["0 radio on"]
+
+
+def test_lost_server_is_tried_as_often_as_the_first_before_the_radio_is_doubted():
+    story = watch(HERE, HERE, attempts=[0, 1000, 1000, [1000, True, False], 1000, 1000, 1000, 1000, 1000])
+    assert radio(story)[1:2] == ["8000 radio off"]

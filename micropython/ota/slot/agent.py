@@ -156,11 +156,20 @@ class Device:
             await self.tell_presence()
 
     async def _join(self):
-        """Return once the board has an address."""
-        if self._wifi and not self._wifi.station.isconnected():
-            say("joining the network %s" % self._wifi.ssid)
-            await self._wifi.up()
-            say("address %s" % self._wifi.station.ifconfig()[0])
+        """Return once the board has an address: the client then tells the radio what became of it."""
+        wifi = self._wifi
+        if not wifi:
+            return None
+        bounced = wifi.bounced
+        there = wifi.station.isconnected()
+        if not there:
+            say("joining the network %s" % wifi.ssid)
+        through = await wifi.up()
+        if wifi.bounced != bounced:
+            say("turned the radio off and on, because no server was reached")
+        elif not there:
+            say("address %s" % wifi.station.ifconfig()[0])
+        return through
 
     def _on_status(self, state, detail):
         if state == "connected":

@@ -1,7 +1,8 @@
 """A device that stays: servers and options of the client as JSON. It says what happens to it; "stop" ends it.
 
 It prints what comes on "in", and the three messages more that it wants on "limited". While there is no server it asks
-and publishes all the same. The option `raises` is the state at which its status callback fails.
+and publishes all the same. The option `raises` is the state at which its status callback fails, `ready` that it makes
+ready for every attempt and wants to know what became of it.
 """
 
 import asyncio
@@ -41,6 +42,15 @@ async def main(servers, options):
         if state == raises:
             raise ValueError("no good")
 
+    async def get_ready():
+        return tell_through
+
+    def tell_through(there):
+        print("through", there)
+        raise ValueError("no good")
+
+    if options.pop("ready", False):
+        options["ready"] = get_ready
     client = leafgate.Client(servers, on_status=tell, **options)
     await client.subscribe("in", cb=take)
     limited = await client.subscribe("limited", cb=take)

@@ -1,7 +1,8 @@
 """Plays a driver to Wifi, in a time of its own: PLAYS ATTEMPTS, both JSON.
 
 PLAYS: for each `connect` that the driver takes, what it says then, as [milliseconds since, status] one after the other.
-ATTEMPTS: milliseconds to wait before each `up`. Prints what Wifi did and how each attempt ended.
+ATTEMPTS: milliseconds to wait before each `up`, or a list of them and what becomes of the server then: true, it is
+reached; false, it is lost. Prints what Wifi did and how each attempt ended.
 """
 
 import asyncio
@@ -92,12 +93,15 @@ async def main(plays, attempts):
     from leafgate.wifi import Wifi
 
     wifi = Wifi("shed", "open sesame")
-    for pause in attempts:
+    for attempt in attempts:
+        pause, *outcome = attempt if isinstance(attempt, list) else [attempt]
         Time.now += pause
         print(Time.now, wifi.status())
         try:
-            await wifi.up()
+            through = await wifi.up()
             print(Time.now, "up")
+            for there in outcome:
+                through(there)
         except OSError as error:
             print(Time.now, error)
 
