@@ -33,7 +33,10 @@ SUFFIXES = frozenset((".py", ".mpy", ".json", ".der"))
 
 @dataclass(frozen=True, slots=True)
 class DeviceSettings:
-    """What a device must know; `servers` as NATS URLs, `release_key` the public half of the key that signs updates."""
+    """What a device must know; `servers` as NATS URLs, `release_key` the public half of the key that signs updates.
+
+    `restart_seconds`: how long it may be without a server before it restarts; 0: for ever.
+    """
 
     name: str
     servers: tuple[str, ...]
@@ -43,6 +46,7 @@ class DeviceSettings:
     release_key: bytes = b""
     identity: Mapping[str, str] = field(default_factory=dict, repr=False)
     settle_seconds: float = 10
+    restart_seconds: float = 3600
 
     @property
     def subject(self) -> str:
@@ -54,7 +58,8 @@ class DeviceSettings:
         if self.wifi_ssid is not None:
             fields["wifi"] = {"ssid": self.wifi_ssid, "password": self.wifi_password or ""}
         fields |= self.identity
-        fields |= {"release_key": self.release_key.hex(), "settle_seconds": self.settle_seconds}
+        fields |= {"release_key": self.release_key.hex()}
+        fields |= {"settle_seconds": self.settle_seconds, "restart_seconds": self.restart_seconds}
         return json.dumps(fields).encode()
 
 

@@ -141,6 +141,7 @@ def test_first_files_hold_start_release_choice_and_configuration():
     configuration = json.loads(files["/device.json"])
     assert configuration["wifi"] == {"ssid": "net", "password": "secret!!"}
     assert configuration["release_key"] == KEY.public.hex()
+    assert (configuration["settle_seconds"], configuration["restart_seconds"]) == (10, 3600)
     assert "secret!!" not in repr(settings)
     assert set(read_manifest(files["/a/manifest.signed"], KEY).files) == {
         path.removeprefix("/a/") for path in files if path.startswith("/a/")

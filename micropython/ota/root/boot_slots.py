@@ -6,18 +6,23 @@ replaced by a rename, which littlefs does whole or not at all.
 
 import os
 import sys
+import time
 
 SLOTS = ("a", "b")
 # A new slot may need a second start: the first can end with a power cut that is not its fault.
 TRIAL_STARTS = 2
-# Connecting to a bad network takes a while; the ESP32's watchdog counts up to this and restarts the board.
+# Connecting to a bad network takes a while.
 TRIAL_MILLISECONDS = 120_000
+# How long an application may hold the event loop up: as long as the chip's watchdog counts. An ESP32's goes up to this,
+# an STM32's to 32 s, an RP2350's to 16 s, an RP2040's to 8.388 s; an ESP8266's is as it is, and takes no number.
+WATCHDOG_MILLISECONDS = (120_000, 32_000, 16_000, 8_300, None)
 PAUSE_SECONDS = 10
-# The highest that the chip has is the last that an application takes.
-TIMERS = (3, 1, 0)
+# The highest that the chip has is the last that an application takes; -1 is none of the chip's, where that is how.
+TIMERS = (3, 1, 0, -1)
 
 _running = None
-_watchdog = None
+_started = 0
+_watchdog = None  # not started; False: there is none
 _feeding = None
 
 
@@ -70,22 +75,42 @@ def mark_good(root="/"):
     if on_trial:
         write_choice(slot, root=root)
         _running = slot, False
-        _keep_feeding()
 
 
-def run():
-    """Start the application of the chosen slot; restart the board when it ends or fails."""
-    global _running
-    _running = select()
-    slot, on_trial = _running
+def feed():
+    """To be called every second by a task of the event loop. The board restarts when that loop is held up, and when a
+    trial has not come to a good end in time.
+    """
+    if _running[1] and time.ticks_diff(time.ticks_ms(), _started) > TRIAL_MILLISECONDS:
+        print("leafgate: slot %s has not proved itself" % _running[0])
+        restart()
+    if _watchdog is None:
+        _start_watchdog()
+    if _watchdog:
+        _watchdog.feed()
+
+
+def run(start):
+    """Call `start`, which imports and runs what is in the chosen slot; restart the board when it ends or fails."""
+    try:
+        _run(start)
+    except KeyboardInterrupt:
+        # Somebody at the console, who has all the time there is: no chip can stop its watchdog.
+        _feed_by_timer()
+        raise
+
+
+def _run(start):
+    global _running, _started
+    _running = slot, on_trial = select()
+    _started = time.ticks_ms()
     print("leafgate: starting slot %s%s" % (slot, " on trial" if on_trial else ""))
     if on_trial:
+        # A new slot may hang before it feeds; of one that is good the first `feed` starts the watchdog.
         _start_watchdog()
     sys.path.insert(0, "/" + slot)
     try:
-        import agent
-
-        agent.main()
+        start()
     except Exception as error:
         print("leafgate: slot %s failed" % slot)
         sys.print_exception(error)
@@ -93,8 +118,6 @@ def run():
 
 
 def restart(pause=0):
-    import time
-
     import machine
 
     time.sleep(pause)
@@ -102,24 +125,29 @@ def restart(pause=0):
 
 
 def _start_watchdog():
-    # Nobody feeds it until mark_good: a slot that hangs without an exception restarts the board as well.
+    """With the longest time that this chip takes."""
     global _watchdog
     import machine
 
-    if hasattr(machine, "WDT"):
-        _watchdog = machine.WDT(timeout=TRIAL_MILLISECONDS)
+    _watchdog = False
+    for timeout in WATCHDOG_MILLISECONDS if hasattr(machine, "WDT") else ():
+        try:
+            _watchdog = machine.WDT(timeout=timeout) if timeout else machine.WDT()
+            break
+        except Exception:  # of whatever kind: a port says in its own way what it does not take
+            pass
 
 
-def _keep_feeding():
-    # An ESP32 cannot stop its watchdog.
+def _feed_by_timer():
     global _feeding
-    if _watchdog is not None:
-        import machine
+    if not _watchdog:
+        return
+    import machine
 
-        for number in TIMERS:
-            try:
-                _feeding = machine.Timer(number)
-                break
-            except ValueError:
-                pass
-        _feeding.init(period=TRIAL_MILLISECONDS // 8, callback=lambda _: _watchdog.feed())
+    for number in TIMERS:
+        try:
+            _feeding = machine.Timer(number)
+            _feeding.init(period=1000, callback=lambda _: _watchdog.feed())
+            break
+        except Exception:  # this chip has no such timer
+            pass

@@ -2,4 +2,11 @@
 
 import boot_slots
 
-boot_slots.run()
+
+def start():
+    import agent
+
+    agent.main()
+
+
+boot_slots.run(start)

@@ -8,6 +8,7 @@ The gateway tells of us on the same presence subject, and it alone tells that we
 import asyncio
 import json
 import sys
+import time
 
 import boot_slots
 from leafgate import Client
@@ -16,6 +17,10 @@ CONFIGURATION = "/device.json"
 LARGEST_MANIFEST = 16384
 CHUNK_SECONDS = 5
 CHUNK_ATTEMPTS = 5
+GUARD_SECONDS = 1  # the watchdog of an ESP8266 bites after few
+RESTART_SECONDS = 3600
+# A board that was flashed before `feed` was there keeps the boot_slots that it has.
+feed = getattr(boot_slots, "feed", time.ticks_ms)
 
 
 def say(text):
@@ -55,6 +60,23 @@ class Device:
         await self.client.subscribe(self.config["prefix"] + ".query", cb=self.on_query)
         await self.client.subscribe(self.subject + ".update", cb=self.on_update)
         await self.client.subscribe(self.subject + ".manifest", cb=self.on_manifest)
+
+    async def guard(self):
+        """Feed the watchdog while the event loop turns; restart the board when it has been without a server for too
+        long, whatever may be the reason that nothing else has mended.
+        """
+        most = self.config.get("restart_seconds", RESTART_SECONDS)
+        alone = 0
+        last = time.ticks_ms()
+        while True:
+            feed()
+            now = time.ticks_ms()
+            alone = 0 if self.connected.is_set() else alone + time.ticks_diff(now, last)
+            last = now
+            if most and alone > 1000 * most:
+                say("no server for %s s, restarting" % most)
+                boot_slots.restart()
+            await asyncio.sleep(GUARD_SECONDS)
 
     async def publish(self, subject, data):
         """Publish under the subject of this device: `publish("temperature", b"21.5")`. Waits for the connection; what
@@ -190,6 +212,8 @@ class Device:
 async def run():
     with open(CONFIGURATION) as file:
         device = Device(json.load(file))
+    feed()  # an application that hangs while it is imported is guarded, too
+    asyncio.create_task(device.guard())
     await device.listen()
     import application
 
