@@ -121,6 +121,7 @@ def _flash(options: argparse.Namespace) -> None:
             release_key=key.public,
             identity=identity.settings,
             settle_seconds=options.settle,
+            restart_seconds=options.restart_after,
         )
         release = Release(name, int(time.time()), contents, key)
         files = first_files(settings, release)

@@ -92,8 +92,19 @@ def _add_flash(
     flash.add_argument("--baud", metavar="N", type=_baud, default=DEFAULT_BAUD, help=f"default: {DEFAULT_BAUD}")
     flash.add_argument("--wait", metavar="SECONDS", type=seconds, default=60.0, help="for the device; default: 60")
     flash.add_argument("--no-wait", action="store_true", help="do not wait until the device appears")
+    flash.add_argument(
+        "--restart-after",
+        metavar="SECONDS",
+        type=_restart_after,
+        default=3600.0,
+        help="restart the board when it has been without a server for so long; 0: never; default: 3600",
+    )
     flash.add_argument("--settle", metavar="SECONDS", type=seconds, default=10.0, help=argparse.SUPPRESS)
     flash.add_argument("--verbose", action="store_true", help="show what esptool and the board say")
+
+
+def _restart_after(text: str) -> float:
+    return 0.0 if text == "0" else seconds(text)
 
 
 def _add_timeout(command: argparse.ArgumentParser) -> None:

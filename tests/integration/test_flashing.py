@@ -223,6 +223,16 @@ def test_identity_that_was_made_here_logs_in_to_a_real_nats_server(tmp_path, ide
             wait_until(lambda: NAME in device_command(*listed).stdout, "the device", 30)
 
 
+def test_board_restarts_when_it_is_without_a_server_for_as_long_as_was_asked_for(tmp_path):
+    with board(tmp_path) as (loader, machine):
+        wifi = ("--wifi-ssid", NETWORK, "--wifi-password", PASSWORD)
+        firmware = ("--port", loader.port, "--firmware", str(write_firmware(tmp_path)))
+        nobody = ("--gateway", f"nats://127.0.0.1:{free_port()}", "--restart-after", "0.5", "--no-wait")
+        succeeded(device_command("flash", *firmware, *nobody, *wifi, "--release-key", str(tmp_path / "key")))
+        wait_until(lambda: machine.starts > 1, "a restart")
+        assert "no server for 0.5 s, restarting" in machine.console
+
+
 def test_update_with_another_key_is_not_even_sent(tmp_path):
     with bench(tmp_path) as table:
         succeeded(table.flash())

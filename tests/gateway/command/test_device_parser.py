@@ -14,6 +14,8 @@ def test_each_command_is_understood():
     parse = build_parser().parse_args
     flash = parse(["device", "flash", "--gateway", "nats://192.0.2.1"])
     assert (flash.action, flash.identity, flash.baud, flash.prefix) == ("flash", "nkey", 460_800, "devices")
+    assert flash.restart_after == 3600
+    assert parse(["device", "flash", "--gateway", "nats://192.0.2.1", "--restart-after", "0"]).restart_after == 0
     assert parse(["device", "list"]).action == "list"
     assert parse(["device", "logs"]).name == "*"
     assert parse(["device", "console"]).port is None
@@ -32,6 +34,7 @@ def test_each_command_is_understood():
         ["flash", "--gateway", "nats://x", "--baud", "12"],
         ["flash", "--gateway", "nats://x", "--baud", "fast"],
         ["flash", "--gateway", "nats://x", "--identity", "card"],
+        ["flash", "--gateway", "nats://x", "--restart-after", "-1"],
     ],
 )
 def test_wrong_use_ends_with_status_2(arguments, capsys):
