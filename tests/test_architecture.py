@@ -118,3 +118,62 @@ def test_every_package_is_named_to_the_build_back_end():
 def test_every_package_has_an_init_file():
     folders = {path.parent for room in ROOMS for path in sources(room)}
     assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
+
+
+# Where a board finds its modules, the innermost last; a room of the gateway's side is found from the repository.
+BOARD_PATHS = [REPOSITORY / "micropython" / folder for folder in ("", "examples", "ota/root", "ota/slot")]
+ROOMS_WITHOUT_CIRCLES = ("firmware", "micropython")
+
+
+def module_names(room: str) -> dict[str, list[Path]]:
+    """The files of each module by its dotted name: the source, and the stub where there is one."""
+    roots = BOARD_PATHS if room == "micropython" else [REPOSITORY]
+    found: dict[str, list[Path]] = {}
+    for path in sources(room) + sorted((REPOSITORY / room).rglob("*.pyi")):
+        root = next(root for root in reversed(roots) if path.is_relative_to(root))
+        parts = path.relative_to(root).with_suffix("").parts
+        found.setdefault(".".join(parts[:-1] if parts[-1] == "__init__" else parts), []).append(path)
+    return found
+
+
+def import_graph(room: str) -> dict[str, set[str]]:
+    """Which modules of the room each one imports: anywhere, for the type checker alone, or in its stub."""
+    modules = module_names(room)
+    return {
+        module: {name for path in paths for name in imports(path.read_text()) if name in modules} - {module}
+        for module, paths in modules.items()
+    }
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The groups of modules that reach each other, each sorted."""
+
+    def reached(start: str) -> set[str]:
+        found: set[str] = set()
+        waiting = [start]
+        while waiting:
+            new = graph[waiting.pop()] - found
+            found |= new
+            waiting += new
+        return found
+
+    reach = {module: reached(module) for module in graph}
+    groups = {frozenset(other for other in reach[one] if one in reach[other]) for one in graph if one in reach[one]}
+    return sorted(sorted(group) for group in groups)
+
+
+def test_circles_of_imports_are_found():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set(), "e": {"f", "a"}, "f": {"g"}, "g": {"e"}}
+    assert circles(graph) == [["b", "c"], ["e", "f", "g"]]
+
+
+def test_graph_of_the_board_has_lazy_imports_and_stubs():
+    graph = import_graph("micropython")
+    assert {"leafgate.answers", "leafgate.entry", "leafgate.wire"} <= graph["leafgate.client"]
+    assert "boot_slots" in graph["agent"]
+    assert "leafgate.wire" in graph["leafgate.entry"]
+
+
+@pytest.mark.parametrize("room", ROOMS_WITHOUT_CIRCLES)
+def test_no_modules_import_each_other_in_a_circle(room):
+    assert circles(import_graph(room)) == []

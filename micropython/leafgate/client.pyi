@@ -11,6 +11,8 @@ _Server = str | Opener
 
 class Client:
     servers: list[_Server]
+    nkey: str | bytes | None
+    tls: SSLContext | bytes | bool | None
     connected: Event
     closed: bool
     info: dict[str, Any]

@@ -1,6 +1,5 @@
 from collections.abc import Sequence
 
-from leafgate.client import Client
-from leafgate.subscription import Subscription
+from leafgate.subscription import Connection, Subscription
 
-async def drain(client: Client, subscriptions: Sequence[Subscription], timeout: float) -> None: ...
+async def drain(client: Connection, subscriptions: Sequence[Subscription], timeout: float) -> None: ...

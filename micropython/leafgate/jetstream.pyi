@@ -1,6 +1,6 @@
 from typing import Any
 
-from leafgate.client import Client
+from leafgate.subscription import Connection
 
 class JetStreamError(Exception):
     code: int
@@ -15,16 +15,18 @@ class PubAck:
     def __init__(self, stream: str, seq: int, duplicate: bool) -> None: ...
 
 async def publish(
-    client: Client,
+    client: Connection,
     subject: str,
     data: bytes | bytearray | memoryview | str = b"",
     msg_id: str | None = None,
     headers: dict[str, str] | None = None,
     timeout: float = 5,
 ) -> PubAck: ...
-async def api(client: Client, name: str, body: dict[str, Any] | None = None, timeout: float = 5) -> dict[str, Any]: ...
+async def api(
+    client: Connection, name: str, body: dict[str, Any] | None = None, timeout: float = 5
+) -> dict[str, Any]: ...
 async def ask(
-    client: Client,
+    client: Connection,
     subject: str,
     data: bytes | bytearray | memoryview | str,
     timeout: float,

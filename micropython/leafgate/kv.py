@@ -4,22 +4,12 @@ import asyncio
 import re
 from leafgate.answers import NoResponders
 from leafgate.jetstream import JetStreamError, api, publish
+from leafgate.kv_entry import Entry
 from micropython import const
 
 _WRONG_SEQUENCE = const(10071)
 _NO_MESSAGE = const(10037)
 _DIRECT_TIMEOUT = const(2)
-
-
-class Entry:
-    """`operation` is "PUT", or "DEL" or "PURGE" where the value is gone; `revision` counts through the whole bucket."""
-
-    def __init__(self, key, value, revision, headers):
-        self.key = key
-        self.value = value
-        self.revision = revision
-        # The server's own markers, of what grew too old, have no operation.
-        self.operation = headers.get("KV-Operation") or ("DEL" if "Nats-Marker-Reason" in headers else "PUT")
 
 
 class Bucket:

@@ -1,20 +1,14 @@
-from leafgate.client import Client
+from leafgate.kv_entry import Entry as Entry
+from leafgate.subscription import Connection
 from leafgate.watch import Watch
 
-class Entry:
-    key: str
-    value: bytes | bytearray
-    revision: int
-    operation: str
-    def __init__(self, key: str, value: bytes | bytearray, revision: int, headers: dict[str, str]) -> None: ...
-
 class Bucket:
-    client: Client
+    client: Connection
     timeout: float
     stream: str
     prefix: str
     direct: bool
-    def __init__(self, client: Client, name: str, timeout: float = 5) -> None: ...
+    def __init__(self, client: Connection, name: str, timeout: float = 5) -> None: ...
     async def get(self, key: str) -> Entry | None: ...
     async def put(self, key: str, value: bytes | bytearray | memoryview | str) -> int: ...
     async def update(self, key: str, value: bytes | bytearray | memoryview | str, revision: int) -> int: ...

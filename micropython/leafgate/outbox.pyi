@@ -1,14 +1,13 @@
 from typing import Any
 
-from leafgate.client import Client
-from leafgate.subscription import Message, Subscription
+from leafgate.subscription import Connection, Message, Subscription
 
 class Outbox(Subscription):
     store: Any
     dropped: int
     def __init__(
         self,
-        client: Client,
+        client: Connection,
         size: int = 4096,
         path: str | None = None,
         prefix: str = "$LEAFGATE.publish.",

@@ -4,7 +4,7 @@ import asyncio
 import os
 from binascii import hexlify
 from leafgate.jetstream import JetStreamError, api
-from leafgate.kv import Entry
+from leafgate.kv_entry import Entry
 from micropython import const
 
 _BATCH = const(8)

@@ -17,6 +17,9 @@ APPLICATION = """
 import asyncio
 
 import leafgate
+from leafgate.jetstream import publish
+from leafgate.kv import Bucket, Entry
+from leafgate.wifi import Wifi
 from leafgate.wire import Stream
 
 
@@ -27,6 +30,16 @@ class Memory:
 
 async def on_message(message: leafgate.Message) -> None:
     await message.respond(message.data, headers={"status": str(message.status), **message.headers})
+
+
+async def on_change(message: leafgate.Message) -> None:
+    client: leafgate.Client = await leafgate.connect("nats://gateway", ready=Wifi("shed").up)
+    for peer in (client, message.client):
+        await publish(peer, "stored", message.data, msg_id="1")
+        bucket = Bucket(peer, "settings")
+        entry: Entry | None = await bucket.get("a")
+        async for entry in await bucket.watch():
+            print(entry.key, entry.value)
 
 
 async def main() -> None:
