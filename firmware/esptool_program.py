@@ -77,7 +77,7 @@ class Esptool:
 
     def __init__(self, port: str, baud: int = DEFAULT_BAUD, log: Callable[[str], None] = lambda _: None) -> None:
         if importlib.util.find_spec("esptool") is None:
-            raise DeviceError("flashing needs esptool; install leafgate[flash]")
+            raise DeviceError("flashing needs esptool; run pip install '.[flash]' in a checkout of leafgate")
         self._port = port
         self._baud = baud
         self._log = log

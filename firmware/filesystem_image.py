@@ -27,7 +27,9 @@ def build_image(files: Mapping[str, bytes], size: int) -> bytes:
     try:
         from littlefs import LittleFS, LittleFSError
     except ImportError:
-        raise DeviceError("flashing needs littlefs-python; install leafgate[flash]") from None
+        raise DeviceError(
+            "flashing needs littlefs-python; run pip install '.[flash]' in a checkout of leafgate"
+        ) from None
 
     blocks = size // SECTOR_SIZE
     wanted = sum(len(data) for data in files.values())

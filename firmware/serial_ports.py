@@ -37,7 +37,9 @@ def board_ports() -> Iterator[tuple[str, str]]:
     try:
         from serial.tools import list_ports
     except ImportError:
-        raise DeviceError("finding the port needs pyserial; install leafgate[flash]") from None
+        raise DeviceError(
+            "finding the port needs pyserial; run pip install '.[flash]' in a checkout of leafgate"
+        ) from None
     for port in sorted(list_ports.comports()):
         if port.vid in BOARD_VENDORS:
             yield port.device, port.description

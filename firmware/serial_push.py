@@ -23,7 +23,7 @@ def push_files(port: str, files: Mapping[str, bytes], answer_seconds: float = AN
     Raises DeviceError, after `answer_seconds` when the board says nothing.
     """
     if importlib.util.find_spec("mpremote") is None:
-        raise DeviceError("pushing over the cable needs mpremote; install leafgate[flash]")
+        raise DeviceError("pushing over the cable needs mpremote; run pip install '.[flash]' in a checkout of leafgate")
     check_port(port)
     words = _mpremote(port, ["exec", READ_CHOICE], answer_seconds).split()
     if not words:

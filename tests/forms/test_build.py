@@ -3,6 +3,8 @@
 import ast
 import importlib
 import os
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,14 @@ def test_hot_modules_are_all_of_the_installed_form(name: str) -> None:
 @pytest.mark.skipif(os.environ.get("LEAFGATE_PURE", "") == "", reason="LEAFGATE_PURE leaves the form to the machine")
 def test_installed_form_is_the_one_that_was_asked_for() -> None:
     assert form_name() == ("compiled" if os.environ["LEAFGATE_PURE"] == "0" else "pure")
+
+
+@pytest.mark.parametrize("text", ["README.md", "firmware/*.md", "firmware/*.py", "micropython/*.md"])
+def test_extras_are_installed_from_a_checkout(text: str) -> None:
+    """There is no leafgate on PyPI."""
+    with (REPOSITORY / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    written = "".join(path.read_text() for path in REPOSITORY.glob(text))
+    told = re.findall(r"install '?([\w.]+)\[(\w+)\]", written)
+    assert {package for package, _ in told} <= {"."}
+    assert {extra for _, extra in told} <= extras.keys()
