@@ -122,7 +122,6 @@ def test_every_package_has_an_init_file():
 
 # Where a board finds its modules, the innermost last; a room of the gateway's side is found from the repository.
 BOARD_PATHS = [REPOSITORY / "micropython" / folder for folder in ("", "examples", "ota/root", "ota/slot")]
-ROOMS_WITHOUT_CIRCLES = ("firmware", "micropython")
 
 
 def module_names(room: str) -> dict[str, list[Path]]:
@@ -174,6 +173,65 @@ def test_graph_of_the_board_has_lazy_imports_and_stubs():
     assert "leafgate.wire" in graph["leafgate.entry"]
 
 
-@pytest.mark.parametrize("room", ROOMS_WITHOUT_CIRCLES)
+@pytest.mark.parametrize("room", [*ROOMS, "micropython"])
 def test_no_modules_import_each_other_in_a_circle(room):
     assert circles(import_graph(room)) == []
+
+
+# From the command line down: each may import those behind it, and those beside it.
+ORDER = (
+    ("command",),
+    ("daemon",),
+    ("monitoring",),
+    ("doors",),
+    ("uplink", "devices", "websocket"),
+    ("nats", "mqtt"),
+    ("services",),
+    ("accounts",),
+    ("transport",),
+    ("runtime", "storage"),
+    ("dataplane", "settings"),
+)
+# What every folder may import: they import nothing of the gateway's.
+LEAVES = frozenset(("errors", "version"))
+
+
+def folder_of(name: str) -> str:
+    """The folder, or the file at the top, that a module of the gateway's belongs to; "" for other modules."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == "gateway" and len(parts) > 1 else ""
+
+
+def test_folders_of_the_gateway_stand_in_their_order():
+    floors = {folder: floor for floor, folders in enumerate(ORDER) for folder in folders}
+    found = set()
+    for path in sources("gateway"):
+        here = path.relative_to(REPOSITORY / "gateway").with_suffix("").parts[0]
+        if here.startswith("__") or here in LEAVES:
+            continue
+        for name in imports(path.read_text()):
+            there = folder_of(name)
+            if there and there not in LEAVES and floors[there] < floors[here]:
+                found.add(f"{path.relative_to(REPOSITORY)} imports {name}")
+    assert sorted(found) == []
+
+
+def test_order_names_every_folder_of_the_gateway():
+    folders = {path.relative_to(REPOSITORY / "gateway").with_suffix("").parts[0] for path in sources("gateway")}
+    named = {folder for floor in ORDER for folder in floor}
+    assert {folder for folder in folders if not folder.startswith("__")} - LEAVES == named
+
+
+def test_leaves_import_nothing_of_the_gateway():
+    for leaf in LEAVES:
+        names = imports((REPOSITORY / "gateway" / f"{leaf}.py").read_text())
+        assert [name for name in names if name.startswith("gateway")] == []
+
+
+def test_only_the_command_line_and_the_tests_know_the_daemon():
+    importers = {
+        str(path.relative_to(REPOSITORY))
+        for path in sources("gateway")
+        if "gateway.daemon" in set(imports(path.read_text()))
+    }
+    assert importers == {"gateway/command/command_line.py"}
