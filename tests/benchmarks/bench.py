@@ -58,7 +58,13 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--at-most", type=int, metavar="N", help="no more connections, sessions, topics than this, whatever a row says"
     )
-    parser.add_argument("--python", default=sys.executable, help="interpreter whose installed gateway is measured")
+    # Servers run in directories of their own.
+    parser.add_argument(
+        "--python",
+        type=os.path.abspath,
+        default=sys.executable,
+        help="interpreter whose installed gateway is measured",
+    )
     parser.add_argument("--list", action="store_true", help="list the rows and end")
     asked = parser.parse_args(words)
     unknown = set(asked.servers.split(",")) - set(_ALL)
