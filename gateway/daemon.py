@@ -33,6 +33,7 @@ from gateway.settings.schema import Config
 from gateway.storage.published_ids import PublishedIds
 from gateway.storage.retained_messages import RetainedMessages
 from gateway.storage.storage import Storage
+from gateway.transport.host_loop import HostLoop
 from gateway.transport.reader import Reader
 from gateway.transport.registry import Registry
 from gateway.uplink.leafnode_uplink import LeafnodeUplink
@@ -54,7 +55,10 @@ def run(config: Config) -> int:
     tune_memory()
     storage = open_storage(config)
     try:
-        return trio.run(Daemon(config, storage).run)
+        gateway = Gateway(config, storage)
+        loop = HostLoop(gateway.reader, gateway.runtime.deadlines, gateway.runtime.switch.flush)
+        status: int = loop.run(Daemon(gateway).run)
+        return status
     finally:
         if storage is not None:
             storage.close()
@@ -120,14 +124,15 @@ def make_account(config: Config, storage: Storage | None) -> Account:
 
 
 class Daemon:
-    """One run of a gateway."""
+    """One run of a gateway, on a loop that serves its reader and its deadlines (gateway.transport.host_loop)."""
 
-    def __init__(self, config: Config, storage: Storage | None = None) -> None:
-        self.config = config
-        self.storage = storage
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.config = gateway.settings.config
+        self.storage = gateway.storage
 
     async def run(self) -> int:
-        gateway = Gateway(self.config, self.storage)
+        gateway = self.gateway
         runtime, registry = gateway.runtime, gateway.registry
         gateway.restore()
         gateway.offer_services()
@@ -150,8 +155,6 @@ class Daemon:
                 write_ports_file(Path(self.config.ports_file), listeners, monitoring.address)
             announce(self.config, listeners, monitoring.address)
             async with trio.open_nursery() as services:
-                services.start_soon(runtime.deadlines.run, runtime.switch.flush)
-                services.start_soon(gateway.reader.run_inside_trio)
                 services.start_soon(monitoring.run)
                 if self.storage is not None:
                     services.start_soon(self.storage.journal.run, runtime.switch.flush)
