@@ -28,15 +28,18 @@ HOT_MODULES = [
     "protocols.nats.head",
     "protocols.nats.framing",
     "protocols.mqtt.acknowledgements",
+    "protocols.mqtt.published_topics",
     "protocols.mqtt.publish",
     "protocols.websocket.masking",
     "protocols.websocket.frames",
     "gateway.dataplane.outbox",
     "gateway.dataplane.port",
+    "gateway.dataplane.mqtt_window",
     "gateway.dataplane.nats_receivers",
     "gateway.dataplane.mqtt_receivers",
     "gateway.dataplane.subject_tree",
     "gateway.dataplane.router",
+    "gateway.mqtt.queue",
 ]
 # What every MicroPython that has the module asyncio loads begins so.
 BYTECODE = b"M\x06"

@@ -1,20 +1,31 @@
 cimport cython
-from protocols.scanning cimport cut_ends
+from protocols.scanning cimport cut, cut_ends
 
+cdef list SIZE_LINES
+
+# It holds nothing but bytes and a number, so no circle can go through it.
 @cython.final
+@cython.no_gc
+@cython.freelist(512)
 cdef class Message:
     cdef public bytes subject, reply
     cdef public Py_ssize_t header_size, size
     cdef public bytes tail, content, headerless, mqtt3, mqtt5
     cdef public tuple queues
     cdef public int qos
+    cdef public Py_ssize_t delivered
     cdef public object record
     cpdef bytes make_tail(self)
+    @cython.locals(end=Py_ssize_t, packet=bytes)
     cpdef bytes body(self)
+    cpdef bytes payload(self)
     cpdef set_body(self, bytes body)
     cpdef bint is_retained(self) except -1
     cpdef bytes headerless_tail(self)
     cpdef bytes tail_after_reply(self)
+
+@cython.locals(message=Message)
+cpdef Message make_plain_message(bytes subject, Py_ssize_t size, int qos)
 
 @cython.final
 cdef class Burst:

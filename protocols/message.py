@@ -5,12 +5,15 @@ A Burst is several of them in a row that share a subject.
 
 from typing import TypeAlias
 
-from protocols.scanning import cut_ends
+from protocols.scanning import cut, cut_ends
 
 Buffer: TypeAlias = bytes | memoryview
 
 # From this size on, in bytes, copying a content costs more than handling it as a piece of its own.
 LARGE = 2048
+
+# The control line's end of small payloads, which is all that comes before them in a tail.
+SIZE_LINES = [b"%d\r\n" % size for size in range(1024)]
 
 # The header of a message that its subject is to keep for those who come later; an empty payload takes it back.
 RETAIN_LINE = b"\r\nMqtt-Retain: 1\r\n"
@@ -22,16 +25,19 @@ class Message:
     `subject` and `reply` are NATS subjects; `reply` is b"" when there is none. `header_size` counts the bytes of the
     header block (0: none), `size` those of header and payload. `queues` names the queue groups that a leafnode peer
     addressed; None stands for every group with interest. `qos` is the MQTT quality of service it was published with: 1
-    for a message from NATS, so that who subscribed with acknowledgements gets them. `record` belongs to the storage.
+    for a message from NATS, so that who subscribed with acknowledgements gets them. `delivered` is how many receivers
+    took it, once it is routed. `record` belongs to the storage.
 
     `tail` holds the NATS wire bytes behind `MSG <subject> <sid> `, that is
     `[<reply> ][<header size> ]<size>\\r\\n<header><payload>\\r\\n`; None until `make_tail` when the message did not
     come in that form. The others are None until needed: `content` is header and payload, `headerless` a tail
-    without headers, `mqtt3` and `mqtt5` the QoS 0 PUBLISH packet of the two wire versions.
+    without headers, `mqtt3` and `mqtt5` the QoS 0 PUBLISH packet of the two wire versions. Where it came in as such a
+    packet, its content is cut off the end of that when it is needed.
     """
 
     __slots__ = (
         "content",
+        "delivered",
         "header_size",
         "headerless",
         "mqtt3",
@@ -61,6 +67,7 @@ class Message:
         self.tail = tail
         self.queues = queues
         self.qos = 1
+        self.delivered = 0
         self.record: object = None
         self.mqtt3: bytes | None = None
         self.mqtt5: bytes | None = None
@@ -70,18 +77,25 @@ class Message:
     def make_tail(self) -> bytes:
         """`tail`, made if it is not there yet."""
         if self.tail is None:
-            body = self.body()
-            sizes = b"%d %d" % (self.header_size, self.size) if self.header_size else b"%d" % self.size
-            lead = self.reply + b" " if self.reply else b""
-            self.tail = b"%b%b\r\n%b\r\n" % (lead, sizes, body)
+            if self.size < len(SIZE_LINES) and not self.header_size and not self.reply:
+                self.tail = b"".join((SIZE_LINES[self.size], self.body(), b"\r\n"))
+            else:
+                sizes = b"%d %d" % (self.header_size, self.size) if self.header_size else b"%d" % self.size
+                lead = self.reply + b" " if self.reply else b""
+                self.tail = b"%b%b\r\n%b\r\n" % (lead, sizes, self.body())
         return self.tail
 
     def body(self) -> bytes:
         """Header block and payload."""
         if self.content is None:
-            assert self.tail is not None
-            end = len(self.tail) - 2
-            self.content = self.tail[end - self.size : end]
+            if self.tail is not None:
+                end = len(self.tail) - 2
+                self.content = cut(self.tail, end - self.size, end)
+            else:
+                packet = self.mqtt3 if self.mqtt3 is not None else self.mqtt5
+                assert packet is not None
+                end = len(packet)
+                self.content = cut(packet, end - self.size, end)
         return self.content
 
     def set_body(self, body: bytes) -> None:
@@ -93,7 +107,7 @@ class Message:
         return self.body()[: self.header_size]
 
     def payload(self) -> bytes:
-        return self.body()[self.header_size :]
+        return self.body()[self.header_size :] if self.header_size else self.body()
 
     def is_retained(self) -> bool:
         """Whether a header says that the subject is to keep the message."""
@@ -111,6 +125,24 @@ class Message:
         """`tail` without the reply subject, for wire forms that put something behind it."""
         tail = self.make_tail()
         return tail[len(self.reply) + 1 :] if self.reply else tail
+
+
+def make_plain_message(subject: bytes, size: int, qos: int) -> Message:
+    """A message of nothing but a payload of that size, which is the caller's to give: its `content` or a wire form.
+
+    Filled in here: a call of the class costs more than all the rest.
+    """
+    message = Message.__new__(Message)
+    message.subject = subject
+    message.reply = b""
+    message.header_size = 0
+    message.size = size
+    message.qos = qos
+    message.delivered = 0
+    message.queues = None
+    message.record = None
+    message.tail = message.content = message.headerless = message.mqtt3 = message.mqtt5 = None
+    return message
 
 
 class Burst:

@@ -19,6 +19,12 @@ cpdef bint repeats_at(bytes data, Py_ssize_t position, Py_ssize_t size, Py_ssize
 @cython.locals(text=cython.p_const_char)
 cpdef bytes cut(bytes data, Py_ssize_t start, Py_ssize_t stop)
 
+@cython.locals(text=cython.p_const_char)
+cpdef bytes cut_buffer(bytearray buffer, Py_ssize_t stop)
+
+@cython.locals(source=cython.p_const_char, i=Py_ssize_t, size=Py_ssize_t, target=cython.p_char)
+cpdef copy_into(bytearray buffer, Py_ssize_t position, bytes data)
+
 @cython.locals(stride=Py_ssize_t, lead=Py_ssize_t, at=Py_ssize_t)
 cpdef list cut_ends(bytes run, Py_ssize_t count, Py_ssize_t size)
 

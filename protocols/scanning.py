@@ -3,6 +3,8 @@
 Compiled, `text` is a view of the bytes without bounds (see the .pxd), so each function checks its bounds first.
 """
 
+from typing import Any
+
 try:
     import cython
 except ImportError:
@@ -86,6 +88,31 @@ def cut(data: bytes, start: int, stop: int) -> bytes:
         text = data
         return text[start:stop]
     return data[start:stop]
+
+
+def cut_buffer(buffer: bytearray, stop: int) -> bytes:
+    """The first bytes of a buffer."""
+    if cython.compiled:
+        if stop < 0 or stop > len(buffer):
+            raise IndexError(f"[:{stop}] of {len(buffer)} bytes")
+        text: Any = buffer
+        return text[0:stop]  # type: ignore[no-any-return]
+    return bytes(buffer[:stop])
+
+
+def copy_into(buffer: bytearray, position: int, data: bytes) -> None:
+    """Write bytes into a buffer, which has to have room for them."""
+    size = len(data)
+    if position < 0 or position + size > len(buffer):
+        raise IndexError(f"[{position}:{position + size}] of {len(buffer)} bytes")
+    if cython.compiled:
+        source, target = data, buffer
+        i = 0
+        while i < size:
+            target[position + i] = source[i]
+            i += 1
+        return
+    buffer[position : position + size] = data
 
 
 def cut_ends(run: bytes, count: int, size: int) -> list[bytes]:

@@ -6,6 +6,8 @@ A subject is a row of tokens with `.` between them. In a filter the token `*` st
 
 # A walk through filters with wildcards descends a level a token.
 MOST_WILDCARD_TOKENS = 256
+# Subjects that servers use among themselves begin so.
+RESERVED_SUBJECTS = (b"_GR_.", b"$GR.", b"$NRG.")
 
 _SEPARATOR = b"."
 _ONE = b"*"

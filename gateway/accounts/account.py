@@ -43,7 +43,7 @@ class Account:
 
     def publish(self, message: Message, source: Port | None = None) -> int:
         """Hand a message to everybody who is interested; returns how many took it."""
-        return self.router.route(message, message.subject, self.port if source is None else source)
+        return self.router.publish(message, self.port if source is None else source)
 
     def keep(self, message: Message) -> bool:
         """Retain a message (gateway.dataplane.router.Retainer); False when there is no room."""

@@ -1,39 +1,47 @@
 """Receivers that speak MQTT (hot)."""
 
+from gateway.dataplane.mqtt_window import QueuedPublish, Window
+from gateway.dataplane.outbox import CONGESTED_AT, Outbox
 from gateway.dataplane.port import Port, Receiver
 from protocols.message import Burst, Message
-from protocols.mqtt.publish import encode_publish, publish_lead
+from protocols.mqtt.publish import encode_publish, publish_head
+from protocols.mqtt.published_topics import topic_of
 
 MQTT_3_1_1 = 4
 MQTT_5_0 = 5
 AWAY = 0
+
+DOLLAR = 0x24
 
 
 class MqttPort(Port):
     """An MQTT session's place on the switch; it stays while its client is away.
 
     `version` is the protocol level of the connected client, `AWAY` while there is none. `limit` is how many bytes may
-    wait for the client before QoS 0 messages are dropped, `max_packet_size` the largest packet that it takes.
-    `durable`: what waits for it outlives the process. `aliases`, by topic, is set where topics go out as aliases, so
-    that no two clients get the same bytes.
+    wait for the client before QoS 0 messages are dropped, `high_water` how many before others wait in the queue,
+    `max_packet_size` the largest packet that it takes. `outgoing` holds its messages with a QoS above 0. `durable`:
+    what waits for it outlives the process. `aliases`, by topic, is set where topics go out as aliases, so that no two
+    clients get the same bytes.
     """
 
-    __slots__ = ("aliases", "durable", "limit", "max_packet_size", "version")
+    __slots__ = ("aliases", "durable", "high_water", "limit", "max_packet_size", "outgoing", "version")
 
     def __init__(self, limit: int) -> None:
         super().__init__(None)
         self.version = AWAY
-        self.limit = limit
+        self.set_limit(limit)
         self.max_packet_size = 0
         self.durable = False
+        self.outgoing = Window()
         self.aliases: dict[bytes, int] | None = None
+
+    def set_limit(self, limit: int) -> None:
+        """How many bytes may wait for the client."""
+        self.limit = limit
+        self.high_water = min(CONGESTED_AT, limit // 2)
 
     def deliver_reliably(self, message: Message, route: "MqttRoute") -> bool:
         """Deliver a message with a QoS above 0, now or when the client is back."""
-        raise NotImplementedError
-
-    def deliver_burst_reliably(self, burst: Burst, route: "MqttRoute") -> None:
-        """Deliver messages with a QoS above 0 and without headers."""
         raise NotImplementedError
 
     def encode_unshared(self, message: Message, route: "MqttRoute") -> bytes:
@@ -46,9 +54,32 @@ class MqttPort(Port):
         if aliases is not None and topic in aliases:
             aliases[topic] = 0
 
-    def route_to(self, subject: bytes, share: "MqttShare") -> "MqttRoute | None":
-        """The route of a shared subscription to a literal subject; None where that makes no topic."""
-        raise NotImplementedError
+    def takes_plain(self, message: Message) -> bool:
+        """Whether the client gets a message as nothing but topic and payload."""
+        return (
+            not message.header_size
+            and self.aliases is None
+            and not self.max_packet_size
+            and (not message.reply or self.version != MQTT_5_0)
+        )
+
+    def send_plain(self, publish: QueuedPublish) -> bool:
+        """Send a message that is in flight; False where there is more to say, or to see to, than topic and payload."""
+        message, topic, outbox = publish.message, publish.topic, self.outbox
+        if (
+            message is None
+            or topic is None
+            or outbox is None
+            or publish.repeated
+            or publish.retain
+            or publish.identifiers
+            or publish.expires_at
+            or not self.takes_plain(message)
+        ):
+            return False
+        head = publish_head(self.version, topic, message.size, publish.qos, publish.packet_id)
+        outbox.append(head, message.body(), message.size)
+        return True
 
 
 class MqttSubscription(Receiver):
@@ -77,6 +108,11 @@ class MqttSubscription(Receiver):
     def deliver(self, message: Message, source: Port) -> bool:
         return False
 
+    def alone(self) -> Receiver:
+        route = any_route(self.session, self.subject, self.qos, self.retain_as_published, self.identifier)
+        route.selective = self.no_local
+        return route
+
 
 class MqttShare(Receiver):
     """A shared subscription: membership in the queue group `queue`. One whose client is away serves last."""
@@ -104,21 +140,32 @@ class MqttShare(Receiver):
         return self.session.version == AWAY and self._deliver(message)
 
     def _deliver(self, message: Message) -> bool:
-        route = self._route
-        if route is None or route.subject != message.subject:
-            route = self._route = self.session.route_to(message.subject, self)
-        return route is not None and route.deliver(message, self.session)
+        if self._route is None:
+            self._route = any_route(self.session, self.subject, self.qos, self.retain_as_published, self.identifier)
+        return self._route.deliver(message, self.session)
 
 
 class MqttRoute(Receiver):
     """Sends messages on one literal subject to an MQTT session, with at most `qos`.
 
     QoS 0 messages are dropped and counted (`Port.dropped`) where more than `MqttPort.limit` bytes would wait for the
-    client; others go through `MqttPort.deliver_reliably`. A `plain` one adds nothing of its own to the message, so that
-    clients share its packet. Where `selective`, the session's own messages take the route `own`, or none.
+    client; others go through `MqttPort.outgoing`. A `plain` one adds nothing of its own to the message, so that clients
+    share its packet. Where `selective`, the session's own messages take the route `own`, or none. One that `follows`
+    takes messages on any subject: those in a row that are equal share the topic that it makes.
     """
 
-    __slots__ = ("identifiers", "own", "plain", "qos", "retain_as_published", "selective", "session", "topic")
+    __slots__ = (
+        "follows",
+        "hides_dollar",
+        "identifiers",
+        "own",
+        "plain",
+        "qos",
+        "retain_as_published",
+        "selective",
+        "session",
+        "topic",
+    )
 
     def __init__(
         self,
@@ -138,14 +185,17 @@ class MqttRoute(Receiver):
         self.plain = not retain_as_published and not identifiers
         self.selective = False
         self.own: MqttRoute | None = None
+        self.follows = self.hides_dollar = False
 
     def deliver(self, message: Message, source: Port) -> bool:
         session = self.session
         if self.selective and source is session:
             return self.own is not None and self.own.deliver(message, source)
-        if message.qos and self.qos:
-            return session.deliver_reliably(message, self)
+        if self.follows and not self._leads_to(message.subject):
+            return False
         outbox = session.outbox
+        if message.qos and self.qos:
+            return self._send_numbered(message, outbox) or session.deliver_reliably(message, self)
         if outbox is None or outbox.closed:
             return False
         packet = self._packet(message)
@@ -160,14 +210,13 @@ class MqttRoute(Receiver):
             session.dropped += 1
             session.dismiss_alias(self.topic)
             return True
-        outbox.append(packet, b"", message.size - message.header_size)
+        outbox.append_packet(packet, message.size - message.header_size)
         return True
 
     def deliver_burst(self, burst: Burst, source: Port) -> None:
         session = self.session
         outbox = session.outbox
-        if burst.qos and self.qos and self.plain and not burst.header_size and not self.selective:
-            session.deliver_burst_reliably(burst, self)
+        if self.follows and not self._leads_to(burst.subject):
             return
         shared = self.plain and session.aliases is None and not self.selective and not session.max_packet_size
         if not shared or (burst.qos and self.qos) or (burst.header_size and session.version == MQTT_5_0):
@@ -183,6 +232,35 @@ class MqttRoute(Receiver):
             [packets], len(packets), burst.count, burst.count * (burst.message_size - burst.header_size)
         )
 
+    def _leads_to(self, subject: bytes) -> bool:
+        """Make the topic of a subject; False where it has none that the filter takes."""
+        if subject != self.subject:
+            # A filter that begins with a wildcard does not match topics that begin with $ [MQTT-4.7.2-1].
+            hidden = self.hides_dollar and subject[0] == DOLLAR
+            self.subject = subject
+            self.topic = b"" if hidden else topic_of(subject) or b""
+        return len(self.topic) > 0
+
+    def _send_numbered(self, message: Message, outbox: Outbox | None) -> bool:
+        """Send a message with a QoS above 0 where that is no more than giving it a number."""
+        session = self.session
+        if (
+            outbox is None
+            or outbox.closed
+            or not self.plain
+            or not session.takes_plain(message)
+            or outbox.pending() > session.high_water
+        ):
+            return False
+        qos = min(message.qos, self.qos)
+        packet_id = session.outgoing.admit(message, self.topic, qos)
+        if not packet_id:
+            return False
+        outbox.append(
+            publish_head(session.version, self.topic, message.size, qos, packet_id), message.body(), message.size
+        )
+        return True
+
     def _packet(self, message: Message) -> bytes:
         """The QoS 0 packet of a message, made once for all clients of a protocol version that can share it."""
         session = self.session
@@ -190,7 +268,8 @@ class MqttRoute(Receiver):
             if self.retain_as_published and message.is_retained():  # a bridge
                 return encode_publish(MQTT_3_1_1, self.topic, message.payload(), 0, 0, True, False)
             if message.mqtt3 is None:
-                message.mqtt3 = encode_publish(MQTT_3_1_1, self.topic, message.payload(), 0, 0, False, False)
+                size = message.size - message.header_size
+                message.mqtt3 = publish_head(MQTT_3_1_1, self.topic, size, 0, 0) + message.payload()
             return message.mqtt3
         if not self.plain or session.aliases is not None:
             return session.encode_unshared(message, self)
@@ -198,7 +277,7 @@ class MqttRoute(Receiver):
             if message.header_size or message.reply:
                 message.mqtt5 = session.encode_unshared(message, self)
             else:
-                message.mqtt5 = encode_publish(MQTT_5_0, self.topic, message.payload(), 0, 0, False, False)
+                message.mqtt5 = publish_head(MQTT_5_0, self.topic, message.size, 0, 0) + message.body()
         return message.mqtt5
 
     def _packets(self, burst: Burst) -> bytes:
@@ -207,10 +286,20 @@ class MqttRoute(Receiver):
         packets = burst.mqtt5 if five else burst.mqtt3
         if packets is None:
             version = MQTT_5_0 if five else MQTT_3_1_1
-            lead = publish_lead(version, self.topic, burst.message_size - burst.header_size)
+            lead = publish_head(version, self.topic, burst.message_size - burst.header_size, 0, 0)
             packets = lead + lead.join(burst.payloads())
             if five:
                 burst.mqtt5 = packets
             else:
                 burst.mqtt3 = packets
         return packets
+
+
+def any_route(
+    session: MqttPort, subject_filter: bytes, qos: int, retain_as_published: bool, identifier: int
+) -> MqttRoute:
+    """A route that takes messages on every subject that a filter matches."""
+    route = MqttRoute(session, b"", b"", qos, retain_as_published, (identifier,) if identifier else ())
+    route.follows = True
+    route.hides_dollar = subject_filter.startswith((b"*", b">"))
+    return route

@@ -15,8 +15,10 @@ cdef class Outbox:
     cdef list _chunks, _blocks, _layers
     cdef Py_ssize_t _queued, _unsent
     cpdef append(self, bytes head, bytes tail, Py_ssize_t size)
+    cpdef append_packet(self, bytes packet, Py_ssize_t size)
     cpdef append_burst(self, list pieces, Py_ssize_t wire_size, Py_ssize_t count, Py_ssize_t size)
     cpdef write(self, bytes data)
+    cpdef Py_ssize_t pending(self) except -1
     cpdef flush(self)
     cpdef write_wire(self, bytes data)
     cdef _send_gathered(self)

@@ -125,6 +125,17 @@ class Outbox:
         if self._queued > FLUSH_AT:
             self._flush_early()
 
+    def append_packet(self, packet: bytes, size: int) -> None:
+        """Queue one message of `size` bytes of payload, written as one packet."""
+        self._chunks.append(packet)
+        self.out_messages += 1
+        self.out_bytes += size
+        self._queued += len(packet)
+        if not self.touched:
+            self._touch()
+        if self._queued > FLUSH_AT:
+            self._flush_early()
+
     def append_burst(self, pieces: list[Buffer], wire_size: int, count: int, size: int) -> None:
         """Queue `count` messages, together `size` bytes of header and payload, as `wire_size` wire bytes in pieces."""
         self._chunks.extend(pieces)

@@ -18,3 +18,4 @@ cdef class Receiver:
     cpdef bint deliver(self, Message message, Port source) except -1
     cpdef bint keep(self, Message message) except -1
     cpdef deliver_burst(self, Burst burst, Port source)
+    cpdef Receiver alone(self)

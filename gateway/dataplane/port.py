@@ -65,6 +65,10 @@ class Receiver:
         """Keep the message for a peer that is away, where nobody else of its queue group takes it; False to refuse."""
         return False
 
+    def alone(self) -> "Receiver":
+        """What takes messages on every subject where no other of the port's receivers matches (see `combines`)."""
+        return self
+
     def deliver_burst(self, burst: Burst, source: Port) -> None:
         """Deliver several messages at once."""
         for message in burst.messages():

@@ -14,12 +14,18 @@ cdef class Group:
     @cython.locals(members=list, count=Py_ssize_t, start=Py_ssize_t, offset=Py_ssize_t, receiver=Receiver)
     cpdef bint keep(self, Message message) except -1
 
+@cython.final
+@cython.no_gc
+cdef class Bucket:
+    cdef public long long changes
+
 cdef class Routes:
     cdef public list plain, groups, links
     cdef public bint general
-    cdef public int bucket
-    cdef public long long stamp
+    cdef public Bucket bucket
+    cdef public long long changes
 
+cdef Bucket NEVER
 cdef list NOBODY
 cdef Routes NOWHERE
 
@@ -30,18 +36,23 @@ cdef class Router:
     cdef readonly SubjectTree tree
     cdef GenerationCache _cache
     cdef dict _routes
-    cdef list _found, _observers, _stamps
+    cdef list _found, _observers, _buckets
     cdef object _retainer
-    @cython.locals(count=Py_ssize_t, size=Py_ssize_t, received=Py_ssize_t, message=Message, burst=Burst, routes=Routes)
+    cdef readonly long long resolved
+    @cython.locals(count=Py_ssize_t, size=Py_ssize_t, received=Py_ssize_t, message=Message, burst=Burst)
     cpdef Py_ssize_t forward(self, list events, Py_ssize_t index, Port source) except -1
+    @cython.locals(routes=Routes)
+    cpdef Py_ssize_t publish(self, Message message, Port source, bytes subject=*) except -1
     cdef _retain(self, Message message)
     @cython.locals(routes=Routes)
     cpdef Routes _resolve(self, bytes subject)
+    @cython.locals(routes=Routes)
+    cdef Routes _remember(self, bytes subject)
     @cython.locals(found=list, interest=Interest, routes=Routes)
     cdef Routes _route_once(self, bytes subject)
 
 @cython.locals(delivered=Py_ssize_t, receiver=Receiver, link=LeafRoute)
-cdef Py_ssize_t deliver(Message message, Routes routes, Port source) except -1
+cdef int deliver(Message message, Routes routes, Port source) except -1
 
 @cython.locals(receiver=Receiver, link=LeafRoute)
 cdef deliver_burst(Burst burst, Routes routes, Port source)
@@ -51,7 +62,10 @@ cdef Py_ssize_t deliver_to_groups(Message message, Routes routes, Port source) e
 
 @cython.locals(routes=Routes, plain=list, combining=bint, grouped=bint, linked=bint, interest=Interest,
                receiver=Receiver)
-cdef Routes resolve(bytes subject, list interests)
+cdef Routes resolve(bytes subject, list interests, bint general)
+
+@cython.locals(routes=list, receiver=Receiver)
+cdef bint add_alone(Interest interest, list plain) except -1
 
 @cython.locals(interest=Interest, receiver=Receiver)
 cdef combine(bytes subject, list interests, list plain)

@@ -10,6 +10,8 @@ from protocols.cache import GenerationCache
 from protocols.message import Burst, Message
 
 REMEMBERED_SUBJECTS = 4096
+# Of a longer one the receivers are looked for each time: the cache is bounded in bytes, not only in entries.
+LONGEST_REMEMBERED_SUBJECT = 256
 BUCKETS = 256
 
 
@@ -61,23 +63,34 @@ class Group:
         return False
 
 
+class Bucket:
+    """Subjects that become old together: how often a filter with wildcards changed that can match them."""
+
+    __slots__ = ("changes",)
+
+    def __init__(self) -> None:
+        self.changes = 0
+
+
 class Routes:
     """Who gets messages on one subject: each of `plain`, one member of each of `groups`, and the far end of `links`.
 
-    They hold as long as `stamp` is the router's stamp of their `bucket`. `general`: they are the same for all subjects
-    that interest the same receivers.
+    Where they are remembered, they hold as long as their `bucket` had no more than `changes`. `general`: they are the
+    same for all subjects that interest the same receivers.
     """
 
-    __slots__ = ("bucket", "general", "groups", "links", "plain", "stamp")
+    __slots__ = ("bucket", "changes", "general", "groups", "links", "plain")
 
     plain: list[Receiver]
     groups: list[Group]
     links: list[LeafRoute]
     general: bool
-    bucket: int
-    stamp: int
+    bucket: Bucket
+    changes: int
 
 
+# That of routes which are not remembered.
+NEVER = Bucket()
 # Never changed: most routes lead to no group and over no link.
 NOBODY: list[Any] = []
 
@@ -87,7 +100,8 @@ def make_routes() -> Routes:
     routes = Routes.__new__(Routes)
     routes.plain = routes.groups = routes.links = NOBODY
     routes.general = True
-    routes.bucket = routes.stamp = 0
+    routes.bucket = NEVER
+    routes.changes = 0
     return routes
 
 
@@ -98,10 +112,11 @@ class Router:
     """One account's subject space: its subscriptions, and messages between them.
 
     Routes are remembered per subject, from its second message on. Subscribing to a literal subject forgets that one, to
-    a filter with wildcards the subjects that share its first token (and some that share its bucket).
+    a filter with wildcards the subjects that share its first token (and some that share its bucket). `resolved` counts
+    how often receivers were looked for in the tree.
     """
 
-    __slots__ = ("_cache", "_found", "_observers", "_retainer", "_routes", "_stamps", "tree")
+    __slots__ = ("_buckets", "_cache", "_found", "_observers", "_retainer", "_routes", "resolved", "tree")
 
     def __init__(self, retainer: Retainer | None = None) -> None:
         self.tree = SubjectTree()
@@ -110,8 +125,9 @@ class Router:
         self._routes = self._cache.young
         self._found: list[Interest] = []
         self._observers: list[InterestObserver] = []
-        # One per bucket of first tokens: a change of a filter with wildcards makes all routes in its bucket old.
-        self._stamps = [0] * BUCKETS
+        # By first tokens.
+        self._buckets = [Bucket() for _ in range(BUCKETS)]
+        self.resolved = 0
 
     def subscribe(self, receiver: Receiver) -> None:
         interest = self.tree.insert(receiver)
@@ -123,32 +139,29 @@ class Router:
         if interest is not None:
             self._interest_changed(interest, receiver)
 
-    def forward(self, events: list[object], index: int, source: Port) -> int:
-        """Route the messages and bursts from `events[index]` on; returns the index of the first other event."""
+    def forward(self, events: list[Any], index: int, source: Port) -> int:
+        """Route the messages and bursts from `events[index]` on; returns the index of the first other event.
+
+        Each message knows then how many took it (`Message.delivered`).
+        """
         count = len(events)
         received = size = 0
         while index < count:
             event = events[index]
-            if type(event) is Burst:
-                burst = event
-                routes = self._routes.get(burst.subject)
-                if routes is None or routes.stamp != self._stamps[routes.bucket]:
-                    routes = self._resolve(burst.subject)
-                deliver_burst(burst, routes, source)
-                if burst.header_size:
-                    self._retain(burst.last_retained())
-                received += burst.count
-                size += burst.count * burst.message_size
-            elif type(event) is Message:
+            if type(event) is Message:
                 message = event
-                routes = self._routes.get(message.subject)
-                if routes is None or routes.stamp != self._stamps[routes.bucket]:
-                    routes = self._resolve(message.subject)
-                deliver(message, routes, source)
+                deliver(message, self._resolve(message.subject), source)
                 if message.header_size:
                     self._retain(message)
                 received += 1
                 size += message.size
+            elif type(event) is Burst:
+                burst = event
+                deliver_burst(burst, self._resolve(burst.subject), source)
+                if burst.header_size:
+                    self._retain(burst.last_retained())
+                received += burst.count
+                size += burst.count * burst.message_size
             else:
                 break
             index += 1
@@ -156,22 +169,21 @@ class Router:
         source.in_bytes += size
         return index
 
-    def route_burst(self, burst: Burst, source: Port) -> bool:
-        """Hand a burst to everybody who is interested; False when that is nobody."""
-        source.in_messages += burst.count
-        source.in_bytes += burst.count * burst.message_size
-        routes = self._resolve(burst.subject)
-        deliver_burst(burst, routes, source)
-        return bool(routes.plain or routes.groups or routes.links)
-
-    def route(self, message: Message, subject: bytes, source: Port) -> int:
-        """Hand one message to everybody who is interested in `subject`; returns how many took it."""
+    def publish(self, message: Message, source: Port, subject: bytes = b"") -> int:
+        """Route one message, by another subject than its own where one is given; returns how many took it."""
         source.in_messages += 1
         source.in_bytes += message.size
-        delivered = deliver(message, self._resolve(subject), source)
+        if subject:
+            # Remembered at once: what routes in general would lead to is the message's own subject.
+            routes = self._routes.get(subject)
+            if routes is None or routes.changes != routes.bucket.changes:
+                routes = self._remember(subject)
+        else:
+            routes = self._resolve(message.subject)
+        deliver(message, routes, source)
         if message.header_size:
             self._retain(message)
-        return delivered
+        return message.delivered
 
     def observe(self, observer: InterestObserver) -> None:
         """Tell the observer of changes from now on; see `local_interest` for what is there already."""
@@ -215,7 +227,7 @@ class Router:
         elif tokens[0] == b"*" or tokens[0] == b">":
             self._cache.clear()
         else:
-            self._stamps[hash(tokens[0]) % BUCKETS] += 1
+            self._buckets[hash(tokens[0]) % BUCKETS].changes += 1
 
     def _retain(self, message: Message | None) -> None:
         """Keep a message for its subject, if its header says so."""
@@ -223,15 +235,22 @@ class Router:
             self._retainer.keep(message)
 
     def _resolve(self, subject: bytes) -> Routes:
-        routes: Routes | None = self._cache.recall(subject)
+        """Where messages on a subject go: remembered, else looked for."""
+        routes: Routes | None = self._routes.get(subject)
         if routes is None:
-            if not self._cache.is_familiar(subject):
+            routes = self._cache.recall(subject)
+            if routes is None and (len(subject) > LONGEST_REMEMBERED_SUBJECT or not self._cache.is_familiar(subject)):
                 return self._route_once(subject)
-        elif routes.stamp == self._stamps[routes.bucket]:
+        if routes is not None and routes.changes == routes.bucket.changes:
             return routes
-        routes = resolve(subject, self.tree.match(subject))
-        routes.bucket = hash(subject.partition(b".")[0]) % BUCKETS
-        routes.stamp = self._stamps[routes.bucket]
+        return self._remember(subject)
+
+    def _remember(self, subject: bytes) -> Routes:
+        """Look for the receivers of a subject that will come again."""
+        self.resolved += 1
+        routes = resolve(subject, self.tree.match(subject), False)
+        routes.bucket = self._buckets[hash(subject.partition(b".")[0]) % BUCKETS]
+        routes.changes = routes.bucket.changes
         self._cache.remember(subject, routes)
         return routes
 
@@ -242,20 +261,21 @@ class Router:
         """
         found = self._found
         found.clear()
+        self.resolved += 1
         self.tree.find(subject, found)
         if not found:
             return NOWHERE
         interest = found[0] if len(found) == 1 else None
         if interest is not None and interest.routes is not None:
             return interest.routes  # type: ignore[return-value]
-        routes = resolve(subject, found)
+        routes = resolve(subject, found, interest is not None)
         if interest is not None and routes.general and interest.subject != subject:
             interest.routes = routes
         return routes
 
 
-def deliver(message: Message, routes: Routes, source: Port) -> int:
-    """Hand a message to its receivers; returns how many took it."""
+def deliver(message: Message, routes: Routes, source: Port) -> None:
+    """Hand a message to its receivers, and note how many took it."""
     delivered = 0
     for receiver in routes.plain:
         if receiver.deliver(message, source):
@@ -266,9 +286,9 @@ def deliver(message: Message, routes: Routes, source: Port) -> int:
         for link in routes.links:
             if link.deliver(message, source):
                 delivered += 1
+    message.delivered = delivered
     if delivered == 0 and message.reply:
         source.undelivered(message)
-    return delivered
 
 
 def deliver_burst(burst: Burst, routes: Routes, source: Port) -> None:
@@ -314,8 +334,8 @@ def deliver_to_groups(message: Message, routes: Routes, source: Port) -> int:
     return delivered
 
 
-def resolve(subject: bytes, interests: list[Interest]) -> Routes:
-    """Make routes out of the interests that match a subject."""
+def resolve(subject: bytes, interests: list[Interest], general: bool) -> Routes:
+    """Make routes out of the interests that match a subject; `general` ones, if asked for, where that can be."""
     routes = make_routes()
     plain: list[Receiver] = []
     routes.plain = plain
@@ -330,7 +350,7 @@ def resolve(subject: bytes, interests: list[Interest]) -> Routes:
             grouped = True
         if interest.upstream:
             linked = True
-    if combining:
+    if combining and not (general and add_alone(interests[0], plain)):
         routes.general = False
         combine(subject, interests, plain)
     if grouped:
@@ -340,6 +360,20 @@ def resolve(subject: bytes, interests: list[Interest]) -> Routes:
         routes.groups = [*routes.groups]
         routes.links = link_routes(subject, interests, routes.groups)
     return routes
+
+
+def add_alone(interest: Interest, plain: list[Receiver]) -> bool:
+    """Add what each receiver of an interest makes that need not be combined; False if a port has several there."""
+    ports: set[Port] = set()
+    routes: list[Receiver] = []
+    for receiver in interest.plain:
+        if receiver.combines:
+            ports.add(receiver.port)
+            routes.append(receiver.alone())
+    if len(ports) < len(routes):
+        return False
+    plain.extend(routes)
+    return True
 
 
 def combine(subject: bytes, interests: list[Interest], plain: list[Receiver]) -> None:

@@ -98,7 +98,8 @@ class MqttClient:
     def __init__(self, connection: Connection, admission: Admission, directory: SessionDirectory) -> None:
         self.connection = connection
         self.runtime = connection.runtime
-        self.decoder = Decoder(self.runtime.settings.mqtt.max_packet_bytes)
+        settings, limits = self.runtime.settings, self.runtime.settings.mqtt
+        self.decoder = Decoder(limits.max_packet_bytes, settings.limits.max_payload_bytes, limits.max_topic_levels)
         self._admission = admission
         self._directory = directory
         self._sessions: MqttSessions | None = None
@@ -136,19 +137,29 @@ class MqttClient:
             self.violate(ReasonCode.QUOTA_EXCEEDED, "too many acknowledgements wait for the disk")
 
     def _act(self, events: list[object]) -> None:
-        for index, event in enumerate(events):
+        index, count = 0, len(events)
+        while index < count:
+            session = self.session
+            if session is not None:
+                index = session.account.router.forward(events, index, session)
+                if index == count:
+                    return
+            event = events[index]
+            index += 1
             self._HANDLERS[type(event)](self, event)
             if self.connection.close_reason is not None:
                 return
             if self._held is not None:  # What came behind the CONNECT waits until that is decided.
-                self._held += events[index + 1 :]
+                self._held += events[index:]
                 return
 
     def announce_lame_duck(self) -> None:
         """MQTT has words for it only at the end."""
 
     def settings_changed(self) -> None:
-        self.decoder.max_packet_size = self.runtime.settings.mqtt.max_packet_bytes
+        settings = self.runtime.settings
+        limits = settings.mqtt
+        self.decoder.limit(limits.max_packet_bytes, settings.limits.max_payload_bytes, limits.max_topic_levels)
 
     def describe(self) -> PeerSnapshot:
         return self.session.describe() if self.session is not None else PeerSnapshot(type="mqtt")
@@ -329,7 +340,7 @@ class MqttClient:
 
     def _release(self, session: MqttSession, packet_ids: list[int]) -> None:
         mark = self._answers.mark()
-        unknown = {packet_id for packet_id in packet_ids if not session.outgoing.release(packet_id)}
+        unknown = session.outgoing.release_all(packet_ids)
         if unknown and self.version == MQTT_5_0:
             code = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
             answers = [encoder.encode_pubrel(MQTT_5_0, one, code if one in unknown else 0) for one in packet_ids]

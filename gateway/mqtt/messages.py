@@ -5,22 +5,15 @@ from dataclasses import replace
 
 from protocols.message import Message, make_message
 from protocols.mqtt.header_mapping import expiry_seconds, headers_of, properties_of
-from protocols.mqtt.primitives import LONGEST_STRING, MQTT_5_0, is_string
+from protocols.mqtt.primitives import MQTT_5_0
 from protocols.mqtt.properties import Properties
 from protocols.mqtt.publish import encode_publish
+from protocols.mqtt.published_topics import topic_of
 from protocols.mqtt.reply_subjects import make_reply, parse_reply
-from protocols.mqtt.topics import is_topic_name
-from protocols.topic_mapping import subject_to_topic, topic_to_subject
+from protocols.topic_mapping import topic_to_subject
 
 # A reply subject goes into a control line beside a subject.
 LONGEST_REPLY = 1024
-
-
-def topic_of(subject: bytes) -> bytes | None:
-    """The MQTT topic of a subject, or None where it makes none."""
-    topic = subject_to_topic(subject)
-    fits = is_topic_name(topic) and len(topic) <= LONGEST_STRING and is_string(topic)
-    return topic if fits else None
 
 
 def expiry_of(message: Message) -> float:

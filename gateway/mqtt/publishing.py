@@ -8,14 +8,14 @@ from gateway.mqtt.session import MqttSession
 from gateway.settings.live import Settings
 from gateway.transport.connection import Connection
 from protocols.close_reason import CloseReason
-from protocols.message import Burst, Message
+from protocols.message import Message
 from protocols.mqtt import encoder, packets
 from protocols.mqtt.acknowledgements import PUBACK, PUBCOMP, PUBREC, encode_acknowledgements
 from protocols.mqtt.primitives import MQTT_5_0
 from protocols.mqtt.properties import Properties
 from protocols.mqtt.publish import Publish, PublishRun
+from protocols.mqtt.published_topics import EVERYBODYS
 from protocols.mqtt.reason_codes import ReasonCode
-from protocols.nats.server import RESERVED_SUBJECTS
 from protocols.topic_mapping import topic_to_subject
 
 Fault = tuple[ReasonCode, str]
@@ -51,6 +51,7 @@ class Publishing:
         self._inherited = len(session.received)
 
     def publish(self, packet: Publish) -> None:
+        """A message with more to say than topic and payload, or one to refuse."""
         session = self._session
         topic = packet.topic
         properties = packet.properties
@@ -60,52 +61,80 @@ class Publishing:
                 return
             topic = named
         qos = packet.qos
-        if qos and not self._may_send(packet, session):
+        if qos and not self._may_send(qos, packet.packet_id):
             return
         fault = publish_fault(self._settings, topic, len(packet.payload))
         if fault is not None:
-            self._refuse(packet, *fault)
+            self._refuse(qos, packet.packet_id, *fault)
             return
         subject = topic_to_subject(topic)
         assert subject is not None
         message = message_of(subject, packet.payload, qos, packet.retain, properties, session.runtime.names.gateway_id)
         if message.reply:
             session.expect_replies()
-        if qos == 0 and not packet.retain:
-            if self._version != MQTT_5_0:
-                message.mqtt3 = packet.packet
-            elif properties is None:
-                message.mqtt5 = packet.packet
-        self._take(packet, message, session)
+        if qos:
+            self._take(message, packet.packet_id)
+        else:
+            session.account.router.publish(message, session)
 
-    def _take(self, packet: Publish, message: Message, session: MqttSession) -> None:
-        """Route a message, and acknowledge it once everything that must survive because of it is on the disk."""
-        router = session.account.router
-        if packet.qos == 0:
-            router.route(message, message.subject, session)
+    def publish_run(self, run: PublishRun) -> None:
+        """Take messages with a QoS above 0 at once, or one by one where there is something to say about one of them."""
+        session = self._session
+        answers = self._answers
+        qos, packet_ids = run.qos, run.packet_ids
+        count = len(packet_ids)
+        unreleased = len(session.received) - self._inherited + answers.owed
+        if (
+            answers.fault
+            or unreleased + count > self._settings.mqtt.receive_maximum
+            or (qos == 2 and (len(set(packet_ids)) < count or not session.received.isdisjoint(packet_ids)))
+        ):
+            for message, packet_id in zip(run.messages, packet_ids, strict=True):
+                if self._client.connection.close_reason is None and self._may_send(qos, packet_id):
+                    self._take(message, packet_id)
             return
+        mark = answers.mark()
+        session.account.router.forward(run.messages, 0, session)
+        if qos == 2:
+            session.received.update(packet_ids)
+            if session.store is not None:
+                for packet_id in packet_ids:
+                    session.store.remember_received(session.key, packet_id)
+        if self._version != MQTT_5_0 or run.all_delivered():
+            packets = encode_acknowledgements(PUBACK if qos == 1 else PUBREC, packet_ids)
+        else:
+            packets = b"".join([self._acknowledgement(*one) for one in zip(run.messages, packet_ids, strict=True)])
+        answers.give(packets, mark, count if qos == 1 else 0)
+
+    def _take(self, message: Message, packet_id: int) -> None:
+        """Route a message, and acknowledge it once everything that must survive because of it is on the disk."""
+        session = self._session
         answers = self._answers
         mark = answers.mark()
-        packet_id = packet.packet_id
+        qos = message.qos
         fault = answers.fault
-        if fault and (session.account.must_store(message) or (packet.qos == 2 and session.store is not None)):
-            self._refuse(packet, ReasonCode.QUOTA_EXCEEDED, fault)
+        if fault and (session.account.must_store(message) or (qos == 2 and session.store is not None)):
+            self._refuse(qos, packet_id, ReasonCode.QUOTA_EXCEEDED, fault)
             return
-        delivered = router.route(message, message.subject, session)
-        code = 0 if delivered or self._version != MQTT_5_0 else ReasonCode.NO_MATCHING_SUBSCRIBERS
-        if packet.qos == 1:
-            answers.give(encoder.encode_puback(self._version, packet_id, code), mark, 1)
-            return
-        session.received.add(packet_id)
-        if session.store is not None:
-            session.store.remember_received(session.key, packet_id)
-        answers.give(encoder.encode_pubrec(self._version, packet_id, code), mark)
+        session.account.router.publish(message, session)
+        if qos == 2:
+            session.received.add(packet_id)
+            if session.store is not None:
+                session.store.remember_received(session.key, packet_id)
+        answers.give(self._acknowledgement(message, packet_id), mark, qos & 1)
 
-    def _may_send(self, packet: Publish, session: MqttSession) -> bool:
+    def _acknowledgement(self, message: Message, packet_id: int) -> bytes:
+        """The PUBACK or PUBREC of a message that was routed."""
+        encode = encoder.encode_puback if message.qos == 1 else encoder.encode_pubrec
+        reached = message.delivered or self._version != MQTT_5_0
+        return encode(self._version, packet_id, 0 if reached else ReasonCode.NO_MATCHING_SUBSCRIBERS)
+
+    def _may_send(self, qos: int, packet_id: int) -> bool:
         """Whether a QoS 1 or 2 message is new; one that was taken before is answered again [MQTT-4.3.3-10]."""
-        if packet.qos == 2 and packet.packet_id in session.received:
+        session = self._session
+        if qos == 2 and packet_id in session.received:
             # The message may still be on its way to the disk, from another connection of this session.
-            self._answers.give(encoder.encode_pubrec(self._version, packet.packet_id), EVER)
+            self._answers.give(encoder.encode_pubrec(self._version, packet_id), EVER)
             return False
         limit = self._settings.mqtt.receive_maximum
         unreleased = len(session.received) - self._inherited
@@ -113,59 +142,6 @@ class Publishing:
             self._client.violate(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, f"more than {limit} messages are unacknowledged")
             return False
         return True
-
-    def publish_run(self, run: PublishRun) -> None:
-        if run.packet_ids is not None:
-            self._publish_numbered(run, run.packet_ids)
-            return
-        fault = publish_fault(self._settings, run.topic, run.payload_size)
-        if fault is not None:
-            self._client.violate(*fault, reason=CloseReason.MAXIMUM_PAYLOAD_EXCEEDED)
-            return
-        subject = topic_to_subject(run.topic)
-        assert subject is not None
-        burst = Burst(subject, 0, run.payload_size, None, run.count, None)
-        burst.qos = 0
-        if self._version == MQTT_5_0:
-            burst.mqtt5 = run.packets
-        else:
-            burst.mqtt3 = run.packets
-        self._session.account.router.forward([burst], 0, self._session)
-
-    def _publish_numbered(self, run: PublishRun, packet_ids: list[int]) -> None:
-        """Take messages with a QoS above 0 at once, or one by one where there is something to say about one of them."""
-        session = self._session
-        answers = self._answers
-        subject = topic_to_subject(run.topic)
-        unreleased = len(session.received) - self._inherited + answers.owed
-        if (
-            subject is None
-            or answers.fault
-            or unreleased + run.count > self._settings.mqtt.receive_maximum
-            or publish_fault(self._settings, run.topic, run.payload_size) is not None
-            or (run.qos == 2 and (len(set(packet_ids)) < run.count or not session.received.isdisjoint(packet_ids)))
-        ):
-            for packet in run.publishes():
-                if self._client.connection.close_reason is None:
-                    self.publish(packet)
-            return
-        mark = answers.mark()
-        burst = Burst(subject, 0, run.payload_size, [*run.payloads()], run.count, None)
-        burst.qos = run.qos
-        found = session.account.router.route_burst(burst, session)
-        if run.qos == 2:
-            session.received.update(packet_ids)
-            if session.store is not None:
-                for packet_id in packet_ids:
-                    session.store.remember_received(session.key, packet_id)
-        kind = PUBACK if run.qos == 1 else PUBREC
-        if found or self._version != MQTT_5_0:
-            packets = encode_acknowledgements(kind, packet_ids)
-        else:
-            encode = encoder.encode_puback if run.qos == 1 else encoder.encode_pubrec
-            code = ReasonCode.NO_MATCHING_SUBSCRIBERS
-            packets = b"".join([encode(self._version, packet_id, code) for packet_id in packet_ids])
-        answers.give(packets, mark, run.count if run.qos == 1 else 0)
 
     def _resolve_alias(self, topic: bytes, properties: Properties) -> bytes | None:
         """The topic that an alias stands for; None ends the connection."""
@@ -185,19 +161,19 @@ class Publishing:
             return None
         return self._aliases[alias]
 
-    def _refuse(self, packet: Publish, code: ReasonCode, detail: str) -> None:
+    def _refuse(self, qos: int, packet_id: int, code: ReasonCode, detail: str) -> None:
         """Say no to one message. QoS 0 and versions before 5.0 know no such answer: there the connection ends."""
         if code is ReasonCode.PACKET_TOO_LARGE:
             self._client.violate(code, detail, CloseReason.MAXIMUM_PAYLOAD_EXCEEDED)
-        elif packet.qos == 0 or self._version != MQTT_5_0:
+        elif qos == 0 or self._version != MQTT_5_0:
             stored = code is ReasonCode.QUOTA_EXCEEDED
             reason = CloseReason.STORAGE_FAILURE if stored else CloseReason.PROTOCOL_VIOLATION
             self._client.violate(code, detail, reason)
         else:
-            encode = encoder.encode_puback if packet.qos == 1 else encoder.encode_pubrec
+            encode = encoder.encode_puback if qos == 1 else encoder.encode_pubrec
             problem = self._client.problem(detail) if self._client.tells_problems else None
-            answer = encode(self._version, packet.packet_id, code, problem)
-            self._answers.give(answer, self._answers.mark(), packet.qos & 1)
+            answer = encode(self._version, packet_id, code, problem)
+            self._answers.give(answer, self._answers.mark(), qos & 1)
 
     def release(self, packet: packets.Pubrel) -> None:
         self.release_run([packet.packet_id])
@@ -206,13 +182,11 @@ class Publishing:
         """Several PUBRELs in a row."""
         session = self._session
         mark = self._answers.mark()
-        unknown: set[int] = set()
-        for packet_id in packet_ids:
-            if packet_id not in session.received:
-                unknown.add(packet_id)
-                continue
-            session.received.discard(packet_id)
-            if session.store is not None:
+        known = session.received.intersection(packet_ids)
+        unknown = known.symmetric_difference(packet_ids)
+        session.received -= known
+        if session.store is not None:
+            for packet_id in known:
                 session.store.forget_received(session.key, packet_id)
         if unknown and self._version == MQTT_5_0:
             code = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
@@ -223,16 +197,14 @@ class Publishing:
 
 
 def publish_fault(settings: Settings, topic: bytes, payload_size: int) -> Fault | None:
-    """Why a message may not be published, if so."""
+    """Why a message may not be published, if so. The topic must be a topic name."""
     most = settings.limits.max_payload_bytes
     if payload_size > most:
         return ReasonCode.PACKET_TOO_LARGE, f"payload of {payload_size} bytes is longer than {most}"
     levels = settings.mqtt.max_topic_levels
-    if topic.count(b"/") >= levels:
+    judged = EVERYBODYS.judge(topic)
+    if judged.levels > levels:
         return ReasonCode.TOPIC_NAME_INVALID, f"the topic has more than {levels} levels"
-    subject = topic_to_subject(topic)
-    if subject is None:
-        return ReasonCode.TOPIC_NAME_INVALID, "there is no subject for the topic"
-    if subject.startswith(RESERVED_SUBJECTS):
+    if not judged.permitted:
         return ReasonCode.NOT_AUTHORIZED, "the subject is reserved"
     return None

@@ -7,19 +7,19 @@ from typing import NamedTuple, Protocol
 
 from gateway.accounts.account import Account
 from gateway.dataplane.mqtt_receivers import AWAY, MqttPort, MqttRoute, MqttShare, MqttSubscription
-from gateway.dataplane.outbox import CONGESTED_AT
+from gateway.dataplane.mqtt_window import QueuedPublish
 from gateway.dataplane.port import Receiver
-from gateway.mqtt.messages import expiry_of, publish_packet, topic_of
-from gateway.mqtt.queue import OutgoingQueue, QueuedPublish
+from gateway.mqtt.messages import expiry_of, publish_packet
+from gateway.mqtt.queue import OutgoingQueue
 from gateway.mqtt.retained_feed import RetainedFeed
 from gateway.runtime.runtime import Runtime
 from gateway.storage.session_store import SessionStore
 from gateway.transport.connection import Connection
 from gateway.transport.snapshot import PeerSnapshot, SubscriptionSnapshot
-from protocols.message import Burst, Message
+from protocols.message import Message
 from protocols.mqtt import encoder, packets
 from protocols.mqtt.primitives import MQTT_5_0
-from protocols.mqtt.publish import numbered_lead
+from protocols.mqtt.published_topics import topic_of
 from protocols.mqtt.topics import parse_shared_filter
 from protocols.topic_mapping import filter_to_subjects, share_name_to_queue
 
@@ -65,9 +65,7 @@ class MqttSession(MqttPort):
         "expect_replies",
         "expiry_seconds",
         "feed",
-        "high_water",
         "key",
-        "outgoing",
         "received",
         "reported",
         "runtime",
@@ -90,14 +88,12 @@ class MqttSession(MqttPort):
         self.expect_replies = expect_replies
         self._lost = lost
         self.client_id = client_id
-        # Above this the client gets no more of what can wait.
-        self.high_water = min(CONGESTED_AT, self.limit // 2)
         self.client: AttachedClient | None = None
         self.expiry_seconds = 0
         self.key = 0
         self.store: SessionStore | None = None
         self.subscriptions: dict[bytes, HeldSubscription] = {}
-        self.outgoing = OutgoingQueue(config.max_queued_messages, config.max_queued_bytes, self.pump)
+        self.outgoing: OutgoingQueue = OutgoingQueue(config.max_queued_messages, config.max_queued_bytes, self.pump)
         self.received: set[int] = set()
         self.feed: RetainedFeed | None = None
         self.reported = 0
@@ -142,8 +138,7 @@ class MqttSession(MqttPort):
     def settings_changed(self) -> None:
         """Limits are others."""
         settings = self.runtime.settings
-        self.limit = settings.limits.max_pending_bytes
-        self.high_water = min(CONGESTED_AT, self.limit // 2)
+        self.set_limit(settings.limits.max_pending_bytes)
         self.outgoing.max_messages = settings.mqtt.max_queued_messages
         self.outgoing.max_bytes = settings.mqtt.max_queued_bytes
         if self.client is not None:
@@ -196,43 +191,19 @@ class MqttSession(MqttPort):
             tuple(one.identifier for one in matching if one.identifier),
         )
 
-    def route_to(self, subject: bytes, share: MqttShare) -> MqttRoute | None:
-        topic = topic_of(subject)
-        # [MQTT-4.7.2-1], as in `combine`.
-        if topic is None or (subject.startswith(b"$") and share.subject.startswith((b"*", b">"))):
-            return None
-        identifiers = (share.identifier,) if share.identifier else ()
-        return MqttRoute(self, subject, topic, share.qos, share.retain_as_published, identifiers)
-
     def deliver_reliably(self, message: Message, route: MqttRoute) -> bool:
         away = self.client is None
         qos = min(message.qos, route.qos)
         retain = route.retain_as_published and message.is_retained()
         expires_at = expiry_of(message)
-        if not self.outgoing.add(message, qos, retain, route.identifiers, expires_at, away):
+        outgoing = self.outgoing
+        if not outgoing.add(message, route.topic, qos, retain, route.identifiers, expires_at, away):
             self.dropped += 1
             self._lost(self)
             return False
-        if not away:
+        if not away and len(outgoing.sent) < outgoing.window:
             self.pump()
         return True
-
-    def deliver_burst_reliably(self, burst: Burst, route: MqttRoute) -> None:
-        outbox = self.outbox
-        outgoing = self.outgoing
-        qos = min(burst.qos, route.qos)
-        shared = self.aliases is None and not self.max_packet_size
-        if outbox is None or not shared or not outgoing.takes(burst.count, qos) or outbox.pending() > self.high_water:
-            for message in burst.messages():
-                self.deliver_reliably(message, route)
-            return
-        size = burst.message_size
-        lead, middle = numbered_lead(self.version, route.topic, size, qos)
-        packets, count = outgoing.send_all(burst.messages(), qos, lead, middle)
-        outbox.append_burst([packets], len(packets), count, count * size)
-        if count < burst.count:
-            self.dropped += burst.count - count
-            self._lost(self)
 
     def encode_unshared(self, message: Message, route: MqttRoute) -> bytes:
         retain = route.retain_as_published and message.is_retained()
@@ -304,7 +275,7 @@ class MqttSession(MqttPort):
             outgoing = self.outgoing
             if len(outgoing) and len(outgoing) >= outgoing.max_messages // 2:
                 return False
-            if not outgoing.add(message, qos, True, identifiers, expires_at, away=False):
+            if not outgoing.add(message, topic, qos, True, identifiers, expires_at, away=False):
                 return False
             self.pump()
             return True
@@ -335,7 +306,8 @@ class MqttSession(MqttPort):
             publish = outgoing.take()
             if publish is None:
                 return
-            self._send(publish)
+            if not self.send_plain(publish):
+                self._send(publish)
 
     def acknowledged(self) -> None:
         """The client has acknowledged messages: there is room for others."""
@@ -350,7 +322,7 @@ class MqttSession(MqttPort):
         if message is None:
             self.client.write(encoder.encode_pubrel(self.version, publish.packet_id))
             return
-        topic = topic_of(message.subject)
+        topic = publish.topic or topic_of(message.subject)
         # What the client was sent before it expired is sent again all the same [MQTT-4.4.0-1].
         begun = publish.repeated and not publish.doubtful
         if topic is None or (publish.expires_at and publish.expires_at <= time.time() and not begun):
@@ -384,7 +356,7 @@ class MqttSession(MqttPort):
             self.dropped += 1
             self.dismiss_alias(topic)
             return False
-        self.outbox.append(packet, b"", message.size - message.header_size)
+        self.outbox.append_packet(packet, message.size - message.header_size)
         return True
 
     def _packet(

@@ -20,7 +20,7 @@ from protocols.errors import PeerViolation
 from protocols.message import Burst, Message, make_message
 from protocols.nats import server
 from protocols.nats.framing import Refused, encode_error
-from protocols.subjects import is_valid_filter, is_valid_literal
+from protocols.subjects import RESERVED_SUBJECTS, is_valid_filter, is_valid_literal
 
 # A first PING soon after CONNECT measures the round trip; the spread keeps many clients from pinging at once.
 FIRST_PING_SECONDS = 2.0
@@ -252,7 +252,7 @@ class NatsClientSession(Port):
 
     def _on_refused(self, event: Refused) -> None:
         message = event.message
-        if message.subject.startswith(server.RESERVED_SUBJECTS):
+        if message.subject.startswith(RESERVED_SUBJECTS):
             self._refuse(f'Publish to "{text(message.subject)}"')
         else:
             self._refuse(f'Publish with Reply of "{text(message.reply)}"')

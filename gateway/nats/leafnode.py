@@ -238,7 +238,7 @@ class LeafnodeSession(LeafPort):
             self.account.router.unsubscribe(interest)
 
     def _on_redirected(self, event: spoke.Redirected) -> None:
-        self.account.router.route(event.message, event.subject, self)
+        self.account.router.publish(event.message, self, event.subject)
 
     def _on_ping(self, event: Ping) -> None:
         self._write(PONG)

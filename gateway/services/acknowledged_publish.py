@@ -16,8 +16,7 @@ import msgspec
 from gateway.accounts.account import Account
 from gateway.dataplane.port import Port, Receiver
 from protocols.message import Message, make_message
-from protocols.nats.server import RESERVED_SUBJECTS
-from protocols.subjects import is_valid_literal
+from protocols.subjects import RESERVED_SUBJECTS, is_valid_literal
 
 PREFIX = b"$LEAFGATE.publish."
 PUBLISH_FILTER = PREFIX + b">"

@@ -4,8 +4,7 @@ import msgspec
 
 from gateway.accounts.account import Account
 from protocols.message import make_message
-from protocols.nats.server import RESERVED_SUBJECTS
-from protocols.subjects import is_valid_literal
+from protocols.subjects import RESERVED_SUBJECTS, is_valid_literal
 
 ONLINE_LINE = b"Leafgate-Presence: online\r\n"
 # Who subscribes later wants to know, too. A gateway that was killed finds by the second line whom to take back.

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from protocols.errors import PeerViolation
-from protocols.mqtt import publish
 from protocols.mqtt.acknowledgements import (
     ACKNOWLEDGEMENTS,
     PUBACK,
@@ -36,7 +35,15 @@ from protocols.mqtt.parsers import (
     parse_unsuback,
     parse_unsubscribe,
 )
-from protocols.mqtt.primitives import MQTT_3_1, MQTT_5_0, PacketReader, read_length
+from protocols.mqtt.primitives import (
+    LARGEST_VARINT,
+    LONGEST_STRING,
+    MQTT_3_1,
+    MQTT_5_0,
+    PacketReader,
+    read_length,
+)
+from protocols.mqtt.publish import PublishReader
 from protocols.mqtt.reason_codes import ReasonCode
 
 Parser = Callable[[PacketReader], object]
@@ -94,7 +101,8 @@ _REPEATABLE_3_1 = frozenset((0x62 | DUP, 0x82 | DUP, 0xA2 | DUP))
 
 
 class Decoder:
-    """Decodes what a client sends. Events: Publish, PublishRun, AckRun, the classes of packets.py, PeerViolation.
+    """Decodes what a client sends. Events: those of `publishes` (PublishReader), AckRun, the classes of packets.py,
+    PeerViolation.
 
     `max_packet_size` counts a packet with its fixed header. `version` is 0 until the CONNECT, which must come first,
     has fixed it. In 5.0 the farewell of a later violation is a DISCONNECT, legal only after a CONNACK that accepts.
@@ -103,15 +111,24 @@ class Decoder:
     _parsers: ClassVar[Mapping[int, Parser]] = _FROM_CLIENT
     _from_client: ClassVar[bool] = True
 
-    __slots__ = ("_pending", "_wanted", "max_packet_size", "stopped", "version")
+    __slots__ = ("_pending", "_wanted", "max_packet_size", "publishes", "stopped", "version")
 
-    def __init__(self, max_packet_size: int) -> None:
+    def __init__(
+        self, max_packet_size: int, max_payload: int = LARGEST_VARINT, max_levels: int = LONGEST_STRING + 1
+    ) -> None:
         self.max_packet_size = max_packet_size
+        self.publishes = PublishReader(self._from_client, max_packet_size, max_payload, max_levels)
         self.version = 0
         self.stopped = False
         # The begin of a packet, and the packet's size once that is known.
         self._pending: bytearray | None = None
         self._wanted = 0
+
+    def limit(self, max_packet_size: int, max_payload: int, max_levels: int) -> None:
+        """Change the limits for what comes."""
+        self.max_packet_size = self.publishes.max_packet_size = max_packet_size
+        self.publishes.max_payload = max_payload
+        self.publishes.max_levels = max_levels
 
     def receive(self, data: bytes) -> list[object]:
         """Packets in the order in which they came; a PeerViolation is always the last of them."""
@@ -147,9 +164,7 @@ class Decoder:
         while position < end:
             first = data[position]
             if first & TYPE == PUBLISH and self.version:
-                position = publish.read_publishes(
-                    data, position, self.version, self._from_client, self.max_packet_size, events
-                )
+                position = self.publishes.read(data, position, events)
                 if position == end:
                     return
                 first = data[position]
@@ -204,7 +219,7 @@ class Decoder:
         packet = parser(reader)
         reader.finish()
         if isinstance(packet, Connect):
-            self.version = packet.version
+            self.version = self.publishes.version = packet.version
         return packet
 
     def _violation(self, fault: PacketError) -> PeerViolation:
@@ -216,7 +231,7 @@ class Decoder:
 
 
 class ClientDecoder(Decoder):
-    """Decodes what a server sends to a client that sent a CONNECT of this version. It makes no AckRun."""
+    """Decodes what a server sends to a client that sent a CONNECT of this version: every packet is an event."""
 
     _parsers: ClassVar[Mapping[int, Parser]] = _FROM_SERVER
     _from_client: ClassVar[bool] = False
@@ -225,7 +240,7 @@ class ClientDecoder(Decoder):
 
     def __init__(self, max_packet_size: int, version: int) -> None:
         super().__init__(max_packet_size)
-        self.version = version
+        self.version = self.publishes.version = version
 
 
 def _fault(first: int, code: ReasonCode, complaint: str) -> PacketError:

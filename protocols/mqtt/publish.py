@@ -5,22 +5,22 @@ try:
 except ImportError:
     from protocols import form as cython
 
-from protocols.cache import GenerationCache
 from protocols.errors import MisuseError
+from protocols.message import Burst, Message, make_plain_message
 from protocols.mqtt.errors import PacketError
 from protocols.mqtt.primitives import (
     LARGEST_VARINT,
     LONGEST_STRING,
     MQTT_5_0,
     PacketReader,
-    is_string,
     is_utf8,
     read_length,
 )
 from protocols.mqtt.properties import Carrier, Properties, encode_properties, read_properties
+from protocols.mqtt.published_topics import EVERYBODYS, PublishedTopic
 from protocols.mqtt.reason_codes import ReasonCode
 from protocols.mqtt.topics import is_topic_name
-from protocols.scanning import cut, cut_ends, repeats_at
+from protocols.scanning import copy_into, cut, cut_buffer, repeats_at
 
 TYPE = 0x30
 TYPE_MASK = 0xF0
@@ -33,29 +33,22 @@ SHORT = 0x7F
 
 # In a remaining length: another byte follows.
 MORE = 0x80
-PLUS = 0x2B
-HASH = 0x23
 
 NOTHING = bytearray()
+# Where heads of packets are put together, with topics of up to this size.
+SHORT_TOPIC = 256
+_head = bytearray(SHORT_TOPIC + 16)
 NO_PROPERTIES = b"\0"
-
-# Topics repeat from message to message, so each is checked twice at most. A longer one is checked anew each time: the
-# cache is bounded in bytes, not only in entries.
-LONGEST_REMEMBERED_TOPIC = 128
-REMEMBERED_TOPICS = 4096
-
-_topics: GenerationCache = GenerationCache(REMEMBERED_TOPICS)
 
 
 class Publish:
     """A PUBLISH as it came in.
 
     `topic` is a legal topic name, or empty when `properties` hold a topic alias. `packet_id` is 0 for QoS 0.
-    `properties` is None when there are none. `packet` is the whole packet as received where the QoS is 0, else b"":
-    with a packet identifier it is of no use to others.
+    `properties` is None when there are none.
     """
 
-    __slots__ = ("dup", "packet", "packet_id", "payload", "properties", "qos", "retain", "topic")
+    __slots__ = ("dup", "packet_id", "payload", "properties", "qos", "retain", "topic")
 
     topic: bytes
     payload: bytes
@@ -64,10 +57,8 @@ class Publish:
     dup: bool
     packet_id: int
     properties: Properties | None
-    packet: bytes
 
     def __eq__(self, other: object) -> bool:
-        """Whether it is the same message; `packet` is only its wire form."""
         if not isinstance(other, Publish):
             return NotImplemented
         return self._fields() == other._fields()
@@ -75,7 +66,7 @@ class Publish:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in sorted(self.__slots__) if name != "packet")
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in sorted(self.__slots__))
         return f"Publish({fields})"
 
     def _fields(self) -> tuple[bytes, bytes, int, bool, bool, int, Properties | None]:
@@ -83,159 +74,163 @@ class Publish:
 
 
 class PublishRun:
-    """`count` packets in a row that differ in nothing but their payload of `payload_size` bytes and packet identifier.
-
-    They are neither retained nor repeated nor do they have properties. `packets` are all of them as received,
-    `packet_ids` is None for QoS 0.
+    """PUBLISH packets in a row of one QoS above 0, with nothing to say but topic and payload: `messages`, and the
+    identifier of each in `packet_ids`. None of them is retained or repeated.
     """
 
-    __slots__ = ("count", "packet_ids", "packets", "payload_size", "qos", "topic")
+    __slots__ = ("messages", "packet_ids", "qos")
 
-    def __init__(
-        self,
-        topic: bytes,
-        packets: bytes,
-        count: int,
-        payload_size: int,
-        qos: int = 0,
-        packet_ids: list[int] | None = None,
-    ) -> None:
-        self.topic = topic
-        self.packets = packets
-        self.count = count
-        self.payload_size = payload_size
+    def __init__(self, qos: int) -> None:
         self.qos = qos
-        self.packet_ids = packet_ids
+        self.messages: list[Message] = []
+        self.packet_ids: list[int] = []
 
-    def payloads(self) -> list[bytes]:
-        return cut_ends(self.packets, self.count, self.payload_size)
-
-    def publishes(self) -> list[Publish]:
-        """The events that the packets make one by one."""
-        size = len(self.packets) // self.count
-        publishes = []
-        for index, payload in enumerate(self.payloads()):
-            publish = make_publish(self.topic, False)
-            publish.payload = payload
-            if self.packet_ids is None:
-                publish.packet = self.packets[index * size : (index + 1) * size]
-            else:
-                publish.qos = self.qos
-                publish.packet_id = self.packet_ids[index]
-            publishes.append(publish)
-        return publishes
+    def all_delivered(self) -> bool:
+        """Whether each was routed and somebody took it."""
+        for message in self.messages:  # noqa: SIM110 - compiled, a generator would cost more
+            if not message.delivered:
+                return False
+        return True
 
 
-def read_publishes(
-    data: bytes, position: int, version: int, from_client: bool, max_packet_size: int, events: list[object]
-) -> int:
-    """Append the run of whole PUBLISH packets that begins at `position`; returns where it ends.
+class PublishReader:
+    """Reads runs of PUBLISH packets. Events: Message, Burst and PublishRun for what a client may publish and has
+    nothing to say of but topic and payload; Publish for all else, and for all that a server sends.
 
-    It ends before another kind of packet, before an incomplete packet and before a fixed header that is no good (bad
-    remaining length, over `max_packet_size`). Raises PacketError for a PUBLISH that is bad otherwise.
+    `version` is the peer's protocol level. A payload above `max_payload`, a topic with more than `max_levels` levels
+    and one that `topics` does not permit make a Publish.
     """
-    end = len(data)
-    while position + 2 <= end:
+
+    __slots__ = ("_from_client", "_run", "max_levels", "max_packet_size", "max_payload", "topics", "version")
+
+    def __init__(self, from_client: bool, max_packet_size: int, max_payload: int, max_levels: int) -> None:
+        self._from_client = from_client
+        self._run: PublishRun | None = None
+        self.version = 0
+        self.max_packet_size = max_packet_size
+        self.max_payload = max_payload
+        self.max_levels = max_levels
+        self.topics = EVERYBODYS
+
+    def read(self, data: bytes, position: int, events: list[object]) -> int:
+        """Append the run of whole PUBLISH packets that begins at `position`; returns where it ends.
+
+        It ends before another kind of packet, before an incomplete packet and before a fixed header that is no good
+        (bad remaining length, over `max_packet_size`). Raises PacketError for a PUBLISH that is bad otherwise.
+        """
+        end = len(data)
+        self._run = None
+        while position + 2 <= end:
+            if data[position] & TYPE_MASK != TYPE:
+                break
+            # A remaining length of one or two bytes; longer ones are rare enough for a call.
+            body = position + 2
+            size = data[position + 1]
+            if size > SHORT and body < end and 0 < data[body] <= SHORT:
+                size = size & SHORT | data[body] << 7
+                body += 1
+            elif size > SHORT:
+                size, body = read_length(data, position + 1)
+            stop = body + size
+            if stop > end or stop - position > self.max_packet_size or body <= 0:
+                break
+            position = self._read_packet(data, position, body, stop, events)
+        return position
+
+    def _read_packet(self, data: bytes, position: int, body: int, stop: int, events: list[object]) -> int:
+        """Append the packet in `data[position:stop]`, or the burst that it begins; returns where that ends."""
+        start = body + 2
+        here = start + (data[body] << 8 | data[body + 1]) if start <= stop else start
+        if here > stop:
+            raise _fault(ReasonCode.MALFORMED_PACKET, "the topic name is cut short")
+        # In the interpreter a call costs more than what `cut` saves.
+        topic = cut(data, start, here) if cython.compiled else data[start:here]
+        topics = self.topics
+        judged = topics.young.get(topic)
+        five = self.version == MQTT_5_0
+        if judged is None and (topic or not five):  # In 5.0 a topic alias may stand for it.
+            judged = topics.judge(topic)
         first = data[position]
-        if first & TYPE_MASK != TYPE:
-            break
-        # A remaining length of one or two bytes; longer ones are rare enough for a call.
-        body = position + 2
-        size = data[position + 1]
-        if size > SHORT and body < end and 0 < data[body] <= SHORT:
-            size = size & SHORT | data[body] << 7
-            body += 1
-        elif size > SHORT:
-            size, body = read_length(data, position + 1)
-        stop = body + size
-        if stop > end or stop - position > max_packet_size or body <= 0:
-            break
-        position = _read_packet(data, position, body, stop, version, from_client, events)
-    return position
+        if judged is not None and judged.permitted and judged.levels <= self.max_levels and self._from_client:
+            if first == TYPE:
+                if five:
+                    here += 1
+                if here <= stop and stop - here <= self.max_payload and (not five or data[here - 1] == 0):
+                    self._run = None
+                    return self._read_plain(judged, data, position, here, stop, events)
+                if five:
+                    here -= 1
+            elif first in (TYPE_QOS_1, TYPE_QOS_2):
+                begin = here + (3 if five else 2)
+                if begin <= stop and stop - begin <= self.max_payload and (not five or data[begin - 1] == 0):
+                    self._read_numbered(judged, first >> 1 & 3, data, here, begin, stop, events)
+                    return stop
+        self._run = None
+        publish = make_publish(judged.topic if judged is not None else topic, first & RETAIN != 0)
+        if first > TYPE | RETAIN:
+            here = _read_delivery(publish, first, data, here, stop)
+        if five:
+            if here < stop and data[here] == 0 and topic:
+                here += 1
+            else:
+                here = _read_properties(publish, self._from_client, data, here, stop)
+        publish.payload = cut(data, here, stop) if cython.compiled else data[here:stop]
+        events.append(publish)
+        return stop
 
-
-def _read_packet(
-    data: bytes, position: int, body: int, stop: int, version: int, from_client: bool, events: list[object]
-) -> int:
-    """Append the packet in `data[position:stop]`, or the run that it begins; returns where that ends."""
-    start = body + 2
-    here = start + (data[body] << 8 | data[body + 1]) if start <= stop else start
-    if here > stop:
-        raise _fault(ReasonCode.MALFORMED_PACKET, "the topic name is cut short")
-    # In the interpreter a call costs more than what `cut` saves.
-    topic = cut(data, start, here) if cython.compiled else data[start:here]
-    # Always the same object for a topic that comes often, so that its hash is known.
-    topics = _topics
-    checked = topics.young.get(topic)
-    if checked is None:
-        checked = _check_topic(topic, version)
-    first = data[position]
-    if first == TYPE and stop < len(data) and checked:
-        # Mostly publishers repeat themselves: then only the payload of the packets that follow is new.
-        lead_end = here + 1 if version == MQTT_5_0 else here
-        run_end = find_run_end(data, position, lead_end, stop)
-        if run_end > stop and (version != MQTT_5_0 or data[here] == 0):
+    def _read_plain(
+        self, judged: PublishedTopic, data: bytes, position: int, here: int, stop: int, events: list[object]
+    ) -> int:
+        """Append a QoS 0 message whose payload begins at `here`, or those in a row that equal it up to there."""
+        five = self.version == MQTT_5_0
+        run_end = find_run_end(data, position, here, stop)
+        if run_end > stop:
             count = (run_end - position) // (stop - position)
-            events.append(PublishRun(checked, cut(data, position, run_end), count, stop - lead_end))
+            burst = Burst(judged.subject, 0, stop - here, None, count, None)
+            burst.qos = 0
+            if five:
+                burst.mqtt5 = cut(data, position, run_end)
+            else:
+                burst.mqtt3 = cut(data, position, run_end)
+            events.append(burst)
             return run_end
-    if first in (TYPE_QOS_1, TYPE_QOS_2) and from_client and checked:
-        packet_ids = read_packet_ids(data, position, here - position, stop - position, version)
-        count = len(packet_ids)
-        if count > 1:
-            run_end = position + count * (stop - position)
-            payload_size = stop - here - (3 if version == MQTT_5_0 else 2)
-            packets = cut(data, position, run_end)
-            events.append(PublishRun(checked, packets, count, payload_size, first >> 1 & 3, packet_ids))
-            return run_end
-    publish = make_publish(checked, first & RETAIN != 0)
-    if first > TYPE | RETAIN:
-        here = _read_delivery(publish, first, data, here, stop)
-    else:
-        publish.packet = cut(data, position, stop) if cython.compiled else data[position:stop]
-    if version == MQTT_5_0:
-        if here < stop and data[here] == 0 and checked:
-            here += 1
+        message = make_plain_message(judged.subject, stop - here, 0)
+        packet = cut(data, position, stop) if cython.compiled else data[position:stop]
+        if five:
+            message.mqtt5 = packet
         else:
-            here = _read_properties(publish, from_client, data, here, stop)
-    publish.payload = cut(data, here, stop) if cython.compiled else data[here:stop]
-    events.append(publish)
-    return stop
+            message.mqtt3 = packet
+        events.append(message)
+        return stop
+
+    def _read_numbered(
+        self, judged: PublishedTopic, qos: int, data: bytes, here: int, begin: int, stop: int, events: list[object]
+    ) -> None:
+        """Append a message whose packet identifier stands at `here` and whose payload begins at `begin`."""
+        packet_id = data[here] << 8 | data[here + 1]
+        if packet_id == 0:  # [MQTT-2.2.1-3]
+            raise _fault(ReasonCode.PROTOCOL_ERROR, "the packet identifier is 0")
+        run = self._run
+        if run is None or run.qos != qos:
+            run = self._run = PublishRun(qos)
+            events.append(run)
+        message = make_plain_message(judged.subject, stop - begin, qos)
+        message.content = cut(data, begin, stop) if cython.compiled else data[begin:stop]
+        run.messages.append(message)
+        run.packet_ids.append(packet_id)
 
 
 def make_publish(topic: bytes, retain: bool) -> Publish:
     """A QoS 0 message without a payload."""
     publish = Publish.__new__(Publish)
     publish.topic = topic
-    publish.payload = publish.packet = b""
+    publish.payload = b""
     publish.qos = 0
     publish.dup = False
     publish.retain = retain
     publish.packet_id = 0
     publish.properties = None
     return publish
-
-
-def read_packet_ids(data: bytes, position: int, lead: int, size: int, version: int) -> list[int]:
-    """The packet identifiers of packets in a row, of `size` bytes each, that have no properties.
-
-    They equal the one at `position` in the first `lead` bytes, behind which the identifier stands.
-    """
-    packet_ids: list[int] = []
-    end = len(data)
-    at = position
-    if size < lead + 3:
-        return packet_ids
-    model = b"" if cython.compiled else data[position : position + lead]
-    while at + size <= end:
-        alike = repeats_at(data, position, lead, at, end) if cython.compiled else data.startswith(model, at)
-        if not alike and at != position:
-            break
-        packet_id = data[at + lead] << 8 | data[at + lead + 1]
-        if packet_id == 0 or (version == MQTT_5_0 and data[at + lead + 2] != 0):
-            break
-        packet_ids.append(packet_id)
-        at += size
-    return packet_ids
 
 
 def find_run_end(data: bytes, position: int, lead_end: int, stop: int) -> int:
@@ -254,32 +249,6 @@ def find_run_end(data: bytes, position: int, lead_end: int, stop: int) -> int:
     while stop + size <= end and data.startswith(model, stop):
         stop += size
     return stop
-
-
-def _check_topic(topic: bytes, version: int) -> bytes:
-    """The topic, or the equal one that is remembered; PacketError when it is no topic name."""
-    topics = _topics
-    known: bytes | None = topics.recall(topic)
-    if known is not None:
-        return known
-    if not topic and version == MQTT_5_0:
-        return topic  # A topic alias may stand for it.
-    if not is_plain_topic(topic):
-        if not is_string(topic):
-            raise _fault(ReasonCode.MALFORMED_PACKET, "the topic name is no UTF-8 string")
-        if not is_topic_name(topic):
-            raise _fault(ReasonCode.TOPIC_NAME_INVALID, "the topic name is empty or holds a wildcard")
-    if len(topic) <= LONGEST_REMEMBERED_TOPIC and topics.is_familiar(topic):
-        topics.remember(topic, topic)
-    return topic
-
-
-def is_plain_topic(topic: bytes) -> bool:
-    """Whether it is a topic name of printable ASCII characters, so certainly a good one."""
-    for character in topic:
-        if character < 0x20 or character > 0x7E or character == PLUS or character == HASH:  # noqa: SIM109 - typed
-            return False
-    return len(topic) > 0
 
 
 def _read_delivery(publish: Publish, first: int, data: bytes, position: int, stop: int) -> int:
@@ -355,17 +324,45 @@ def encode_publish(
     return b"".join((begin, topic, middle, block, payload))
 
 
-def publish_lead(version: int, topic: bytes, payload_size: int) -> bytes:
-    """What stands before the payload in a QoS 0 PUBLISH without properties: equal for all messages of one size."""
-    block = NO_PROPERTIES if version == MQTT_5_0 else b""
-    return b"".join((_encode_begin(TYPE, len(topic), len(block) + payload_size), topic, block))
-
-
-def numbered_lead(version: int, topic: bytes, payload_size: int, qos: int) -> tuple[bytes, bytes]:
-    """What stands before and behind the packet identifier of a PUBLISH with a QoS above 0 and without properties."""
-    block = NO_PROPERTIES if version == MQTT_5_0 else b""
-    begin = _encode_begin(TYPE | qos << 1, len(topic), 2 + len(block) + payload_size)
-    return b"".join((begin, topic)), block
+def publish_head(version: int, topic: bytes, payload_size: int, qos: int, packet_id: int) -> bytes:
+    """What stands before the payload of a PUBLISH without properties, retained or repeated; of QoS 0 it is equal for
+    all messages of one size.
+    """
+    topic_size = len(topic)
+    rest = 2 + topic_size + payload_size + (2 if qos else 0) + (1 if version == MQTT_5_0 else 0)
+    if topic_size > LONGEST_STRING:
+        raise MisuseError(f"a topic of {topic_size} bytes is longer than {LONGEST_STRING}")
+    if rest > LARGEST_VARINT:
+        raise MisuseError(f"a packet of {rest} bytes is too large")
+    if qos and not 0 < packet_id <= 0xFFFF:
+        raise MisuseError(f"{packet_id} is no packet identifier")
+    head = _head
+    head[0] = TYPE | qos << 1
+    end = 1
+    while rest > SHORT:
+        head[end] = rest & SHORT | MORE
+        rest >>= 7
+        end += 1
+    head[end] = rest
+    head[end + 1] = topic_size >> 8
+    head[end + 2] = topic_size & 0xFF
+    end += 3
+    if topic_size <= SHORT_TOPIC and cython.compiled:
+        copy_into(head, end, topic)
+        end += topic_size
+    else:
+        begin = bytes(head[:end])
+        end = 0
+    if qos:
+        head[end] = packet_id >> 8
+        head[end + 1] = packet_id & 0xFF
+        end += 2
+    if version == MQTT_5_0:
+        head[end] = 0
+        end += 1
+    if topic_size <= SHORT_TOPIC and cython.compiled:
+        return cut_buffer(head, end)
+    return b"".join((begin, topic, head[:end]))
 
 
 def _encode_begin(first: int, topic_size: int, rest: int) -> bytearray:

@@ -58,6 +58,7 @@ class PayloadHead:
         message.tail = cut(data, start, stop) if cython.compiled else data[start:stop]
         message.queues = self.queues
         message.qos = 1
+        message.delivered = 0
         message.record = None
         message.content = None
         message.headerless = None

@@ -14,6 +14,7 @@ from protocols.nats.framing import (
     split_operation,
 )
 from protocols.nats.head import PayloadHead
+from protocols.subjects import RESERVED_SUBJECTS
 
 PING = b"PING\r\n"
 PONG = b"PONG\r\n"
@@ -24,8 +25,6 @@ OPERATIONS = frozenset((b"PUB", b"HPUB", b"SUB", b"UNSUB", b"CONNECT", b"PING", 
 # Not even known as operations when nothing follows them on their line.
 NEVER_ALONE = frozenset((b"PUB", b"HPUB", b"SUB", b"UNSUB", b"-ERR"))
 
-# Subjects that servers use among themselves.
-RESERVED_SUBJECTS = (b"_GR_.", b"$GR.", b"$NRG.")
 RESERVED_REPLIES = (b"_R_.", b"$JS.ACK.", b"_GR_.", b"$GR.")
 
 _heads: GenerationCache = GenerationCache(REMEMBERED_LINES)

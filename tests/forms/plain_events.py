@@ -19,6 +19,8 @@ def _message(message) -> object:  # type: ignore[no-untyped-def]
         message.tail,
         message.queues,
         message.qos,
+        message.mqtt3,
+        message.mqtt5,
         message.make_tail(),
         message.body(),
         message.payload(),
@@ -36,6 +38,8 @@ def _burst(burst) -> object:  # type: ignore[no-untyped-def]
         burst.count,
         burst.queues,
         burst.mqtt3,
+        burst.mqtt5,
+        burst.qos,
         [bytes(content) for content in burst.contents()],
         [bytes(payload) for payload in burst.payloads()],
         [bytes(piece) for piece in burst.nats_pieces(ANY_HEAD)],
@@ -53,19 +57,15 @@ def _redirected(redirected) -> object:  # type: ignore[no-untyped-def]
 
 
 def _publish(publish) -> object:  # type: ignore[no-untyped-def]
-    return (repr(publish), publish.packet)
+    return repr(publish)
 
 
 def _publish_run(run) -> object:  # type: ignore[no-untyped-def]
     return (
         "PublishRun",
-        run.topic,
-        run.count,
-        run.payload_size,
-        run.packets,
         run.qos,
-        run.packet_ids,
-        repr(run.publishes()),
+        list(run.packet_ids),
+        [_message(message) for message in run.messages],
     )
 
 

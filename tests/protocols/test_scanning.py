@@ -5,7 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.version import form_name
-from protocols.scanning import begins_at, cut, cut_ends, find_byte, find_gap, read_number, repeats_at
+from protocols.scanning import (
+    begins_at,
+    copy_into,
+    cut,
+    cut_buffer,
+    cut_ends,
+    find_byte,
+    find_gap,
+    read_number,
+    repeats_at,
+)
 
 TEXT = st.text(alphabet=" \tab.\r\n19", max_size=40).map(str.encode)
 
@@ -32,6 +42,26 @@ def test_beginnings_are_told(data: bytes, text: bytes, place: int) -> None:
 @given(pieces=st.lists(st.binary(min_size=7, max_size=7), min_size=1, max_size=9), size=st.integers(0, 7))
 def test_ends_are_cut_out_of_pieces_in_a_row(pieces: list[bytes], size: int) -> None:
     assert cut_ends(b"".join(pieces), len(pieces), size) == [piece[7 - size :] for piece in pieces]
+
+
+@given(room=st.binary(max_size=20), data=st.binary(max_size=20), place=st.integers(-2, 20))
+def test_bytes_are_written_into_a_buffer_that_has_room_for_them(room: bytes, data: bytes, place: int) -> None:
+    buffer = bytearray(room)
+    if place < 0 or place + len(data) > len(room):
+        with pytest.raises(IndexError):
+            copy_into(buffer, place, data)
+        assert buffer == room
+    else:
+        copy_into(buffer, place, data)
+        assert buffer == room[:place] + data + room[place + len(data) :]
+        assert cut_buffer(buffer, place) == room[:place]
+
+
+@pytest.mark.skipif(form_name() == "pure", reason="the interpreter's own slicing takes any bounds")
+def test_nothing_is_read_behind_a_buffer() -> None:
+    for stop in (-1, 4):
+        with pytest.raises(IndexError):
+            cut_buffer(bytearray(b"abc"), stop)
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 1), (2, 1), (0, 4), (4, 5)])

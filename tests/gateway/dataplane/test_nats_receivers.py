@@ -150,6 +150,6 @@ def test_link_passes_on_only_what_the_hub_permits(router: Router, hub: HubPort, 
 
 def test_message_made_here_gets_its_tail_once_for_all(router: Router, client: ClientPort, hub: HubPort):
     message = make_message(b"foo.bar", b"hi", b"to.me", HEADER)
-    router.route(message, message.subject, Port(None))
+    router.publish(message, Port(None))
     assert client.take() == b"HMSG foo.bar 7 to.me 18 20\r\n" + HEADER + b"hi\r\n"
     assert hub.take() == b"HMSG foo.bar to.me 18 20\r\n" + HEADER + b"hi\r\n"

@@ -1,4 +1,7 @@
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -6,9 +9,13 @@ from hypothesis import strategies as st
 
 from gateway.dataplane.outbox import Switch
 from gateway.dataplane.port import Port, Receiver
-from gateway.dataplane.router import REMEMBERED_SUBJECTS, Router
+from gateway.dataplane.router import LONGEST_REMEMBERED_SUBJECT, REMEMBERED_SUBJECTS, Router
 from protocols.leafnode.spoke import SpokeDecoder
 from protocols.message import make_message
+from protocols.mqtt.decoder import Decoder
+from protocols.mqtt.encoder import encode_connect, encode_publish
+from protocols.mqtt.packets import Connect
+from protocols.mqtt.publish import PublishRun
 from protocols.nats.server import Ping, ServerDecoder
 from tests.gateway.dataplane.places import ClientPort, HubPort
 
@@ -34,7 +41,7 @@ class Place:
         return port
 
     def publish(self, subject: bytes, payload: bytes = b"", reply: bytes = b"", source: Port | None = None) -> int:
-        return self.router.route(make_message(subject, payload, reply), subject, source or Port(None))
+        return self.router.publish(make_message(subject, payload, reply), source or Port(None))
 
     def receive(self, data: bytes, source: Port) -> None:
         """What a client sends, or over a link a hub."""
@@ -197,7 +204,7 @@ def test_request_that_nobody_takes_is_told_to_its_publisher(place: Place):
 def test_message_is_routed_by_another_subject_than_it_shows(place: Place):
     client = place.client(b"deliver.here")
     other = place.client(b"orders.new")
-    assert place.router.route(make_message(b"orders.new", b"hi"), b"deliver.here", Port(None)) == 1
+    assert place.router.publish(make_message(b"orders.new", b"hi"), Port(None), b"deliver.here") == 1
     assert client.take() == b"MSG orders.new 1 2\r\nhi\r\n"
     assert other.take() == b""
 
@@ -303,7 +310,7 @@ class Combining(ClientPort):
 
 
 @pytest.mark.parametrize(
-    ("filters", "expected"), [([b"foo"], b"x1"), ([b"foo", b"*"], b"x2"), ([b"foo", b"*", b">"], None)]
+    ("filters", "expected"), [([b"foo"], b"1"), ([b"foo", b"*"], b"x2"), ([b"foo", b"*", b">"], None)]
 )
 def test_port_that_combines_gets_one_copy_or_none(place: Place, filters: list[bytes], expected: bytes | None):
     port = Combining(place.switch)
@@ -367,3 +374,64 @@ def test_messages_made_here_are_forwarded_like_those_from_the_wire(place: Place)
     message = make_message(b"foo", b"hi")
     assert place.router.forward([message, message], 0, Port(None)) == 2
     assert client.take() == b"MSG foo 1 2\r\nhi\r\n" * 2
+
+
+def many(line: Callable[[int], bytes]) -> bytes:
+    """A thousand messages on one subject, no two in a row alike."""
+    return b"".join(line(number) for number in range(1000))
+
+
+def mqtt_events(qos: int) -> list[Any]:
+    decoder = Decoder(1000)
+    decoder.receive(encode_connect(Connect(4, b"c")))
+    return decoder.receive(many(lambda n: encode_publish(4, b"a/b", b"x" * (n % 2), qos, n + 1, False, False)))
+
+
+def nats_events() -> list[Any]:
+    return ServerDecoder(1000, 4096).receive(many(lambda n: b"PUB a.b %d\r\n%b\r\n" % (n % 2, b"x" * (n % 2))))
+
+
+def hub_events() -> list[Any]:
+    return SpokeDecoder().receive(many(lambda n: b"LMSG a.b %d\r\n%b\r\n" % (n % 2, b"x" * (n % 2))))
+
+
+@pytest.mark.parametrize("filters", [(b"a.b",), (b"a.*", b"a.>"), ()])
+@pytest.mark.parametrize(
+    "events",
+    [nats_events, hub_events, partial(mqtt_events, 0), partial(mqtt_events, 1), partial(mqtt_events, 2)],
+    ids=["NATS", "leafnode", "MQTT QoS 0", "MQTT QoS 1", "MQTT QoS 2"],
+)
+def test_receivers_of_a_subject_are_looked_for_twice_whoever_publishes(place: Place, events, filters):
+    client = place.client(*filters)
+    found = events()
+    if isinstance(found[0], PublishRun):
+        (run,) = found
+        found = run.messages
+    assert len(found) == 1000
+    assert place.router.forward(found, 0, Port(None)) == 1000
+    assert place.router.resolved == 2
+    assert client.take().count(b"MSG a.b ") == 1000 * len(filters)
+    assert [message.delivered for message in found] == [len(filters)] * 1000
+
+
+def test_receivers_of_a_subject_are_looked_for_twice_for_messages_of_services(place: Place):
+    place.client(b"a.b")
+    assert [place.publish(b"a.b") for _ in range(1000)] == [1] * 1000
+    assert place.router.resolved == 2
+
+
+def test_receivers_of_a_subject_are_looked_for_anew_where_others_may_match(place: Place):
+    place.client(b"a.b")
+    for _ in range(3):
+        place.publish(b"a.b")
+    place.client(b"*.b")
+    place.client(b"z.>")
+    assert [place.publish(b"a.b") for _ in range(3)] == [2] * 3
+    assert place.router.resolved == 3
+
+
+def test_long_subjects_are_not_remembered(place: Place):
+    place.client(b">")
+    subject = b"a." + b"x" * LONGEST_REMEMBERED_SUBJECT
+    assert [place.publish(subject) for _ in range(3)] == [1] * 3
+    assert place.router.resolved == 3

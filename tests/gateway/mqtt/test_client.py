@@ -330,8 +330,8 @@ async def test_subject_that_makes_no_topic_is_not_delivered():
         take(display)
         subscribe(display, b"#")
         for subject in (b"a.\xff", b"a.b+", b"a.#", b"a.\0"):
-            gateway.account.router.route(make_message(subject, b"lost"), subject, gateway.account.port)
-        gateway.account.router.route(make_message(b"a.b", b"found"), b"a.b", gateway.account.port)
+            gateway.account.router.publish(make_message(subject, b"lost"), gateway.account.port)
+        gateway.account.router.publish(make_message(b"a.b", b"found"), gateway.account.port)
         assert payloads(display) == [(b"found", 0)]
 
 

@@ -2,11 +2,12 @@
 
 import pytest
 
-from gateway.mqtt.messages import expiry_of, message_of, publish_packet, topic_of
+from gateway.mqtt.messages import expiry_of, message_of, publish_packet
 from protocols.message import make_message
 from protocols.mqtt.decoder import ClientDecoder
 from protocols.mqtt.properties import Properties
 from protocols.mqtt.publish import Publish
+from protocols.mqtt.published_topics import topic_of
 
 ID = b"GATEWAY1"
 

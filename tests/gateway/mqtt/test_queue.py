@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from gateway.mqtt.queue import LAST_PACKET_ID, PAGE_ROWS, OutgoingQueue, QueuedPublish, packet_id_of
+from gateway.dataplane.mqtt_window import QueuedPublish, packet_id_of
+from gateway.mqtt.queue import PAGE_ROWS, OutgoingQueue
 from gateway.storage.storage import Storage
 from protocols.message import make_message
 from tests.gateway.storage.running_journal import durable, running, until
+
+LAST_PACKET_ID = 65_535
 
 
 def queue(window: int = 10, max_messages: int = 100, max_bytes: int = 10_000) -> OutgoingQueue:
@@ -17,7 +20,7 @@ def queue(window: int = 10, max_messages: int = 100, max_bytes: int = 10_000) ->
 
 
 def add(outgoing: OutgoingQueue, payload: bytes, qos: int = 1) -> bool:
-    return outgoing.add(make_message(b"a", payload), qos, False, (), 0.0, away=False)
+    return outgoing.add(make_message(b"a", payload), None, qos, False, (), 0.0, away=False)
 
 
 def take_all(outgoing: OutgoingQueue) -> list[QueuedPublish]:
@@ -138,11 +141,11 @@ async def test_pages_come_from_the_disk_in_order_while_new_messages_queue_up_beh
     storage = Storage(tmp_path, 100, 10_000)
     outgoing, taken = stored_queue(storage, count + 10)
     for number in range(count):
-        outgoing.add(make_message(b"a", b"%d" % number), 1, False, (), 0.0, away=True)
+        outgoing.add(make_message(b"a", b"%d" % number), None, 1, False, (), 0.0, away=True)
     assert outgoing.take() is None
     async with running(storage.journal):
         await until(lambda: len(taken) >= PAGE_ROWS)
-        outgoing.add(make_message(b"a", b"%d" % count), 1, False, (), 0.0, away=False)
+        outgoing.add(make_message(b"a", b"%d" % count), None, 1, False, (), 0.0, away=False)
         outgoing.ready()
         await until(lambda: len(taken) == count + 1)
     assert payloads(taken) == [b"%d" % number for number in range(count + 1)]
@@ -154,7 +157,7 @@ async def test_withdrawal_while_a_page_is_on_its_way_loses_and_doubles_nothing(t
     storage = Storage(tmp_path, 100, 10_000)
     outgoing, taken = stored_queue(storage, 100)
     for number in range(5):
-        outgoing.add(make_message(b"a", b"%d" % number), 1, False, (), 0.0, away=True)
+        outgoing.add(make_message(b"a", b"%d" % number), None, 1, False, (), 0.0, away=True)
     assert outgoing.take() is None
     outgoing.withdraw()
     assert outgoing.take() is None
@@ -184,7 +187,7 @@ async def test_doubtful_messages_are_repetitions_even_when_they_go_back_to_the_d
     storage = Storage(tmp_path, 100, 10_000)
     outgoing, _ = stored_queue(storage, 100)
     for number in range(4):
-        outgoing.add(make_message(b"a", b"%d" % number), 1, False, (), 0.0, away=True)
+        outgoing.add(make_message(b"a", b"%d" % number), None, 1, False, (), 0.0, away=True)
     async with running(storage.journal):
         await durable(storage.journal)
         restored, taken = stored_queue(storage, 100)

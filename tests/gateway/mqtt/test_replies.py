@@ -21,7 +21,7 @@ async def test_answer_of_a_nats_responder_carries_the_correlation_data_of_the_re
         device.publish(b"ask", b"?", 1, response_topic=b"answers", correlation_data=b"\0\1")
         reply = responder.take().split(b" ")[3]
         device.hear()
-        gateway.account.router.route(make_message(reply, b"42"), reply, responder)
+        gateway.account.router.publish(make_message(reply, b"42"), responder)
         (answer,) = device.hear()
         assert isinstance(answer, Publish)
         assert (answer.topic, answer.payload) == (b"answers", b"42")
@@ -35,7 +35,7 @@ async def test_reply_subject_within_reply_subjects_goes_only_so_deep(times: int,
         listener = ClientPort(gateway.runtime.switch)
         gateway.account.router.subscribe(NatsSubscription(listener, b"end", b"", b"1"))
         subject = b"_MQTT5.%b._." % gateway.runtime.names.gateway_id * times + b"end"
-        gateway.account.router.route(make_message(subject, b"1"), subject, gateway.account.port)
+        gateway.account.router.publish(make_message(subject, b"1"), gateway.account.port)
         assert listener.take().count(b"MSG end") == count
 
 
@@ -44,4 +44,4 @@ async def test_subject_that_only_looks_like_a_reply_subject_is_left_alone():
         gateway.mqtt_sessions.of(gateway.account).expect_replies()
         for rest in (b"!.a", b"_"):
             subject = b"_MQTT5.%b.%b" % (gateway.runtime.names.gateway_id, rest)
-            assert gateway.account.router.route(make_message(subject, b"1"), subject, gateway.account.port) == 0
+            assert gateway.account.router.publish(make_message(subject, b"1"), gateway.account.port) == 0

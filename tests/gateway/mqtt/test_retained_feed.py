@@ -20,7 +20,7 @@ SMALL = Config(limits=Limits(max_payload_bytes=1000, max_pending_bytes=8192))
 
 
 def keep(gateway: Gateway, subject: bytes, payload: bytes) -> None:
-    gateway.account.router.route(make_message(subject, payload, b"", RETAIN), subject, gateway.account.port)
+    gateway.account.router.publish(make_message(subject, payload, b"", RETAIN), gateway.account.port)
 
 
 def heard(peer: Peer) -> list[bytes]:

@@ -37,7 +37,7 @@ async def test_release_is_not_said_again_before_it_is_stored(tmp_path: Path):
         display.subscribe(b"t", 2)
         message = make_message(b"t", b"1")
         message.qos = 2
-        gateway.account.router.route(message, b"t", gateway.account.port)
+        gateway.account.router.publish(message, gateway.account.port)
         await commit(gateway)
         assert [type(packet) for packet in display.hear()] == [packets.Suback, Publish]
         display.pubrec(1)
@@ -91,7 +91,7 @@ async def test_message_expires_while_it_waits_but_not_once_it_was_sent():
         sensor.publish(b"t", b"stays", 1, 3)
         display.hear()
         display.close(CloseReason.READ_ERROR)
-        waiting = display.kept.outgoing._waiting
+        waiting = display.kept.outgoing.waiting
         assert waiting is not None
         waiting[0].expires_at = waiting[1].expires_at = time.time() - 1
         again = Peer(gateway, b"display")
@@ -175,7 +175,7 @@ async def test_bridge_gets_the_retain_flag_of_live_messages(qos: int):
         bridge.subscribe(b"t", qos)
         for header in (RETAINED, b""):
             message = make_message(b"t", b"1", b"", header)
-            gateway.account.router.route(message, b"t", gateway.account.port)
+            gateway.account.router.publish(message, gateway.account.port)
         assert [packet.retain for packet in bridge.hear()] == [True, False]  # type: ignore[attr-defined]
 
 
@@ -187,7 +187,7 @@ async def test_topics_whose_packets_do_not_go_out_take_no_alias_and_no_memory():
         display.sink.room = 0
         for number in range(20):
             subject = b"t%d" % number
-            gateway.account.router.route(make_message(subject, bytes(1000)), subject, gateway.account.port)
+            gateway.account.router.publish(make_message(subject, bytes(1000)), gateway.account.port)
         aliases = display.kept.aliases
         assert aliases is not None
         assert len(aliases) == 2

@@ -175,7 +175,7 @@ async def test_answer_to_the_request_in_a_will_comes_back_with_its_correlation_d
         assert isinstance(request, Publish)
         assert request.properties == properties
         reply = b"_MQTT5.%b.Nw.answers" % gateway.runtime.names.gateway_id
-        gateway.account.router.route(make_message(reply, b"yes"), reply, gateway.account.port)
+        gateway.account.router.publish(make_message(reply, b"yes"), gateway.account.port)
         (answer,) = asker.hear()
         assert isinstance(answer, Publish)
         assert answer.properties == Properties(correlation_data=b"7")

@@ -30,7 +30,7 @@ class Device:
         if identifier:
             header = b"NATS/1.0\r\nNats-Msg-Id: %b\r\n\r\n" % identifier
         message = make_message(PREFIX + subject, payload, INBOX, header)
-        assert self.gateway.account.router.route(message, message.subject, self.port) == 1
+        assert self.gateway.account.router.publish(message, self.port) == 1
 
     def answers(self) -> list[object]:
         """Those that have come since the last time."""
@@ -116,8 +116,8 @@ async def test_message_that_is_no_request_and_one_from_a_hub_are_left_alone():
         reader, hub = ClientPort(gateway.runtime.switch), HubPort(gateway.runtime.switch)
         router.subscribe(reader.subscription(b"a"))
         subject = PREFIX + b"a"
-        assert router.route(make_message(subject, b""), subject, reader) == 0
-        assert router.route(make_message(subject, b"", INBOX), subject, hub) == 0
+        assert router.publish(make_message(subject, b""), reader) == 0
+        assert router.publish(make_message(subject, b"", INBOX), hub) == 0
         assert reader.take() == b""
 
 

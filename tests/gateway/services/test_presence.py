@@ -141,7 +141,7 @@ async def test_those_whom_a_killed_gateway_left_online_are_taken_back():
         place = listen(gateway)
 
         def keep(subject: bytes, payload: bytes, header: bytes = ONLINE) -> None:
-            gateway.account.router.route(make_message(subject, payload, header=header), subject, gateway.account.port)
+            gateway.account.router.publish(make_message(subject, payload, header=header), gateway.account.port)
 
         keep(b"sheds.one", json.dumps(online()).encode())
         keep(b"sheds.two", b"no JSON")

@@ -15,13 +15,13 @@ INBOX = b"_INBOX.1"
 
 
 def keep(gateway: Gateway, subject: bytes, payload: bytes, header: bytes = RETAIN) -> None:
-    gateway.account.router.route(make_message(subject, payload, b"", header), subject, gateway.account.port)
+    gateway.account.router.publish(make_message(subject, payload, b"", header), gateway.account.port)
 
 
 def ask(gateway: Gateway, subject_filter: bytes) -> ClientPort:
     port = ClientPort(gateway.runtime.switch)
     gateway.account.router.subscribe(NatsSubscription(port, INBOX, b"", b"1"))
-    gateway.account.router.route(make_message(SUBJECT, subject_filter, INBOX), SUBJECT, gateway.account.port)
+    gateway.account.router.publish(make_message(SUBJECT, subject_filter, INBOX), gateway.account.port)
     return port
 
 

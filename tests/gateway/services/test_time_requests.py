@@ -16,7 +16,7 @@ async def test_answer_is_seconds_and_nanoseconds():
         device = ClientPort(gateway.runtime.switch)
         router.subscribe(device.subscription(INBOX))
         for payload in (b"", b"whatever"):
-            assert router.route(make_message(SUBJECT, payload, INBOX), SUBJECT, device) == 1
+            assert router.publish(make_message(SUBJECT, payload, INBOX), device) == 1
             assert device.take() == b"MSG _INBOX.1 1 20\r\n1767225600 004217000\r\n"
 
 
@@ -26,8 +26,8 @@ async def test_message_that_is_no_request_and_one_from_a_hub_get_no_answer():
         router.subscribe(TimeRequests(gateway.account, lambda: NANOSECONDS))
         device, hub = ClientPort(gateway.runtime.switch), HubPort(gateway.runtime.switch)
         router.subscribe(device.subscription(INBOX))
-        assert router.route(make_message(SUBJECT, b""), SUBJECT, device) == 0
-        assert router.route(make_message(SUBJECT, b"", INBOX), SUBJECT, hub) == 0
+        assert router.publish(make_message(SUBJECT, b""), device) == 0
+        assert router.publish(make_message(SUBJECT, b"", INBOX), hub) == 0
         assert device.take() == b""
 
 
@@ -36,5 +36,5 @@ async def test_gateway_offers_the_time():
         gateway.offer_services()
         device = ClientPort(gateway.runtime.switch)
         gateway.account.router.subscribe(device.subscription(INBOX))
-        assert gateway.account.router.route(make_message(SUBJECT, b"", INBOX), SUBJECT, device) == 1
+        assert gateway.account.router.publish(make_message(SUBJECT, b"", INBOX), device) == 1
         assert device.take().startswith(b"MSG _INBOX.1 1 20\r\n")

@@ -28,7 +28,7 @@ from protocols.mqtt.packets import (
 )
 from protocols.mqtt.primitives import MQTT_3_1, MQTT_3_1_1, MQTT_5_0
 from protocols.mqtt.properties import Properties
-from protocols.mqtt.publish import Publish, PublishRun
+from protocols.mqtt.publish import Publish
 from protocols.mqtt.reason_codes import ReasonCode
 from tests.integration.raw_peer import READ
 
@@ -148,10 +148,7 @@ class RawClient:
     def _take(self, data: bytes) -> None:
         for event in self._decoder.receive(data):
             assert not isinstance(event, PeerViolation), f"the server broke the protocol: {event}"
-            if isinstance(event, PublishRun):
-                self._packets.extend(_single(event, payload) for payload in event.payloads())
-            else:
-                self._packets.append(event)
+            self._packets.append(event)
 
     # Exchanges.
 
@@ -269,17 +266,6 @@ class RawClient:
             assert packets[0].reason_code in reason_codes, packets
         else:
             assert packets == []
-
-
-def _single(run: PublishRun, payload: bytes) -> Publish:
-    publish = Publish()
-    publish.topic = run.topic
-    publish.payload = payload
-    publish.qos = publish.packet_id = 0
-    publish.retain = publish.dup = False
-    publish.properties = None
-    publish.packet = b""
-    return publish
 
 
 class Clients:

@@ -1,18 +1,37 @@
-"""Events as if every packet had come alone: how many make a run depends on how the stream was cut."""
+"""Events as if every packet had come alone and was read in full: how the stream was cut decides how many make one."""
 
 from collections.abc import Iterable
 
+from protocols.message import Burst, Message
 from protocols.mqtt.acknowledgements import AckRun
-from protocols.mqtt.publish import PublishRun
+from protocols.mqtt.publish import Publish, PublishRun
+from protocols.topic_mapping import subject_to_topic
 
 
 def one_by_one(events: Iterable[object]) -> list[object]:
     single: list[object] = []
     for event in events:
-        if isinstance(event, PublishRun):
-            single += event.publishes()
+        if isinstance(event, Message):
+            single.append(publish_of(event))
+        elif isinstance(event, Burst):
+            single += map(publish_of, event.messages())
+        elif isinstance(event, PublishRun):
+            assert {message.qos for message in event.messages} == {event.qos}
+            single += [publish_of(*one) for one in zip(event.messages, event.packet_ids, strict=True)]
         elif isinstance(event, AckRun):
             single += event.packets()
         else:
             single.append(event)
     return single
+
+
+def publish_of(message: Message, packet_id: int = 0) -> Publish:
+    """The packet that a message came in as."""
+    publish = Publish()
+    publish.topic = subject_to_topic(message.subject)
+    publish.payload = message.payload()
+    publish.qos = message.qos
+    publish.packet_id = packet_id
+    publish.retain = publish.dup = False
+    publish.properties = None
+    return publish

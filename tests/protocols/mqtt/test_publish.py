@@ -1,151 +1,161 @@
-"""PUBLISH: runs of them, and topics that are checked once."""
+"""PUBLISH: what is a message at once, what needs a closer look, and runs of either."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.errors import PeerViolation
-from protocols.mqtt import publish
-from protocols.mqtt.decoder import Decoder
+from protocols.errors import MisuseError
+from protocols.message import Burst, Message
+from protocols.mqtt.decoder import ClientDecoder, Decoder
 from protocols.mqtt.encoder import encode_connect, encode_publish
 from protocols.mqtt.packets import Connect
 from protocols.mqtt.properties import Properties
-from protocols.mqtt.publish import (
-    LONGEST_REMEMBERED_TOPIC,
-    REMEMBERED_TOPICS,
-    Publish,
-    PublishRun,
-    publish_lead,
-    read_publishes,
-)
+from protocols.mqtt.publish import Publish, PublishReader, PublishRun, publish_head
+from tests.protocols.mqtt.one_by_one import one_by_one
 
 
-def packet(topic: bytes, payload: bytes = b"") -> bytes:
-    return encode_publish(4, topic, payload, 0, 0, False, False)
+def packet(topic: bytes, payload: bytes = b"", version: int = 4) -> bytes:
+    return encode_publish(version, topic, payload, 0, 0, False, False)
 
 
-def connected() -> Decoder:
-    decoder = Decoder(1 << 20)
-    decoder.receive(encode_connect(Connect(4, b"c")))
+def numbered(topic: bytes, payload: bytes, qos: int, packet_id: int, version: int = 4) -> bytes:
+    return encode_publish(version, topic, payload, qos, packet_id, False, False)
+
+
+def connected(version: int = 4, **limits: int) -> Decoder:
+    decoder = Decoder(1 << 20, **limits)
+    decoder.receive(encode_connect(Connect(version, b"c")))
     return decoder
 
 
 def test_run_ends_before_an_incomplete_packet_and_before_another_kind():
     run = packet(b"a", b"1") + packet(b"b", b"2")
     for rest in (b"", b"\xc0", b"\x30", b"\x30\x80", packet(b"c", b"x" * 200)[:-1], b"\xc0\x00" + packet(b"c")):
+        reader = PublishReader(True, 1000, 1000, 10)
+        reader.version = 4
         events: list[object] = []
-        assert read_publishes(b"\xd0\x00" + run + rest, 2, 4, True, 1000, events) == 2 + len(run)
-        assert [event.payload for event in events] == [b"1", b"2"]
+        assert reader.read(b"\xd0\x00" + run + rest, 2, events) == 2 + len(run)
+        assert [event.payload() for event in events] == [b"1", b"2"]
 
 
 @pytest.mark.parametrize("version", [3, 4, 5])
-def test_packets_that_differ_in_the_payload_only_make_one_run(version):
-    decoder = Decoder(1 << 20)
-    decoder.receive(encode_connect(Connect(version, b"c")))
-    run = [encode_publish(version, b"a/b", b"%03d" % number, 0, 0, False, False) for number in range(9)]
-    (event,) = decoder.receive(b"".join(run))
-    assert isinstance(event, PublishRun)
-    assert (event.topic, event.count, event.payload_size) == (b"a/b", 9, 3)
-    assert event.packets == b"".join(run)
-    assert event.payloads() == [b"%03d" % number for number in range(9)]
+def test_message_of_quality_of_service_0_is_its_packet_and_a_subject(version):
+    wire = packet(b"a/b", b"payload", version)
+    (message,) = connected(version).receive(wire)
+    assert isinstance(message, Message)
+    assert (message.subject, message.reply, message.header_size, message.size, message.qos) == (b"a.b", b"", 0, 7, 0)
+    assert (message.mqtt3, message.mqtt5) == ((None, wire) if version == 5 else (wire, None))
+    assert message.make_tail() == b"7\r\npayload\r\n"
 
 
-@given(
-    sizes=st.lists(st.tuples(st.sampled_from([b"a", b"b/c"]), st.integers(0, 2), st.booleans()), max_size=12),
-    cuts=st.lists(st.integers(0, 200), max_size=6),
-    version=st.sampled_from([4, 5]),
-)
-def test_runs_hold_the_same_messages_however_the_stream_is_cut(sizes, cuts, version):
-    sent = [(topic, bytes([65 + number]) * size, retain) for number, (topic, size, retain) in enumerate(sizes)]
-    stream = b"".join(encode_publish(version, topic, payload, 0, 0, retain, False) for topic, payload, retain in sent)
-    decoder = Decoder(1 << 20)
-    decoder.receive(encode_connect(Connect(version, b"c")))
-    ends = sorted({min(cut, len(stream)) for cut in cuts} | {len(stream)})
-    received: list[tuple[bytes, bytes, bool]] = []
-    for start, end in zip([0, *ends], ends, strict=False):
-        for event in decoder.receive(stream[start:end]):
-            if isinstance(event, PublishRun):
-                received += [(event.topic, payload, False) for payload in event.payloads()]
-            else:
-                assert isinstance(event, Publish)
-                received.append((event.topic, event.payload, event.retain))
-    assert received == sent
+@pytest.mark.parametrize("version", [3, 4, 5])
+def test_packets_that_differ_in_the_payload_only_make_one_burst(version):
+    run = [packet(b"a/b", b"%03d" % number, version) for number in range(9)]
+    (burst,) = connected(version).receive(b"".join(run))
+    assert isinstance(burst, Burst)
+    assert (burst.subject, burst.count, burst.message_size, burst.qos) == (b"a.b", 9, 3, 0)
+    assert (burst.mqtt5 if version == 5 else burst.mqtt3) == b"".join(run)
+    assert burst.contents() == [b"%03d" % number for number in range(9)]
 
 
 @pytest.mark.parametrize("version", [3, 4, 5])
 @pytest.mark.parametrize("qos", [1, 2])
-def test_packets_with_identifiers_make_one_run_too(version, qos):
-    decoder = Decoder(1 << 20)
-    decoder.receive(encode_connect(Connect(version, b"c")))
-    run = [encode_publish(version, b"a/b", b"%03d" % number, qos, 500 + number, False, False) for number in range(9)]
-    (event,) = decoder.receive(b"".join(run))
-    assert isinstance(event, PublishRun)
-    assert (event.topic, event.count, event.payload_size, event.qos) == (b"a/b", 9, 3, qos)
-    assert event.packet_ids == [500 + number for number in range(9)]
-    assert event.payloads() == [b"%03d" % number for number in range(9)]
-    singles = [decoder.receive(packet) for packet in run]
-    assert [event.publishes()[number : number + 1] for number in range(9)] == singles
+def test_packets_with_identifiers_make_one_run_whatever_their_topics(version, qos):
+    sent = [(b"a/%d" % (number % 4), b"x" * number, 500 + number) for number in range(9)]
+    (run,) = connected(version).receive(
+        b"".join(numbered(topic, payload, qos, packet_id, version) for topic, payload, packet_id in sent)
+    )
+    assert isinstance(run, PublishRun)
+    assert run.qos == qos
+    assert run.packet_ids == [500 + number for number in range(9)]
+    assert [(message.subject, message.payload(), message.qos) for message in run.messages] == [
+        (topic.replace(b"/", b"."), payload, qos) for topic, payload, _ in sent
+    ]
 
 
-def test_run_ends_before_a_packet_that_is_not_like_the_others():
-    decoder = Decoder(1 << 20)
-    decoder.receive(encode_connect(Connect(5, b"c")))
-    alike = [encode_publish(5, b"a", b"1", 1, number, False, False) for number in (1, 2)]
+# A topic that may be published to, one with a level too many, one that is reserved, and one of other characters.
+TOPICS = [b"a", b"b/c", b"a/b/c/d", b"$GR/x", b"\xc3\xa9/t.u"]
+PACKETS = st.tuples(
+    st.sampled_from(TOPICS),
+    st.integers(0, 12),  # The limit is 10.
+    st.integers(0, 2),
+    st.booleans(),
+    st.booleans(),
+    st.none() | st.just(Properties(content_type=b"t")),
+)
+
+
+@given(
+    said=st.lists(PACKETS, max_size=12), cuts=st.lists(st.integers(0, 200), max_size=6), version=st.sampled_from([4, 5])
+)
+def test_any_split_gives_the_same_messages_in_the_same_order(said, cuts, version):
+    stream = b""
+    sent = []
+    for number, (topic, size, qos, retain, dup, properties) in enumerate(said, 1):
+        publish = Publish()
+        publish.topic, publish.payload, publish.qos, publish.retain = topic, bytes([64 + number]) * size, qos, retain
+        publish.packet_id, publish.dup = (number, dup) if qos else (0, False)
+        publish.properties = properties if version == 5 else None
+        sent.append(publish)
+        stream += encode_publish(
+            version, topic, publish.payload, qos, publish.packet_id, retain, publish.dup, publish.properties
+        )
+    decoder = connected(version, max_payload=10, max_levels=3)
+    ends = sorted({min(cut, len(stream)) for cut in cuts} | {len(stream)})
+    events = [
+        event for start, end in zip([0, *ends], ends, strict=False) for event in decoder.receive(stream[start:end])
+    ]
+    assert one_by_one(events) == sent
+    for event in events:
+        if isinstance(event, Publish):  # There is something to say, or to refuse.
+            assert (
+                event.retain
+                or event.dup
+                or event.properties
+                or len(event.payload) > 10
+                or event.topic in (b"a/b/c/d", b"$GR/x")
+            )
+
+
+def test_run_ends_before_a_packet_that_has_more_to_say():
+    alike = [numbered(b"a", b"1", 1, number, 5) for number in (1, 2)]
     expiring = encode_publish(5, b"a", b"", 1, 3, False, False, Properties(message_expiry_interval=5))
     repeated = encode_publish(5, b"a", b"1", 1, 4, False, True)
-    more, sure = encode_publish(5, b"a", b"1", 1, 5, True, False), encode_publish(5, b"a", b"1", 2, 6, False, False)
-    events = decoder.receive(b"".join((*alike, expiring, repeated, more, sure)))
-    assert isinstance(events[0], PublishRun)
-    assert events[0].packet_ids == [1, 2]
-    assert [(event.packet_id, event.dup, event.retain, event.qos) for event in events[1:]] == [
+    retained, sure = encode_publish(5, b"a", b"1", 1, 5, True, False), numbered(b"a", b"1", 2, 6, 5)
+    first, *others, last = connected(5).receive(b"".join((*alike, expiring, repeated, retained, sure)))
+    assert (first.qos, first.packet_ids) == (1, [1, 2])
+    assert [(event.packet_id, event.dup, event.retain, event.qos) for event in others] == [
         (3, False, False, 1),
         (4, True, False, 1),
         (5, False, True, 1),
-        (6, False, False, 2),
     ]
-    assert events[1].properties == Properties(message_expiry_interval=5)
+    assert others[0].properties == Properties(message_expiry_interval=5)
+    assert (last.qos, last.packet_ids) == (2, [6])
+
+
+def test_messages_of_other_kinds_keep_their_place_between_numbered_ones():
+    events = connected().receive(numbered(b"a", b"1", 1, 1) + packet(b"a", b"2") + numbered(b"a", b"3", 1, 2))
+    assert [event.payload for event in one_by_one(events)] == [b"1", b"2", b"3"]
 
 
 def test_packet_identifier_0_within_a_run_is_a_violation():
-    decoder = Decoder(1 << 20)
-    decoder.receive(encode_connect(Connect(4, b"c")))
-    good = b"".join(encode_publish(4, b"a", b"1", 1, number, False, False) for number in (1, 2))
+    good = b"".join(numbered(b"a", b"1", 1, number) for number in (1, 2))
     bad = bytes.fromhex("32 06 0001 61 0000 31")
-    run, violation = decoder.receive(good + bad + good)
+    run, violation = connected().receive(good + bad + good)
     assert run.packet_ids == [1, 2]
     assert violation.detail == "PUBLISH: the packet identifier is 0"
 
 
-def test_equal_topics_are_one_object_from_the_second_on():
-    topic = b"sensors/kitchen/one-object"
-    decoder = connected()
-    first, second = decoder.receive(packet(topic) + packet(topic, b"1"))
-    (third,) = connected().receive(packet(topic))
-    assert first.topic == second.topic == topic
-    assert second.topic is third.topic
+def test_what_a_server_sends_is_a_publish_each():
+    wire = packet(b"a", b"1") * 2 + numbered(b"a", b"1", 1, 1) * 2
+    events = ClientDecoder(1000, 4).receive(wire)
+    assert [(type(event), event.topic, event.payload, event.packet_id) for event in events] == [
+        (Publish, b"a", b"1", packet_id) for packet_id in (0, 0, 1, 1)
+    ]
 
 
-@pytest.mark.parametrize("topic", [b"bad/+", b"bad/#", b"bad\0", b"bad\xff"])
-def test_bad_topic_is_refused_every_time(topic):
-    for _ in range(3):
-        (event,) = connected().receive(packet(topic))
-        assert isinstance(event, PeerViolation)
-
-
-def test_remembered_topics_stay_bounded():
-    decoder = connected()
-    for i in range(3 * REMEMBERED_TOPICS):
-        decoder.receive(packet(b"many/%d" % i) * 2 + packet(b"many/%d" % i, b"1"))
-    assert REMEMBERED_TOPICS < len(publish._topics) <= 2 * REMEMBERED_TOPICS
-    long_topic = b"t" * (LONGEST_REMEMBERED_TOPIC + 1)
-    assert len(decoder.receive(packet(long_topic) + packet(long_topic, b"1"))) == 2
-    assert long_topic not in publish._topics.keys()
-
-
-def test_messages_compare_by_what_they_say_not_by_their_bytes():
-    decoder = connected()
-    one, two, other = (decoder.receive(packet(b"a", payload))[0] for payload in (b"1", b"1", b"2"))
-    two.packet = b""
+def test_messages_compare_by_what_they_say():
+    one, two, other = (ClientDecoder(1000, 4).receive(packet(b"a", payload))[0] for payload in (b"1", b"1", b"2"))
     assert one == two
     assert one != other
     assert one != "a"
@@ -157,7 +167,18 @@ def test_messages_compare_by_what_they_say_not_by_their_bytes():
 
 
 @pytest.mark.parametrize("version", [3, 4, 5])
-@pytest.mark.parametrize("size", [0, 1, 121, 122, 123, 124, 125, 16376, 16377, 16378, 16379, 16380, 16381])
-def test_lead_and_payload_are_a_whole_packet(version, size):
-    whole = encode_publish(version, b"a", bytes(size), 0, 0, False, False)
-    assert publish_lead(version, b"a", size) + bytes(size) == whole
+@pytest.mark.parametrize("topic", [b"a", b"t" * 256, b"t" * 257, b"t" * 65_535])
+@pytest.mark.parametrize("size", [0, 1, 119, 121, 122, 123, 124, 125, 16376, 16377, 16378, 16379, 16380, 16381])
+def test_head_and_payload_are_a_whole_packet(version, topic, size):
+    for qos, packet_id in ((0, 0), (1, 1), (2, 0xABCD)):
+        whole = encode_publish(version, topic, bytes(size), qos, packet_id, False, False)
+        assert publish_head(version, topic, size, qos, packet_id) + bytes(size) == whole
+
+
+@pytest.mark.parametrize(
+    ("topic", "size", "qos", "packet_id"),
+    [(b"t" * 65_536, 0, 0, 0), (b"t", 0x0FFFFFFF, 0, 0), (b"t", 0, 1, 0), (b"t", 0, 2, 65_536)],
+)
+def test_head_of_no_packet_is_refused(topic, size, qos, packet_id):
+    with pytest.raises(MisuseError):
+        publish_head(4, topic, size, qos, packet_id)

@@ -82,7 +82,7 @@ def test_packets_without_properties_say_so() -> None:
 def test_topic_may_have_65535_bytes_and_no_more(version: int) -> None:
     topic = b"t" * 65_535
     (event,) = connected(version).receive(encoder.encode_publish(version, topic, b"", 0, 0, False, False))
-    assert getattr(event, "topic", None) == topic
+    assert getattr(event, "subject", None) == topic
     with pytest.raises(MisuseError):
         encoder.encode_publish(version, topic + b"t", b"", 0, 0, False, False)
     with pytest.raises(MisuseError):

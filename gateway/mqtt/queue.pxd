@@ -1,0 +1,17 @@
+cimport cython
+from gateway.dataplane.mqtt_window cimport QueuedPublish, Window, make_queued
+from protocols.message cimport Message
+
+cdef class OutgoingQueue(Window):
+    cdef public long long bytes, max_bytes
+    cdef public Py_ssize_t max_messages
+    cdef public object ready
+    cdef bint _loading
+    cdef long long _committed
+    cdef object _awaited
+    cdef Py_ssize_t _doubtful
+    @cython.locals(idle=bint, sequence=cython.longlong)
+    cpdef bint add(self, Message message, bytes topic, int qos, bint retain, tuple identifiers, double expires_at,
+                   bint away) except -1
+    @cython.locals(sent=dict, publish=QueuedPublish)
+    cpdef QueuedPublish take(self)
