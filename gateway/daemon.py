@@ -4,6 +4,7 @@ Nurseries nest by who must outlive whom: services (time, storage, monitoring) ar
 """
 
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -30,6 +31,7 @@ from gateway.services.retained_requests import RetainedRequests
 from gateway.services.time_requests import TimeRequests
 from gateway.settings.live import Settings
 from gateway.settings.schema import Config
+from gateway.storage.give_way import GiveWay
 from gateway.storage.published_ids import PublishedIds
 from gateway.storage.retained_messages import RetainedMessages
 from gateway.storage.storage import Storage
@@ -60,8 +62,10 @@ def run(config: Config) -> int:
         status: int = loop.run(Daemon(gateway).run)
         return status
     finally:
-        if storage is not None:
-            storage.close()
+        if storage is not None and not storage.close():
+            log.error("event=stopped-without-disk")
+            logging.shutdown()
+            os._exit(1)  # The thread that hangs with its disk would not let the process end in order.
 
 
 def open_storage(config: Config) -> Storage | None:
@@ -157,7 +161,9 @@ class Daemon:
             async with trio.open_nursery() as services:
                 services.start_soon(monitoring.run)
                 if self.storage is not None:
-                    services.start_soon(self.storage.journal.run, runtime.switch.flush)
+                    journal = self.storage.journal
+                    trio.lowlevel.add_instrument(GiveWay(journal))
+                    journal.start(trio.lowlevel.current_trio_token().run_sync_soon, runtime.switch.flush)
                 async with trio.open_nursery() as connections:
                     runtime.nursery = connections
                     for uplink in uplinks:
@@ -176,8 +182,10 @@ class Daemon:
                     await registry.emptied()
                 registry.cut_all()
                 if self.storage is not None:
+                    written = trio.Event()
+                    self.storage.journal.when_attempted(written.set)
                     with trio.move_on_after(self.config.timeouts.drain_seconds):
-                        await self.storage.journal.drain()
+                        await written.wait()
                 services.cancel_scope.cancel()
         log.info("event=stopped")
         return 0

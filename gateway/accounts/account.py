@@ -5,7 +5,7 @@ from typing import Protocol
 
 from gateway.dataplane.port import Port, Receiver
 from gateway.dataplane.router import Router
-from gateway.storage.journal import Journal
+from gateway.storage.durability import Durability
 from gateway.storage.published_ids import PublishedIds
 from gateway.storage.retained_messages import RetainedMessages
 from protocols.message import Message
@@ -24,18 +24,22 @@ class Presence(Protocol):
 class Account:
     """A router with a subject tree of its own: what is published in one account never reaches another.
 
-    `port` is where the gateway's own messages come from. `journal` is None where nothing is kept on disk.
+    `port` is where the gateway's own messages come from. `durability` is the journal where there is a disk.
     """
 
     def __init__(
-        self, name: str, retained: RetainedMessages, published_ids: PublishedIds, journal: Journal | None = None
+        self,
+        name: str,
+        retained: RetainedMessages,
+        published_ids: PublishedIds,
+        durability: Durability | None = None,
     ) -> None:
         self.name = name
         self.router = Router(self)
         self.port = Port(None)
         self.retained = retained
         self.published_ids = published_ids
-        self.journal = journal
+        self.durability = durability or Durability()
         # Reads retained messages to NATS clients; subscribed from the first one on.
         self.retained_requests: Receiver | None = None
         # Who is there, by the subject that says so.

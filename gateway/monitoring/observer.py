@@ -107,8 +107,8 @@ class Observer:
             yield from registry.closed
 
     def health(self) -> str | None:
-        journal = self._sources.account.journal
-        return f"storage: {journal.fault}" if journal is not None and journal.fault else None
+        fault = self._sources.account.durability.fault
+        return f"storage: {fault}" if fault else None
 
     def serial_faults(self) -> dict[str, str]:
         return dict(self._sources.serial_faults)

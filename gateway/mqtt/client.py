@@ -230,7 +230,7 @@ class MqttClient:
         """Take up the session, and say so."""
         config = self.runtime.settings.mqtt
         self._sessions = sessions
-        self._answers = Answers(account.journal, self.write)
+        self._answers = Answers(account.durability, self.write)
         self._answers.look()
         self.will = will_of(packet.will, self.runtime.names.gateway_id)
         expiry = session_expiry(packet, config)

@@ -66,8 +66,7 @@ class MqttSessions:
     @property
     def fault(self) -> str | None:
         """Why nothing can be stored at the moment."""
-        journal = self._account.journal
-        return journal.fault if journal is not None else None
+        return self._account.durability.fault
 
     def expect_replies(self) -> None:
         """Take what is sent to the gateway's own reply subjects from now on."""

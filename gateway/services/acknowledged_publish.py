@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.accounts.account import Account
 from gateway.dataplane.port import Port, Receiver
+from gateway.storage.durability import TOO_SLOW
 from protocols.message import Message, make_message
 from protocols.subjects import RESERVED_SUBJECTS, is_valid_literal
 
@@ -59,8 +60,8 @@ class AcknowledgedPublish(Receiver):
     def _publish(self, message: Message, identifier: bytes, reply: bytes, source: Port) -> None:
         account = self._account
         ids = account.published_ids
-        journal = account.journal
-        mark = journal.changes if journal is not None else 0
+        durability = account.durability
+        mark = durability.mark()
         sequence = ids.find(identifier) if identifier else 0
         repeated = sequence > 0
         if not repeated:
@@ -70,7 +71,7 @@ class AcknowledgedPublish(Receiver):
                 ids.note(identifier, sequence)
         told: dict[str, object] = {"seq": sequence, "duplicate": True} if repeated else {"seq": sequence}
         # What is repeated may itself be on its way to the disk still.
-        if journal is None or (journal.changes == mark and not repeated):
+        if durability.mark() == mark and not repeated:
             self._answer(reply, told)
             return
 
@@ -79,16 +80,13 @@ class AcknowledgedPublish(Receiver):
             self._answer(reply, told)
 
         self._waiting += 1
-        journal.when_durable(durable)
+        durability.when_durable(durable)
 
     def _storage_fault(self, message: Message, identifier: bytes) -> Fault | None:
         """Why nothing can be promised about a message at the moment, if so."""
-        journal = self._account.journal
-        if journal is None:
-            return None
-        reason = journal.fault
-        if reason is None and (self._waiting >= MOST_WAITING or not journal.has_room()):
-            reason = "the disk is too slow"
+        reason = self._account.durability.obstacle()
+        if reason is None and self._waiting >= MOST_WAITING:
+            reason = TOO_SLOW
         if reason is None or not (identifier or self._account.must_store(message)):
             return None
         return UNAVAILABLE, reason

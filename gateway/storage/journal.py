@@ -1,16 +1,20 @@
-"""Journal: takes changes as they come and brings them to the disk, many with one commit, in one thread at a time."""
+"""Journal: takes changes as they come and brings them to the disk, many with one commit, in a thread of its own."""
 
 import logging
 import sqlite3
+import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from functools import partial
-
-import trio
+from queue import Empty, SimpleQueue
+from typing import TypeAlias
 
 from gateway.storage.batch import Batch
 from gateway.storage.damage import is_damage
 from gateway.storage.database import Database
+from gateway.storage.durability import TOO_SLOW, Durability
 from gateway.storage.queue_pages import PageRequest, read_pages
 from gateway.storage.stored_session import QueuedMessage
 
@@ -19,9 +23,14 @@ log = logging.getLogger("leafgate.storage")
 # How long to wait before what could not be written is tried again: twice as long each time, up to the second.
 FIRST_RETRY_SECONDS = 0.05
 LONGEST_RETRY_SECONDS = 1.0
-# While a batch is written, how long the trio thread may keep the interpreter's lock to itself, and then leaves it free.
+# How long the writing thread may go on when it is told to end: a disk that hangs must not hold up the end for ever.
+STOP_SECONDS = 1.0
+# While a batch is written, how long the loop may keep the interpreter's lock to itself, and then leaves it free.
 HOLD_SECONDS = 0.001
 GIVE_WAY_SECONDS = 0.0001
+# How long one thread computes while the other waits for the lock. Python's own 5 ms would hold up everybody whenever a
+# batch is made ready for the disk, and the batch at each of its steps.
+SWITCH_SECONDS = 0.0005
 # Pages are read between commits. More at a time, and those who wait for a commit would wait for them.
 PAGES_AT_ONCE = 32
 REASONS = {
@@ -34,9 +43,13 @@ DAMAGED = "the database is damaged; it is set aside at the next start"
 # After these the open file may be of no use when its disk is back.
 WORTH_REOPENING = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
+Wake: TypeAlias = Callable[[Callable[[], None]], None]
+# What the thread is told: an attempt to make or how long to pause, and the call to make then. None ends it.
+Order: TypeAlias = "tuple[Attempt | None, float, Callable[[], None]] | None"
 
-class Journal:
-    """`run` is the task that writes. Everything else is called from the trio thread and never waits.
+
+class Journal(Durability):
+    """Between `start` and `stop` a thread writes. All is called from the loop's thread; nothing but `stop` waits.
 
     Changes go into `batch`, and `note` is called behind them. While a batch is written the next one collects; what
     could not be written is kept and tried again together with what came since, so a fault loses nothing.
@@ -58,62 +71,99 @@ class Journal:
         self._writing_bytes = 0
         self._requests: list[PageRequest] = []
         self._stale = False
-        self._wake = trio.Event()
-        self._attempted = trio.Event()
+        # No further attempt is made.
+        self._damaged = False
+        self._thread: Writer | None = None
+        self._after: Callable[[], None] = nothing
+        # Whether `_begin` is called anyway: it is on its way, or what is being written has to end first.
+        self._awake = False
+        self._pause = FIRST_RETRY_SECONDS
+        self._attempted: list[Callable[[], None]] = []
+        # Until when a busy loop keeps the interpreter's lock; 0.0 while nothing is written.
+        self._held_until = 0.0
+        self._switch_seconds = 0.0
 
     @property
     def pending_bytes(self) -> int:
         """About how much memory the changes take that are not on the disk yet."""
         return self._writing_bytes + self.batch.size()
 
-    def has_room(self) -> bool:
-        """Whether more may be stored. What frees room, and what a session is, is noted all the same."""
-        return self.pending_bytes < self.max_pending_bytes
+    def mark(self) -> int:
+        return self.changes
 
-    def note(self) -> None:
-        """Something was added to `batch`."""
-        self.changes += 1
-        self._wake.set()
+    def awaited(self) -> object | None:
+        if self.batch.actions or not self.batch.is_empty():  # Behind those who wait already.
+            return self.batch
+        return self._writing
 
     def when_durable(self, action: Callable[[], None]) -> None:
-        """Call `action` once everything noted so far is on the disk; at once when it is."""
-        if self.batch.actions or not self.batch.is_empty():  # Behind those who wait already.
+        if self.batch.actions or not self.batch.is_empty():
             self.batch.actions.append(action)
         elif self._writing is not None:
             self._writing.actions.append(action)
         else:
             action()
 
+    def has_room(self) -> bool:
+        return self.pending_bytes < self.max_pending_bytes
+
+    def obstacle(self) -> str | None:
+        return self.fault or (None if self.has_room() else TOO_SLOW)
+
+    def note(self) -> None:
+        """Something was added to `batch`."""
+        self.changes += 1
+        if not self._awake:
+            self._rouse()
+
     def ask(self, request: PageRequest) -> None:
         """Read from the database once everything noted so far is there."""
         self._requests.append(request)
-        self._wake.set()
+        if not self._awake:
+            self._rouse()
 
-    async def drain(self) -> None:
-        """Wait until everything noted is on the disk, or a further attempt has failed."""
-        while self._writing is not None or not self.batch.is_empty():
-            await self._attempted.wait()
-            if self.fault is not None:
-                return
+    def when_attempted(self, action: Callable[[], None]) -> None:
+        """Call `action` once everything noted so far is on the disk, or a further attempt to write it has failed."""
+        if self._writing is None and (self.batch.is_empty() or self._damaged):
+            action()
+        else:
+            self._attempted.append(action)
 
-    async def run(self, after: Callable[[], None]) -> None:
-        """Write what is noted until cancelled; `after` is called behind each round of actions."""
-        pause = FIRST_RETRY_SECONDS
-        while True:
-            await self._wake.wait()
-            self._wake = trio.Event()
-            error = await self._write()
-            after()
-            if error is None:
-                pause = FIRST_RETRY_SECONDS
-                continue
-            if is_damage(error):
-                self.database.suspect()
-                self._attempted.set()
-                await trio.sleep_forever()
-            await trio.sleep(pause)
-            pause = min(pause * 2, LONGEST_RETRY_SECONDS)
-            self._wake.set()
+    def start(self, wake: Wake, after: Callable[[], None]) -> None:
+        """Write what is noted from now on. `wake` has a call made in the loop's thread soon and may be called by any
+        thread; `after` is called behind each round of actions.
+        """
+        self._after = after
+        self._switch_seconds = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_SECONDS)
+        self._thread = Writer(wake)
+        if not self.batch.is_empty() or self.batch.actions or self._requests:
+            self._rouse()
+
+    def stop(self, seconds: float = STOP_SECONDS) -> bool:
+        """Write no more. False when a disk hangs and the thread with it: then the database must not be touched again,
+        and nothing but `os._exit` is sure to end the process.
+        """
+        thread = self._thread
+        if thread is None:
+            return self._writing is None
+        self._thread = None
+        sys.setswitchinterval(self._switch_seconds)
+        ended = thread.end(seconds)
+        if ended and thread.finished:
+            self._settle(thread.finished.popleft())
+        self._awake = self._writing is not None
+        return ended
+
+    def give_way(self) -> None:
+        """Let the writing thread have the interpreter's lock at short intervals; to be called in each round of a loop.
+
+        A busy loop lets go of the lock at every system call, but only for microseconds, and each time the waiting
+        thread begins its wait anew: it was seen to wait for seconds.
+        """
+        if self._held_until and time.monotonic() > self._held_until:
+            time.sleep(GIVE_WAY_SECONDS)
+            self._held_until = time.monotonic() + HOLD_SECONDS
 
     def statistics(self) -> dict[str, object]:
         return {
@@ -124,43 +174,69 @@ class Journal:
             "pending_bytes": self.pending_bytes,
         }
 
-    async def _write(self) -> Exception | None:
-        """Write the batch and read pages; returns why that failed, if so."""
+    def _rouse(self) -> None:
+        """Have the batch written soon: with all that this round of the loop brings."""
+        if self._thread is not None:
+            self._awake = True
+            self._thread.wake(self._begin)
+
+    def _begin(self) -> None:
+        """Hand the batch to the writing thread, with pages to read."""
+        thread = self._thread
+        if thread is None or self._writing is not None:
+            return
+        if self.batch.is_empty() and not self.batch.actions and not self._requests:
+            self._awake = False
+            return
         batch, self.batch = self.batch, Batch()
         requests = self._requests[:PAGES_AT_ONCE]
         self._writing, self._writing_bytes = batch, batch.size()
-        rows = batch.rows()
-        attempt = Attempt(self.database, batch, requests, self._stale)
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(give_way)
-                await trio.to_thread.run_sync(attempt.run)
-                nursery.cancel_scope.cancel()
-        finally:
-            self._settle(attempt)
+        self._held_until = time.monotonic() + HOLD_SECONDS
+        thread.attempt(Attempt(self.database, batch, requests, self._stale), partial(self._finish, thread))
+
+    def _finish(self, thread: "Writer") -> None:
+        """An attempt is over: tell who waited for it, and begin the next one."""
+        if thread is not self._thread:
+            return
+        attempt = thread.finished.popleft()
+        self._settle(attempt)
         self._judge(attempt.error)
         if attempt.written:
+            rows = attempt.rows
             self.commits += rows > 0
             self.rows += rows
             if attempt.freed and self.freed is not None:
                 self.freed(attempt.freed)
-            for action in batch.actions:
+            for action in attempt.batch.actions:
                 call(action)
-        for request, page in zip(requests, attempt.pages, strict=False):
+        for request, page in zip(attempt.requests, attempt.pages, strict=False):
             call(partial(request.action, page))
-        return attempt.error
+        self._tell_attempted()
+        self._after()
+        if attempt.error is None:
+            self._pause = FIRST_RETRY_SECONDS
+            self._begin()
+        elif is_damage(attempt.error):
+            self._damaged = True
+            self.database.suspect()
+        else:
+            thread.pause(self._pause, self._begin)
+            self._pause = min(self._pause * 2, LONGEST_RETRY_SECONDS)
+
+    def _tell_attempted(self) -> None:
+        if self.fault is not None or self.batch.is_empty():
+            attempted, self._attempted = self._attempted, []
+            for action in attempted:
+                call(action)
 
     def _settle(self, attempt: "Attempt") -> None:
         """Keep what was not done for the next attempt."""
         self._writing, self._writing_bytes = None, 0
+        self._held_until = 0.0
         if not attempt.written:
             attempt.batch.absorb(self.batch)
             self.batch = attempt.batch
         del self._requests[: len(attempt.pages)]
-        if self._requests:
-            self._wake.set()
-        attempted, self._attempted = self._attempted, trio.Event()
-        attempted.set()
 
     def _judge(self, error: Exception | None) -> None:
         """Set or clear the fault, with a line in the log when it begins and when it ends."""
@@ -191,6 +267,7 @@ class Attempt:
     def __init__(self, database: Database, batch: Batch, requests: list[PageRequest], stale: bool) -> None:
         self.database = database
         self.batch = batch
+        self.rows = batch.rows()
         self.requests = requests
         self.stale = stale
         self.written = False
@@ -209,15 +286,47 @@ class Attempt:
             self.error = error
 
 
-async def give_way() -> None:
-    """Let the writing thread have the interpreter's lock at short intervals.
+class Writer:
+    """The thread that makes attempts, one at a time. Each that is over is in `finished` when its call is made."""
 
-    A busy trio thread lets go of it at every system call, but only for microseconds, and each time the waiting thread
-    begins its wait anew: it was seen to wait for seconds.
-    """
-    while True:
-        await trio.sleep(HOLD_SECONDS)
-        time.sleep(GIVE_WAY_SECONDS)  # noqa: ASYNC251 -- long enough for another thread to wake up
+    def __init__(self, wake: Wake) -> None:
+        self.wake = wake
+        self.finished: deque[Attempt] = deque()
+        self._orders: SimpleQueue[Order] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def attempt(self, attempt: Attempt, finished: Callable[[], None]) -> None:
+        """Make an attempt, and `finished` be called in the loop's thread."""
+        self._orders.put((attempt, 0.0, finished))
+
+    def pause(self, seconds: float, over: Callable[[], None]) -> None:
+        """Have `over` called in the loop's thread after so many seconds."""
+        self._orders.put((None, seconds, over))
+
+    def end(self, seconds: float) -> bool:
+        """End the thread, behind what it does now; False when that takes longer."""
+        self._orders.put(None)
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (order := self._orders.get()) is not None:
+            attempt, seconds, over = order
+            if attempt is not None:
+                attempt.run()
+                self.finished.append(attempt)
+            else:
+                try:
+                    self._orders.get(timeout=seconds)
+                except Empty:
+                    pass
+                else:
+                    return  # During a pause nothing is ordered but the end.
+            try:
+                self.wake(over)
+            except RuntimeError:
+                return  # The loop has ended without a word.
 
 
 def code_of(error: Exception) -> int:
@@ -242,3 +351,7 @@ def call(action: Callable[[], None]) -> None:
         action()
     except Exception:
         log.exception("event=storage-action-failed")
+
+
+def nothing() -> None:
+    """Nobody wants to know."""

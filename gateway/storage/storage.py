@@ -21,8 +21,8 @@ class Storage:
     """What a data directory holds, loaded; `directory` None keeps everything in memory. Raises StorageError.
 
     `gateway_id` names the directory's gateway in reply subjects. `restored` are the MQTT sessions that were found.
-    `journal.run` is to be run as a task. A database that turns out to be damaged is set aside, `database.set_aside`
-    says where, and an empty one takes its place.
+    What is noted is written once `journal.start` was called. A database that turns out to be damaged is set aside,
+    `database.set_aside` says where, and an empty one takes its place.
     """
 
     def __init__(self, directory: Path | None, max_retained_messages: int, max_retained_bytes: int) -> None:
@@ -41,9 +41,14 @@ class Storage:
             self.database.close()
             raise StorageError(f"data-directory: cannot read {self.database.path}: {error}") from None
 
-    def close(self) -> None:
-        """To be called when `journal.run` has ended."""
+    def close(self) -> bool:
+        """Close everything behind what is being written. False when the disk hangs: then it stays open, and the process
+        is to end with `os._exit`.
+        """
+        if not self.journal.stop():
+            return False
         self.database.close()
+        return True
 
     def _load(self) -> None:
         self.gateway_id = self.database.remember("gateway-id", new_token()[:GATEWAY_ID_LENGTH]).encode()

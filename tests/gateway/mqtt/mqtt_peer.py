@@ -112,8 +112,8 @@ async def stored_gateway(directory: Path, config: Config | None = None) -> Async
 
 
 def journal_of(gateway: Gateway) -> Journal:
-    assert gateway.account.journal is not None
-    return gateway.account.journal
+    assert isinstance(gateway.account.durability, Journal)
+    return gateway.account.durability
 
 
 async def commit(gateway: Gateway) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.mqtt.answers import EVER, Answers
+from gateway.storage.durability import Durability
 from gateway.storage.journal import Journal
 from gateway.storage.storage import Storage
 from tests.gateway.storage.running_journal import durable, running
@@ -23,9 +24,9 @@ def change(journal: Journal, subject: bytes = b"a") -> None:
     journal.note()
 
 
-def test_without_a_journal_nothing_waits():
+def test_in_memory_nothing_waits():
     sent: list[bytes] = []
-    answers = Answers(None, sent.append)
+    answers = Answers(Durability(), sent.append)
     answers.look()
     answers.give(b"1", answers.mark(), True)
     assert (sent, answers.owed, answers.held, answers.fault) == ([b"1"], 0, 0, None)

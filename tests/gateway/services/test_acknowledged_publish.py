@@ -11,6 +11,7 @@ from gateway.storage.storage import Storage
 from protocols.message import make_message
 from tests.gateway.dataplane.places import ClientPort, HubPort
 from tests.gateway.memory_connection import running_gateway
+from tests.gateway.mqtt.mqtt_peer import journal_of
 from tests.gateway.nats.test_leafnode import Link
 from tests.gateway.storage.running_journal import durable, running
 
@@ -129,44 +130,41 @@ async def test_hub_is_not_offered_our_acknowledgements():
 async def test_answer_waits_for_the_disk_where_something_is_kept():
     async with keeping() as gateway:
         device = Device(gateway)
-        assert gateway.account.journal is not None
         assert device.ask(b"a") == {"seq": 1}  # nobody depends on it
         device.publish(b"a", b"1", header=RETAIN)
         device.publish(b"a", b"1", b"x")
         device.publish(b"a", b"1", b"x")
         assert device.answers() == []
-        async with running(gateway.account.journal):
-            await durable(gateway.account.journal)
+        async with running(journal_of(gateway)):
+            await durable(journal_of(gateway))
         assert device.answers() == [{"seq": 2}, {"seq": 3}, {"seq": 3, "duplicate": True}]
-        assert gateway.account.journal.commits == 1
+        assert journal_of(gateway).commits == 1
         assert device.ask(b"a", b"1", b"x") == {"seq": 3, "duplicate": True}
 
 
 async def test_nothing_is_promised_while_the_disk_refuses():
     async with keeping() as gateway:
         device = Device(gateway)
-        assert gateway.account.journal is not None
-        gateway.account.journal.fault = "the disk is full"
+        journal_of(gateway).fault = "the disk is full"
         assert device.refused(b"a", b"x") == 503
         device.publish(b"a", b"1", header=RETAIN)
         (answer,) = device.answers()
         assert answer == {"error": {"code": 503, "description": "the disk is full"}}
         assert device.ask(b"a") == {"seq": 1}  # nothing of it would be kept
-        gateway.account.journal.fault = None
+        journal_of(gateway).fault = None
         device.publish(b"a", b"1", b"x")
-        async with running(gateway.account.journal):
-            await durable(gateway.account.journal)
+        async with running(journal_of(gateway)):
+            await durable(journal_of(gateway))
         assert device.answers() == [{"seq": 2}]
 
 
 async def test_no_more_wait_for_the_disk_than_are_allowed():
     async with keeping() as gateway:
         device = Device(gateway)
-        assert gateway.account.journal is not None
         for _ in range(MOST_WAITING):
             device.publish(b"a", b"", b"x")
         assert device.refused(b"a", b"x") == 503
-        async with running(gateway.account.journal):
-            await durable(gateway.account.journal)
+        async with running(journal_of(gateway)):
+            await durable(journal_of(gateway))
         assert len(device.answers()) == MOST_WAITING
         assert device.ask(b"a", b"", b"x") == {"seq": 1, "duplicate": True}

@@ -13,6 +13,7 @@ import trio
 from gateway.storage.storage import Storage
 from gateway.storage.stored_session import NEVER_EXPIRES, StoredSession
 from protocols.message import Message, make_message
+from tests.gateway.storage.running_journal import running
 
 
 def say(*lines: str) -> None:
@@ -31,8 +32,7 @@ async def write(directory: Path) -> None:
             sessions.save(StoredSession(key, b"client%d" % key, 4, NEVER_EXPIRES))
         sequence = 0
     queued: list[tuple[int, Message]] = []
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(journal.run, lambda: None)
+    async with running(journal):
         while True:
             for _ in range(10):
                 sequence += 1

@@ -13,14 +13,22 @@ from gateway.storage.stored_session import QueuedMessage
 
 @asynccontextmanager
 async def running(journal: Journal) -> AsyncIterator[None]:
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(journal.run, nothing)
+    journal.start(trio.lowlevel.current_trio_token().run_sync_soon, nothing)
+    try:
         yield
-        nursery.cancel_scope.cancel()
+    finally:
+        assert journal.stop()
 
 
 def nothing() -> None:
     pass
+
+
+async def drain(journal: Journal) -> None:
+    """Wait until everything noted is on the disk, or a further attempt has failed."""
+    attempted = trio.Event()
+    journal.when_attempted(attempted.set)
+    await attempted.wait()
 
 
 async def durable(journal: Journal) -> None:

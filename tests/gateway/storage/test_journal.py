@@ -1,8 +1,10 @@
 """Group commit, and what happens while the disk does not take anything."""
 
+import queue
 import resource
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from gateway.storage.database import FILE_NAME, SUSPECT_NAME
 from gateway.storage.storage import Storage
 from gateway.storage.stored_session import NEVER_EXPIRES, StoredSession
 from protocols.message import make_message
-from tests.gateway.storage.running_journal import durable, page, running, until
+from tests.gateway.storage.running_journal import drain, durable, page, running, until
 
 
 @pytest.fixture
@@ -30,6 +32,81 @@ def keep(storage: Storage, number: int, size: int = 10) -> None:
 def stored_rows(storage: Storage, table: str = "retained") -> int:
     count: int = storage.database.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
     return count
+
+
+class Loop:
+    """A loop that makes the calls that other threads want made, and nothing else."""
+
+    def __init__(self) -> None:
+        self.calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.made = 0
+        self.rounds = 0
+
+    def after(self) -> None:
+        self.rounds += 1
+
+    def run_until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self.calls.get(timeout=10)()
+            self.made += 1
+
+
+def test_loop_of_any_kind_is_woken_once_to_begin_and_once_for_each_commit(storage: Storage):
+    loop = Loop()
+    done: list[int] = []
+    storage.journal.start(loop.calls.put, loop.after)
+    for number in range(10):
+        keep(storage, number)
+    storage.journal.when_durable(lambda: (keep(storage, 100), storage.journal.when_durable(lambda: done.append(1))))
+    loop.run_until(lambda: bool(done))
+    assert storage.journal.stop()
+    assert (storage.journal.commits, loop.made, loop.rounds) == (2, 3, 2)
+    assert stored_rows(storage) == 11
+
+
+def test_journal_that_is_stopped_behind_a_commit_writes_it_and_can_go_on(storage: Storage):
+    loop = Loop()
+    done: list[int] = []
+    storage.journal.start(loop.calls.put, loop.after)
+    keep(storage, 1)
+    loop.calls.get(timeout=10)()
+    assert storage.journal.stop(60)
+    assert storage.journal.pending_bytes == 0
+    assert stored_rows(storage) == 1
+    keep(storage, 2)
+    storage.journal.start(loop.calls.put, loop.after)
+    storage.journal.when_durable(lambda: done.append(1))
+    loop.run_until(lambda: bool(done))
+    assert storage.journal.stop()
+
+
+def test_writer_does_not_mind_a_loop_that_has_ended(storage: Storage):
+    calls: list[Callable[[], None]] = []
+
+    def ended(action: Callable[[], None]) -> None:
+        if calls:
+            raise trio.RunFinishedError
+        calls.append(action)
+
+    storage.journal.start(ended, list)
+    keep(storage, 1)
+    calls[0]()
+    assert storage.journal.stop(60)
+    assert stored_rows(storage) == 1
+
+
+def test_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path):
+    storage = Storage(tmp_path, 100, 1 << 20)
+    loop = Loop()
+    busy = threading.Lock()
+    busy.acquire()
+    storage.database.connection.set_progress_handler(lambda: not busy.acquire(), 1)
+    storage.journal.start(loop.calls.put, loop.after)
+    keep(storage, 1)
+    loop.calls.get(timeout=10)()
+    assert not storage.journal.stop(0.01)
+    assert not storage.close()
+    busy.release()
 
 
 def test_nothing_pending_is_durable_at_once(storage: Storage):
@@ -121,9 +198,9 @@ async def test_full_disk_keeps_everything_until_there_is_room(
             keep(storage, number, 101)
         storage.retained.keep(make_message(b"a.0", b""))
         journal.when_durable(lambda: called.append("second"))
-        await trio.sleep(60)
+        for _ in range(3):
+            await drain(journal)  # Comes back although nothing could be written.
         assert called == []
-        await journal.drain()  # Comes back although nothing could be written.
         connection.execute("PRAGMA max_page_count = 100000")
         await durable(journal)
         assert called == ["first", "second"]
@@ -148,7 +225,7 @@ async def test_file_that_may_not_grow_recovers(
             for number in range(3000):
                 keep(storage, number, 100)
             await until(lambda: journal.fault is not None)
-            await trio.sleep(10)
+            await drain(journal)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         await durable(journal)
@@ -220,7 +297,7 @@ async def test_damage_while_running_stays_a_fault_and_the_next_start_sets_the_fi
             keep(storage, number, 90)
         await until(lambda: storage.journal.fault is not None)
         assert "damaged" in str(storage.journal.fault)
-        await storage.journal.drain()
+        await drain(storage.journal)
         assert (tmp_path / SUSPECT_NAME).exists()
     storage.close()
     storage = Storage(tmp_path, 100_000, 100 << 20)

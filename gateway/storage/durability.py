@@ -1,0 +1,38 @@
+"""Durability: what those who answer peers ask about the disk, whether there is one or not.
+
+Take a `mark`, act, and answer with `when_durable`: where acting changed something that must survive, the answer waits
+for the commit that holds the change.
+"""
+
+from collections.abc import Callable
+
+TOO_SLOW = "the disk is too slow"
+
+
+class Durability:
+    """Memory: nothing survives, so nothing waits and nothing fails. The journal is the one with a disk.
+
+    `fault` says why nothing can be written now.
+    """
+
+    fault: str | None = None
+
+    def mark(self) -> int:
+        """A number that is another one once something that must survive has changed."""
+        return 0
+
+    def awaited(self) -> object | None:
+        """What stands for the commit that `when_durable` waits for; None when everything is durable."""
+        return None
+
+    def when_durable(self, action: Callable[[], None]) -> None:
+        """Call `action` once everything noted so far is durable; at once when it is."""
+        action()
+
+    def has_room(self) -> bool:
+        """Whether more may be stored. What frees room, and what a session is, is noted all the same."""
+        return True
+
+    def obstacle(self) -> str | None:
+        """Why no more may be stored, if so."""
+        return None
