@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from gateway.accounts.account import GLOBAL_ACCOUNT, Account
+from gateway.accounts.account import Account
 from gateway.accounts.admission import Admission, OpenAdmission
 from gateway.devices.device import Site
 from gateway.doors.announcement import announce, write_ports_file
@@ -31,9 +31,9 @@ from gateway.services.retained_requests import RetainedRequests
 from gateway.services.time_requests import TimeRequests
 from gateway.settings.live import Settings
 from gateway.settings.schema import Config
-from gateway.storage.give_way import GiveWay
 from gateway.storage.published_ids import PublishedIds
 from gateway.storage.retained_messages import RetainedMessages
+from gateway.storage.schema import GLOBAL_ACCOUNT
 from gateway.storage.storage import Storage
 from gateway.transport.host_loop import HostLoop
 from gateway.transport.reader import Reader
@@ -59,7 +59,7 @@ def run(config: Config) -> int:
     try:
         gateway = Gateway(config, storage)
         loop = HostLoop(gateway.reader, gateway.runtime.deadlines, gateway.runtime.switch.flush)
-        status: int = loop.run(Daemon(gateway).run)
+        status: int = loop.run(Daemon(gateway, loop).run)
         return status
     finally:
         if storage is not None and not storage.close():
@@ -89,15 +89,16 @@ class Gateway:
         self.account = make_account(config, storage)
         self.account.retained_requests = RetainedRequests(self.runtime, self.account)
         self.admission: Admission = OpenAdmission(self.account)
-        self.mqtt_sessions = SessionDirectory(self.runtime, storage.mqtt_sessions if storage is not None else None)
+        self.mqtt_sessions = SessionDirectory(self.runtime, storage)
         self.settings.subscribe("mqtt", self._mqtt_changed)
 
     def restore(self) -> None:
         """Take up what an earlier run left on the disk."""
         if self.storage is not None:
             self.account.offer_retained()
-            self.mqtt_sessions.of(self.account).restore(self.storage.restored)
-            self.storage.restored.clear()
+            stored = self.storage.global_account
+            self.mqtt_sessions.of(self.account).restore(stored.restored)
+            stored.restored.clear()
             take_back(self.account)
         self.runtime.deadlines.call_at(trio.current_time() + SWEEP_SECONDS, self._sweep)
 
@@ -122,16 +123,18 @@ class Gateway:
 def make_account(config: Config, storage: Storage | None) -> Account:
     """The one account."""
     if storage is not None:
-        return Account(GLOBAL_ACCOUNT, storage.retained, storage.published_ids, storage.journal)
+        stored = storage.global_account
+        return Account(GLOBAL_ACCOUNT, stored.retained, stored.published_ids, storage.journal)
     retained = RetainedMessages(config.mqtt.max_retained_messages, config.mqtt.max_retained_bytes)
     return Account(GLOBAL_ACCOUNT, retained, PublishedIds())
 
 
 class Daemon:
-    """One run of a gateway, on a loop that serves its reader and its deadlines (gateway.transport.host_loop)."""
+    """One run of a gateway, on the loop that serves its reader and its deadlines."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, loop: HostLoop) -> None:
         self.gateway = gateway
+        self.loop = loop
         self.config = gateway.settings.config
         self.storage = gateway.storage
 
@@ -162,8 +165,8 @@ class Daemon:
                 services.start_soon(monitoring.run)
                 if self.storage is not None:
                     journal = self.storage.journal
-                    trio.lowlevel.add_instrument(GiveWay(journal))
-                    journal.start(trio.lowlevel.current_trio_token().run_sync_soon, runtime.switch.flush)
+                    journal.start(self.loop.call_soon_threadsafe, runtime.switch.flush)
+                    self.loop.before_wait = journal.give_way
                 async with trio.open_nursery() as connections:
                     runtime.nursery = connections
                     for uplink in uplinks:

@@ -11,8 +11,6 @@ from gateway.storage.retained_messages import RetainedMessages
 from protocols.message import Message
 from protocols.mqtt.header_mapping import expiry_seconds
 
-GLOBAL_ACCOUNT = "$G"
-
 
 class Presence(Protocol):
     """Somebody who is there, as the subject says that tells it (gateway.services.presence)."""

@@ -27,6 +27,7 @@ from gateway.mqtt.subscribing import grant
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.identity import new_token
 from gateway.settings.schema import Mqtt
+from gateway.storage.durability import Durability
 from gateway.storage.stored_session import StoredWill
 from gateway.transport.connection import Connection
 from gateway.transport.snapshot import PeerSnapshot
@@ -116,7 +117,7 @@ class MqttClient:
         self.max_packet_size = 0
         self.topic_alias_maximum = 0
         self.tells_problems = True
-        self._answers = Answers(None, self.write)
+        self._answers = Answers(Durability(), self.write)
         # The reason code to part with, where the reason to close does not say it; None when all is said.
         self._farewell: ReasonCode | None = ReasonCode.SUCCESS
         self._deadline: Deadline | None = None

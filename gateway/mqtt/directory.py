@@ -5,15 +5,15 @@ import trio
 from gateway.accounts.account import Account
 from gateway.mqtt.sessions import MqttSessions
 from gateway.runtime.runtime import Runtime
-from gateway.storage.session_store import SessionStore
+from gateway.storage.storage import Storage
 
 
 class SessionDirectory:
-    """Makes the sessions of an account when they are asked for. `store` is None where nothing is kept on disk."""
+    """Makes the sessions of an account when they are asked for. `storage` is None where nothing is kept on disk."""
 
-    def __init__(self, runtime: Runtime, store: SessionStore | None) -> None:
+    def __init__(self, runtime: Runtime, storage: Storage | None) -> None:
         self._runtime = runtime
-        self._store = store
+        self._storage = storage
         self._sessions: dict[Account, MqttSessions] = {}
         # When the second began in which clients are counted, and how many came in it.
         self._second = 0.0
@@ -22,7 +22,8 @@ class SessionDirectory:
     def of(self, account: Account) -> MqttSessions:
         sessions = self._sessions.get(account)
         if sessions is None:
-            sessions = self._sessions[account] = MqttSessions(self._runtime, account, self._store)
+            store = self._storage.account(account.name).mqtt_sessions if self._storage is not None else None
+            sessions = self._sessions[account] = MqttSessions(self._runtime, account, store)
         return sessions
 
     def __len__(self) -> int:

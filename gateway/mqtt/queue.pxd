@@ -7,9 +7,9 @@ cdef class OutgoingQueue(Window):
     cdef public Py_ssize_t max_messages
     cdef public object ready
     cdef bint _loading
+    cdef public long long sent_through
     cdef long long _committed
     cdef object _awaited
-    cdef Py_ssize_t _doubtful
     @cython.locals(idle=bint, sequence=cython.longlong)
     cpdef bint add(self, Message message, bytes topic, int qos, bint retain, tuple identifiers, double expires_at,
                    bint away) except -1

@@ -28,7 +28,16 @@ class OutgoingQueue(Window):
     alone; `ready` is called when some have come back from there, or may be sent now.
     """
 
-    __slots__ = ("_awaited", "_committed", "_doubtful", "_loading", "bytes", "max_bytes", "max_messages", "ready")
+    __slots__ = (
+        "_awaited",
+        "_committed",
+        "_loading",
+        "bytes",
+        "max_bytes",
+        "max_messages",
+        "ready",
+        "sent_through",
+    )
 
     def __init__(self, max_messages: int, max_bytes: int, ready: Callable[[], None]) -> None:
         super().__init__()
@@ -41,17 +50,17 @@ class OutgoingQueue(Window):
         # Up to this sequence all is on the disk, where there is one; and what stands for the commit that is awaited.
         self._committed = 0
         self._awaited: object | None = None
-        # So many of the first rows may have been sent by an earlier run.
-        self._doubtful = 0
+        # The last place that may have been sent to an earlier client.
+        self.sent_through = 0
 
     def __len__(self) -> int:
         """How many messages wait; those on their way to the client are not counted."""
         return self.behind + (len(self.waiting) if self.waiting else 0)
 
-    def restore(self, count: int, size: int, last_sequence: int, doubtful: int) -> None:
-        """Take over what an earlier run left on the disk; the first `doubtful` messages may have been sent."""
+    def restore(self, count: int, size: int, last_sequence: int, sent_through: int) -> None:
+        """Take over what an earlier run left on the disk; what is not behind `sent_through` may have been sent."""
         self.behind = count
-        self._doubtful = doubtful
+        self.sent_through = sent_through
         self.bytes = size
         self.sequence = self._committed = last_sequence
 
@@ -121,6 +130,7 @@ class OutgoingQueue(Window):
         if self.store is not None:
             unsent = self._leave_to_disk(unsent)
         for publish in self.sent.values():
+            self.sent_through = max(self.sent_through, publish.sequence)
             publish.repeated = True
             publish.doubtful = False
             if publish.message is not None:
@@ -145,7 +155,6 @@ class OutgoingQueue(Window):
         if rest:
             self.behind += len(rest)
             self.loaded = rest[0].sequence - 1
-            self._doubtful += sum(publish.doubtful for publish in rest)
         return again
 
     def _await_commit(self, store: SessionStore) -> None:
@@ -184,8 +193,7 @@ class OutgoingQueue(Window):
             self.waiting = deque()
         for row in rows:
             publish = make_queued(row.sequence, row.message, None, row.qos, row.retain, row.identifiers, row.expires_at)
-            publish.repeated = publish.doubtful = self._doubtful > 0
-            self._doubtful -= publish.doubtful
+            publish.repeated = publish.doubtful = row.sequence <= self.sent_through
             self.waiting.append(publish)
         self.behind = max(self.behind - len(rows), 0)
         self.loaded = rows[-1].sequence

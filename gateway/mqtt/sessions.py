@@ -12,6 +12,7 @@ from gateway.mqtt.session import AttachedClient, MqttSession
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.runtime import Runtime
 from gateway.settings.schema import Mqtt
+from gateway.storage.schema import UNKNOWN_SENT
 from gateway.storage.session_store import SessionStore
 from gateway.storage.stored_session import NEVER_EXPIRES, RestoredSession, StoredSession, StoredWill
 from protocols.close_reason import CloseReason
@@ -169,9 +170,10 @@ class MqttSessions:
         session.key = session.outgoing.key = stored.key
         if self.store is not None:
             session.keep_in(self.store)
-        # Of a client that was there nobody knows how far it had got; one that had gone had a window's worth at most.
-        doubtful = self._runtime.settings.mqtt.max_inflight if stored.ended_at else restored.queue_count
-        session.outgoing.restore(restored.queue_count, restored.queue_bytes, restored.last_sequence, doubtful)
+        # Of a client that was there nobody knows how far it had got.
+        known = stored.ended_at and stored.sent_through != UNKNOWN_SENT
+        sent_through = stored.sent_through if known else restored.last_sequence
+        session.outgoing.restore(restored.queue_count, restored.queue_bytes, restored.last_sequence, sent_through)
         return session
 
     def _go_absent(
@@ -248,10 +250,9 @@ class MqttSessions:
 
     def _save(self, session: MqttSession, ended_at: float, will: StoredWill | None) -> None:
         if self.store is not None and session.key:
-            version = session.version
-            self.store.save(
-                StoredSession(session.key, session.client_id, version, session.expiry_seconds, ended_at, will)
-            )
+            sent_through = session.outgoing.sent_through if ended_at else UNKNOWN_SENT
+            head = (session.key, session.client_id, session.version, session.expiry_seconds)
+            self.store.save(StoredSession(*head, ended_at, will, sent_through))
 
 
 def capped_expiry(wanted: int, config: Mqtt) -> int:

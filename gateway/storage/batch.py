@@ -108,6 +108,7 @@ class Batch:
         "actions",
         "ended",
         "message",
+        "meta",
         "published",
         "queue",
         "received",
@@ -122,8 +123,9 @@ class Batch:
             self.subscription,
             self.message,
             self.queue,
-            self.received,
             self.retained,
+            self.received,
+            self.meta,
             self.published,
         ) = map(Changes, TABLES)
         self.ended: set[int] = set()
@@ -137,8 +139,9 @@ class Batch:
             self.subscription,
             self.message,
             self.queue,
-            self.received,
             self.retained,
+            self.received,
+            self.meta,
             self.published,
         )
 

@@ -20,7 +20,8 @@ SMALL_TABLES = ("session", "subscription", "received")
 # What SQLite takes for sound and nobody here has written: a bit that flips within a row changes no structure. These
 # are the values that readers rely on, beside those of the columns' types.
 SOUND = {
-    "session": "expiry_seconds BETWEEN 0 AND 4294967295 AND coalesce(will_qos, 0) BETWEEN 0 AND 2"
+    "session": "sent_through >= -1"
+    " AND expiry_seconds BETWEEN 0 AND 4294967295 AND coalesce(will_qos, 0) BETWEEN 0 AND 2"
     " AND coalesce(will_header_size, 0) BETWEEN 0 AND coalesce(length(will_body), 0)",
     "subscription": "qos BETWEEN 0 AND 2",
     "received": "packet_id BETWEEN 1 AND 65535",

@@ -8,13 +8,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from gateway.storage.journal import Journal
+from gateway.storage.schema import GLOBAL_ACCOUNT
 
 WINDOW_SECONDS = 120.0
 MOST_IDS = 100_000
 # At 100,000 in one go everybody else would wait for a good part of a second.
 SWEPT_AT_ONCE = 1000
 
-STORED = "SELECT id, sequence FROM published ORDER BY sequence"
+STORED = "SELECT id, sequence FROM published WHERE account = ? ORDER BY sequence"
 
 
 class PublishedIds:
@@ -30,12 +31,14 @@ class PublishedIds:
         window: float = WINDOW_SECONDS,
         most: int = MOST_IDS,
         clock: Callable[[], float] = time.monotonic,
+        account: str = GLOBAL_ACCOUNT,
     ) -> None:
         self.sequence = 0
         self._journal = journal
         self._window = window
         self._most = most
         self._clock = clock
+        self._account = account
         # The oldest first. A plain dict looks for its first key at every place where one was before.
         self._known: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
 
@@ -46,7 +49,7 @@ class PublishedIds:
         """Take what the database holds; to be called once, before anything else. Raises sqlite3.Error."""
         assert self._journal is not None
         now = self._clock()
-        for identifier, sequence in self._journal.database.connection.execute(STORED):
+        for identifier, sequence in self._journal.database.connection.execute(STORED, (self._account,)):
             self._known[identifier] = sequence, now
             self.sequence = sequence
 
@@ -69,7 +72,7 @@ class PublishedIds:
             self._forget(next(iter(self._known)))
         self._known[identifier] = sequence, self._clock()
         if self._journal is not None:
-            self._journal.batch.published.put(identifier, (identifier, sequence))
+            self._journal.batch.published.put((self._account, identifier), (self._account, identifier, sequence, b""))
             self._journal.note()
 
     def sweep(self) -> None:
@@ -88,5 +91,5 @@ class PublishedIds:
     def _forget(self, identifier: bytes) -> None:
         del self._known[identifier]
         if self._journal is not None:
-            self._journal.batch.published.take_back(identifier)
+            self._journal.batch.published.take_back((self._account, identifier))
             self._journal.note()

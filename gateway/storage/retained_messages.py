@@ -1,5 +1,5 @@
-"""Retained messages: the last message of each subject that was published to be kept. In memory, bounded, and stored
-where there is a journal.
+"""Retained messages: the last message of each subject that was published in an account to be kept. In memory, bounded,
+and stored where there is a journal.
 
 There may be a million of them on a small machine, so each is packed into little more than its bytes.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from gateway.storage.journal import Journal
 from gateway.storage.ordered_subjects import OrderedSubjects, after
+from gateway.storage.schema import GLOBAL_ACCOUNT
 from protocols.message import Message
 from protocols.subjects import is_literal
 
@@ -19,7 +20,7 @@ HAS_HEAD = 4
 HEAD = struct.Struct("<HId")  # size of the reply subject, size of the header, expiry
 HEAD_END = 1 + HEAD.size
 
-STORED = "SELECT subject, reply, header_size, body, qos, expires_at FROM retained ORDER BY subject"
+STORED = "SELECT subject, reply, header_size, body, qos, expires_at FROM retained WHERE account = ? ORDER BY subject"
 
 
 class RetainedMessages:
@@ -35,6 +36,7 @@ class RetainedMessages:
         max_bytes: int,
         journal: Journal | None = None,
         clock: Callable[[], float] = time.time,
+        account: str = GLOBAL_ACCOUNT,
     ) -> None:
         self.max_messages = max_messages
         self.max_bytes = max_bytes
@@ -42,6 +44,7 @@ class RetainedMessages:
         self.refused = 0
         self._journal = journal
         self._clock = clock
+        self._account = account
         self._packed: dict[bytes, bytes] = {}
         self._subjects = OrderedSubjects()
         self._expiring = 0
@@ -60,7 +63,7 @@ class RetainedMessages:
         Raises sqlite3.Error.
         """
         assert self._journal is not None
-        for subject, *content in self._journal.database.connection.execute(STORED):
+        for subject, *content in self._journal.database.connection.execute(STORED, (self._account,)):
             self._set(subject, pack(*content))
         self._subjects.fill(list(self._packed))
         self._swept = b""
@@ -87,7 +90,7 @@ class RetainedMessages:
         if old is None:
             self._subjects.add(subject)
         if self._journal is not None:
-            self._journal.batch.retained.put(subject, (subject, *content))
+            self._journal.batch.retained.put((self._account, subject), (self._account, subject, *content))
             self._journal.note()
         return True
 
@@ -151,7 +154,7 @@ class RetainedMessages:
         self._uncount(subject, self._packed.pop(subject))
         self._subjects.remove(subject)
         if self._journal is not None:
-            self._journal.batch.retained.remove(subject)
+            self._journal.batch.retained.remove((self._account, subject))
             self._journal.note()
 
 

@@ -2,6 +2,11 @@
 
 from typing import NamedTuple
 
+# What is there without anybody having made an account.
+GLOBAL_ACCOUNT = "$G"
+# Of a session whose queue may have been sent to any extent.
+UNKNOWN_SENT = -1
+
 # Migration n, counted from 1, takes a database from version n - 1 to version n (`PRAGMA user_version`). What has been
 # released stays as it is; changes are added behind.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -29,6 +34,31 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             qos INTEGER NOT NULL, expires_at REAL NOT NULL) WITHOUT ROWID""",
     ),
     ("CREATE TABLE published (id BLOB NOT NULL PRIMARY KEY, sequence INTEGER NOT NULL) WITHOUT ROWID",),
+    # Accounts. What was there before belongs to the one that there was.
+    (
+        """CREATE TABLE account_session (
+            key INTEGER PRIMARY KEY, client_id BLOB NOT NULL, version INTEGER NOT NULL,
+            expiry_seconds INTEGER NOT NULL, ended_at REAL NOT NULL,
+            will_subject BLOB, will_reply BLOB, will_header_size INTEGER, will_body BLOB, will_qos INTEGER,
+            will_retain INTEGER, will_delay_seconds INTEGER, will_expiry_seconds INTEGER, will_due_at REAL,
+            sent_through INTEGER NOT NULL, account TEXT NOT NULL, UNIQUE (account, client_id))""",
+        f"INSERT INTO account_session SELECT *, {UNKNOWN_SENT}, '{GLOBAL_ACCOUNT}' FROM session",  # noqa: S608 -- ours
+        "DROP TABLE session",
+        "ALTER TABLE account_session RENAME TO session",
+        """CREATE TABLE account_retained (
+            account TEXT NOT NULL, subject BLOB NOT NULL, reply BLOB NOT NULL, header_size INTEGER NOT NULL,
+            body BLOB NOT NULL, qos INTEGER NOT NULL, expires_at REAL NOT NULL,
+            PRIMARY KEY (account, subject)) WITHOUT ROWID""",
+        f"INSERT INTO account_retained SELECT '{GLOBAL_ACCOUNT}', * FROM retained",  # noqa: S608 -- as above
+        "DROP TABLE retained",
+        "ALTER TABLE account_retained RENAME TO retained",
+        """CREATE TABLE account_published (
+            account TEXT NOT NULL, id BLOB NOT NULL, sequence INTEGER NOT NULL, publisher BLOB NOT NULL,
+            PRIMARY KEY (account, id)) WITHOUT ROWID""",
+        f"INSERT INTO account_published SELECT '{GLOBAL_ACCOUNT}', *, x'' FROM published",  # noqa: S608 -- as above
+        "DROP TABLE published",
+        "ALTER TABLE account_published RENAME TO published",
+    ),
 )
 
 
@@ -44,13 +74,14 @@ class Table(NamedTuple):
     blobs: tuple[int, ...] = ()
 
 
-SESSION = Table("session", ("key",), 14, (1, 5, 6, 8))
+SESSION = Table("session", ("key",), 16, (1, 5, 6, 8))
 SUBSCRIPTION = Table("subscription", ("session", "topic_filter"), 7, (1,))
 MESSAGE = Table("message", ("id",), 7, (1, 2, 4))
 QUEUE = Table("queue", ("session", "sequence"), 5)
 RECEIVED = Table("received", ("session", "packet_id"), 2)
-RETAINED = Table("retained", ("subject",), 6, (0, 1, 3))
-PUBLISHED = Table("published", ("id",), 2, (0,))
-TABLES = (SESSION, SUBSCRIPTION, MESSAGE, QUEUE, RECEIVED, RETAINED, PUBLISHED)
+RETAINED = Table("retained", ("account", "subject"), 7, (1, 2, 4))
+META = Table("meta", ("name",), 2)
+PUBLISHED = Table("published", ("account", "id"), 4, (1, 3))
+TABLES = (SESSION, SUBSCRIPTION, MESSAGE, QUEUE, RETAINED, RECEIVED, META, PUBLISHED)
 # Their rows go when their session does.
 OF_SESSION = (SUBSCRIPTION, QUEUE, RECEIVED)

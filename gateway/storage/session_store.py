@@ -1,11 +1,11 @@
-"""SessionStore: what is stored of MQTT sessions. A thin layer over the journal's batch: no call waits for the disk.
-
-A message that several sessions have queued is stored once, and removed with its last place in a queue.
+"""SessionStore: what is stored of the MQTT sessions of an account. A thin layer over the journal's batch: no call waits
+for the disk.
 """
 
 from collections.abc import Callable
 
 from gateway.storage.journal import Journal
+from gateway.storage.message_store import MessageStore
 from gateway.storage.queue_pages import RELEASED, RETAIN, PageRequest
 from gateway.storage.session_rows import load_sessions, session_row
 from gateway.storage.stored_session import QueuedMessage, RestoredSession, StoredSession
@@ -15,51 +15,29 @@ from protocols.mqtt.packets import Subscription
 # The message of a place in a queue whose message is not needed any more.
 NO_MESSAGE = 0
 
-REFERENCES = "SELECT message, count(*) FROM queue WHERE message > 0 GROUP BY message HAVING count(*) > 1"
-# Of sessions that ended while changes to them were under way; messages come last.
-ORPHANS = (
-    "DELETE FROM subscription WHERE session NOT IN (SELECT key FROM session)",
-    "DELETE FROM queue WHERE session NOT IN (SELECT key FROM session)",
-    "DELETE FROM received WHERE session NOT IN (SELECT key FROM session)",
-    "DELETE FROM message WHERE id NOT IN (SELECT message FROM queue)",
-)
-LAST_MESSAGE = "SELECT max((SELECT coalesce(max(id), 0) FROM message), (SELECT coalesce(max(message), 0) FROM queue))"
-
 
 class SessionStore:
     """A session has a key, a number that is never used again while the gateway runs.
 
-    The places in its queue are numbered by whoever calls, ascending from 1. `message.record` is the stored message's
-    id: set by the first `enqueue`, taken away with the last place. A message may be queued for a further session as
-    long as one that was given the same object has it queued.
+    The places in its queue are numbered by whoever calls, ascending from 1. A message may be queued for a further
+    session as long as one that was given the same object has it queued.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, messages: MessageStore, account: str) -> None:
         self._journal = journal
-        self._last_key = 0
-        self._last_message = 0
-        # The places of each message that has more than one.
-        self._references: dict[int, int] = {}
-        journal.freed = self._release_messages
+        self._messages = messages
+        self._account = account
 
     def load(self) -> list[RestoredSession]:
         """What the database holds; to be called once, before anything else. Raises sqlite3.Error."""
-        connection = self._journal.database.connection
-        for orphans in ORPHANS:
-            connection.execute(orphans)
-        self._references = dict(connection.execute(REFERENCES))
-        self._last_message = connection.execute(LAST_MESSAGE).fetchone()[0]
-        restored = load_sessions(connection)
-        self._last_key = max((one.session.key for one in restored), default=0)
-        return restored
+        return load_sessions(self._journal.database.connection, self._account)
 
     def new_key(self) -> int:
-        self._last_key += 1
-        return self._last_key
+        return self._messages.new_key()
 
     def save(self, session: StoredSession) -> None:
         """Insert or replace a session; what is under it stays."""
-        self._journal.batch.session.put(session.key, session_row(session))
+        self._journal.batch.session.put(session.key, session_row(session, self._account))
         self._journal.note()
 
     def delete(self, key: int) -> None:
@@ -96,17 +74,10 @@ class SessionStore:
         journal = self._journal
         if not journal.has_room():
             return False
-        batch = journal.batch
-        record = message.record
-        if isinstance(record, int):
-            self._references[record] = self._references.get(record, 1) + 1
-        else:
-            self._last_message = record = message.record = self._last_message + 1
-            head = (record, message.subject, message.reply, message.header_size)
-            batch.message.put(record, (*head, message.body(), message.qos, expires_at))
+        record = self._messages.add_place(message, expires_at)
         flags = qos | RETAIN if retain else qos
         text = " ".join(map(str, identifiers)) if identifiers else None
-        batch.queue.put((key, sequence), (key, sequence, record, flags, text))
+        journal.batch.queue.put((key, sequence), (key, sequence, record, flags, text))
         journal.note()
         return True
 
@@ -115,14 +86,14 @@ class SessionStore:
         queue = self._journal.batch.queue
         queue.take_back((key, sequence))
         queue.put((key, sequence), (key, sequence, NO_MESSAGE, 2 | RELEASED, None))
-        self._forget(message)
+        self._messages.drop_place(message)
         self._journal.note()
 
     def dequeue(self, key: int, sequence: int, message: Message | None) -> None:
         """Remove a place from the queue; `message` is None when it was released."""
         self._journal.batch.queue.take_back((key, sequence))
         if message is not None:
-            self._forget(message)
+            self._messages.drop_place(message)
         self._journal.note()
 
     def remember_received(self, key: int, packet_id: int) -> None:
@@ -152,27 +123,3 @@ class SessionStore:
         payloads. It shows everything that was noted before this call; so it waits as long as the journal has a fault.
         """
         self._journal.ask(PageRequest(key, after_sequence, limit_rows, limit_bytes, action))
-
-    def _forget(self, message: Message) -> None:
-        """One place of a message less."""
-        record = message.record
-        assert isinstance(record, int)
-        if self._drop_reference(record):
-            message.record = None
-
-    def _drop_reference(self, record: int) -> bool:
-        """True when it was the last, and the message is removed."""
-        places = self._references.get(record, 1)
-        if places > 2:
-            self._references[record] = places - 1
-        elif places == 2:
-            del self._references[record]
-        else:
-            self._journal.batch.message.take_back(record)
-        return places == 1
-
-    def _release_messages(self, records: list[int]) -> None:
-        """The queues of ended sessions held these."""
-        for record in records:
-            self._drop_reference(record)
-        self._journal.note()

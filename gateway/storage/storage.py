@@ -8,21 +8,24 @@ from gateway.runtime.identity import new_token
 from gateway.storage.damage import DamagedError, is_damage, reading
 from gateway.storage.database import Database
 from gateway.storage.journal import Journal
+from gateway.storage.message_store import MessageStore
 from gateway.storage.published_ids import PublishedIds
 from gateway.storage.retained_messages import RetainedMessages
+from gateway.storage.schema import GLOBAL_ACCOUNT
 from gateway.storage.session_store import SessionStore
 from gateway.storage.stored_session import RestoredSession
 
 # Enough that no two gateways of a cluster share one; it stands in every reply subject.
 GATEWAY_ID_LENGTH = 8
+ACCOUNTS = "SELECT account FROM session UNION SELECT account FROM retained UNION SELECT account FROM published"
 
 
 class Storage:
     """What a data directory holds, loaded; `directory` None keeps everything in memory. Raises StorageError.
 
-    `gateway_id` names the directory's gateway in reply subjects. `restored` are the MQTT sessions that were found.
-    What is noted is written once `journal.start` was called. A database that turns out to be damaged is set aside,
-    `database.set_aside` says where, and an empty one takes its place.
+    `gateway_id` names the directory's gateway in reply subjects. What is noted is written once `journal.start` was
+    called. A database that turns out to be damaged is set aside, `database.set_aside` says where, and an empty one
+    takes its place.
     """
 
     def __init__(self, directory: Path | None, max_retained_messages: int, max_retained_bytes: int) -> None:
@@ -50,12 +53,50 @@ class Storage:
         self.database.close()
         return True
 
+    @property
+    def global_account(self) -> "AccountStorage":
+        return self.account(GLOBAL_ACCOUNT)
+
+    def stored_accounts(self) -> list[str]:
+        """The accounts of which something is on the disk."""
+        return [name for (name,) in self.database.connection.execute(ACCOUNTS)]
+
+    def account(self, name: str) -> "AccountStorage":
+        """What an account holds: nothing where nobody has heard of it before."""
+        found = self._accounts.get(name)
+        if found is None:
+            found = self._accounts[name] = AccountStorage(self.journal, self._messages, name, *self._limits)
+        return found
+
     def _load(self) -> None:
+        self._accounts: dict[str, AccountStorage] = {}
         self.gateway_id = self.database.remember("gateway-id", new_token()[:GATEWAY_ID_LENGTH]).encode()
         self.journal = Journal(self.database)
-        self.mqtt_sessions = SessionStore(self.journal)
-        self.restored: list[RestoredSession] = self.mqtt_sessions.load()
-        self.retained = RetainedMessages(*self._limits, self.journal)
+        self._messages = MessageStore(self.journal)
+        self._messages.load()
+        # Loading is what finds damage that no check has found.
+        for name in (GLOBAL_ACCOUNT, *self.stored_accounts()):
+            self.account(name).load()
+
+
+class AccountStorage:
+    """What belongs to one account. `restored` are the MQTT sessions that were found."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        messages: MessageStore,
+        name: str,
+        max_retained_messages: int,
+        max_retained_bytes: int,
+    ) -> None:
+        self.mqtt_sessions = SessionStore(journal, messages, name)
+        self.restored: list[RestoredSession] = []
+        self.retained = RetainedMessages(max_retained_messages, max_retained_bytes, journal, account=name)
+        self.published_ids = PublishedIds(journal, account=name)
+
+    def load(self) -> None:
+        """Take what the database holds. Raises sqlite3.Error."""
+        self.restored = self.mqtt_sessions.load()
         self.retained.load()
-        self.published_ids = PublishedIds(self.journal)
         self.published_ids.load()

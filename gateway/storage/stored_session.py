@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.storage.schema import UNKNOWN_SENT
 from protocols.message import Message
 from protocols.mqtt.packets import Subscription
 
@@ -21,7 +22,11 @@ class StoredWill:
 
 @dataclass(slots=True)
 class StoredSession:
-    """`key` comes from `SessionStore.new_key`. `ended_at` is 0.0 while a client is connected."""
+    """`key` comes from `SessionStore.new_key`. `ended_at` is 0.0 while a client is connected.
+
+    `sent_through` is the last place in the queue that may have been sent, 0 for none; UNKNOWN_SENT while a client is
+    connected.
+    """
 
     key: int
     client_id: bytes
@@ -29,6 +34,7 @@ class StoredSession:
     expiry_seconds: int
     ended_at: float = 0.0
     will: StoredWill | None = None
+    sent_through: int = UNKNOWN_SENT
 
 
 @dataclass(slots=True)

@@ -22,7 +22,9 @@ CALLS_A_ROUND = 64
 
 
 class HostLoop:
-    """`run` runs an async function as `trio.run` does. `flush` is called behind each round of deadlines and calls."""
+    """`run` runs an async function as `trio.run` does. `flush` is called behind each round of deadlines and calls,
+    `before_wait`, if set, before each look at the sockets.
+    """
 
     def __init__(self, reader: Reader, deadlines: Deadlines, flush: Callable[[], None]) -> None:
         self._reader = reader
@@ -30,6 +32,7 @@ class HostLoop:
         self._flush = flush
         # Appending and popping are atomic: other threads append, too.
         self._calls: deque[Callable[[], object]] = deque()
+        self.before_wait: Callable[[], None] | None = None
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._outcome: outcome.Outcome[Any] | None = None
 
@@ -60,6 +63,8 @@ class HostLoop:
             timeout = 0.0
         else:
             timeout = min(max(self._deadlines.next_at() - trio.current_time(), 0.0), LONGEST_WAIT_SECONDS)
+        if self.before_wait is not None:
+            self.before_wait()
         reader.poll(timeout)
         now = trio.current_time()
         if self._deadlines.next_at() <= now:

@@ -20,7 +20,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def change(journal: Journal, subject: bytes = b"a") -> None:
-    journal.batch.retained.put(subject, (subject, b"", 0, b"x", 0, 0.0))
+    journal.batch.retained.put(("$G", subject), ("$G", subject, b"", 0, b"x", 0, 0.0))
     journal.note()
 
 

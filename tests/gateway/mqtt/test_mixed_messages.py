@@ -174,7 +174,7 @@ async def test_filter_that_begins_with_a_wildcard_does_not_match_subjects_that_c
         display = Peer(gateway, b"display")
         display.subscribe(topic_filter)
         for subject in (b"x1.a", b"$x2.a", b"x3.a", b"$x4.a"):
-            gateway.account.router.publish(make_message(subject, b""), gateway.port)
+            gateway.account.router.publish(make_message(subject, b""), gateway.account.port)
         assert said(display.hear()) == [(b"x1/a", b""), (b"x3/a", b"")]
 
 
@@ -183,7 +183,7 @@ async def test_subject_that_comes_once_and_makes_no_topic_is_left_out():
         display = Peer(gateway, b"display")
         display.subscribe(b"#")
         for subject in (b"x1.a", b"x2.+", b"x3.\xff", b"x4.a"):
-            gateway.account.router.publish(make_message(subject, b""), gateway.port)
+            gateway.account.router.publish(make_message(subject, b""), gateway.account.port)
         assert said(display.hear()) == [(b"x1/a", b""), (b"x4/a", b"")]
 
 

@@ -221,6 +221,6 @@ def stored_queue(storage: Storage, max_messages: int) -> tuple[OutgoingQueue, li
     taken: list[QueuedPublish] = []
     outgoing = OutgoingQueue(max_messages, 1 << 20, lambda: taken.extend(take_all(outgoing)))
     outgoing.window = 1000
-    outgoing.store = storage.mqtt_sessions
+    outgoing.store = storage.global_account.mqtt_sessions
     outgoing.key = 1
     return outgoing, taken

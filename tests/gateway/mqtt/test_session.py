@@ -67,6 +67,23 @@ async def test_what_was_sent_before_a_restart_is_sent_again_as_a_repetition(tmp_
         assert [dup for _, _, dup in heard[:2]] == [True, True]
 
 
+async def test_what_never_went_out_is_no_repetition_after_an_orderly_restart(tmp_path: Path):
+    async with stored_gateway(tmp_path) as gateway:
+        display, sensor = Peer(gateway, b"display", receive_maximum=2), Peer(gateway, b"sensor")
+        display.subscribe(b"t", 1)
+        for number in range(3):
+            sensor.publish(b"t", b"%d" % number, 1, number + 1)
+        display.close(CloseReason.SERVER_SHUTDOWN)
+        sensor.publish(b"t", b"3", 1, 4)
+        await commit(gateway)
+    async with stored_gateway(tmp_path) as gateway:
+        # Another restart, without the client.
+        await commit(gateway)
+    async with stored_gateway(tmp_path) as gateway:
+        heard = await messages_of(Peer(gateway, b"display"), 4)
+        assert heard == [(b"0", 1, True), (b"1", 2, True), (b"2", 3, False), (b"3", 4, False)]
+
+
 async def test_second_reconnection_still_knows_what_the_first_did_not_get_to(tmp_path: Path):
     async with stored_gateway(tmp_path) as gateway:
         display, sensor = Peer(gateway, b"display", receive_maximum=3), Peer(gateway, b"sensor")

@@ -22,10 +22,10 @@ def say(*lines: str) -> None:
 
 async def write(directory: Path) -> None:
     storage = Storage(directory, 1_000_000, 1 << 30)
-    sessions, journal = storage.mqtt_sessions, storage.journal
-    if storage.restored:
-        keys = [one.session.key for one in storage.restored]
-        sequence = max(one.last_sequence for one in storage.restored)
+    sessions, journal = storage.global_account.mqtt_sessions, storage.journal
+    if storage.global_account.restored:
+        keys = [one.session.key for one in storage.global_account.restored]
+        sequence = max(one.last_sequence for one in storage.global_account.restored)
     else:
         keys = [sessions.new_key() for _ in range(3)]
         for key in keys:
@@ -41,7 +41,7 @@ async def write(directory: Path) -> None:
                     sessions.enqueue(key, sequence, message, 1)
                 queued.append((sequence, message))
                 journal.when_durable(lambda sequence=sequence: say(f"queued {sequence}"))
-                storage.retained.keep(make_message(b"r.%d" % (sequence % 7), b"%d" % sequence))
+                storage.global_account.retained.keep(make_message(b"r.%d" % (sequence % 7), b"%d" % sequence))
                 if sequence % 3 == 0:
                     old, message = queued.pop(0)
                     say(f"plan {old}")

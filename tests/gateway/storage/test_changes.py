@@ -41,7 +41,7 @@ class Changes(RuleBasedStateMachine):
     def key(self, number: int) -> int:
         """The key of a session, which is made when it is not there."""
         if number not in self.keys:
-            key = self.keys[number] = self.storage.mqtt_sessions.new_key()
+            key = self.keys[number] = self.storage.global_account.mqtt_sessions.new_key()
             self.save(number, 0)
             return key
         return self.keys[number]
@@ -50,12 +50,12 @@ class Changes(RuleBasedStateMachine):
     def save(self, number: int, ended_at: int) -> None:
         key = self.key(number)
         self.sessions[key] = (b"client%d" % number, float(ended_at))
-        self.storage.mqtt_sessions.save(StoredSession(key, b"client%d" % number, 4, 0, float(ended_at)))
+        self.storage.global_account.mqtt_sessions.save(StoredSession(key, b"client%d" % number, 4, 0, float(ended_at)))
 
     @rule(number=KEYS)
     def delete(self, number: int) -> None:
         key = self.key(number)
-        self.storage.mqtt_sessions.delete(key)
+        self.storage.global_account.mqtt_sessions.delete(key)
         del self.keys[number], self.sessions[key]
         self.subscriptions = {one: value for one, value in self.subscriptions.items() if one[0] != key}
         self.received = {one for one in self.received if one[0] != key}
@@ -65,20 +65,20 @@ class Changes(RuleBasedStateMachine):
     def subscribe(self, number: int, topic_filter: bytes, qos: int) -> None:
         key = self.key(number)
         if qos < 0:
-            self.storage.mqtt_sessions.delete_subscription(key, topic_filter)
+            self.storage.global_account.mqtt_sessions.delete_subscription(key, topic_filter)
             self.subscriptions.pop((key, topic_filter), None)
         else:
-            self.storage.mqtt_sessions.save_subscription(key, Subscription(topic_filter, qos))
+            self.storage.global_account.mqtt_sessions.save_subscription(key, Subscription(topic_filter, qos))
             self.subscriptions[key, topic_filter] = qos
 
     @rule(number=KEYS, packet_id=st.integers(1, 3), remember=st.booleans())
     def receive(self, number: int, packet_id: int, remember: bool) -> None:
         key = self.key(number)
         if remember:
-            self.storage.mqtt_sessions.remember_received(key, packet_id)
+            self.storage.global_account.mqtt_sessions.remember_received(key, packet_id)
             self.received.add((key, packet_id))
         else:
-            self.storage.mqtt_sessions.forget_received(key, packet_id)
+            self.storage.global_account.mqtt_sessions.forget_received(key, packet_id)
             self.received.discard((key, packet_id))
 
     @rule(numbers=st.sets(KEYS, min_size=1))
@@ -87,7 +87,7 @@ class Changes(RuleBasedStateMachine):
         message = make_message(b"s", b"%d" % self.sequence)
         for number in numbers:
             key = self.key(number)
-            assert self.storage.mqtt_sessions.enqueue(key, self.sequence, message, 2)
+            assert self.storage.global_account.mqtt_sessions.enqueue(key, self.sequence, message, 2)
             self.queue[key, self.sequence] = message
 
     @rule(place=st.integers(0, 1000), release=st.booleans())
@@ -97,10 +97,10 @@ class Changes(RuleBasedStateMachine):
         key, sequence = sorted(self.queue)[place % len(self.queue)]
         message = self.queue[key, sequence]
         if release and message is not None:
-            self.storage.mqtt_sessions.release(key, sequence, message)
+            self.storage.global_account.mqtt_sessions.release(key, sequence, message)
             self.queue[key, sequence] = None
         else:
-            self.storage.mqtt_sessions.dequeue(key, sequence, message)
+            self.storage.global_account.mqtt_sessions.dequeue(key, sequence, message)
             del self.queue[key, sequence]
 
     @rule()

@@ -26,7 +26,7 @@ HEADER = b"NATS/1.0\r\nA: b\r\n\r\n"
 def fill(directory: Path, sessions: int = 5) -> Path:
     """A closed database with something in every table; returns its file."""
     storage = Storage(directory, *ROOMY)
-    store = storage.mqtt_sessions
+    store = storage.global_account.mqtt_sessions
     for number in range(sessions):
         key = store.new_key()
         will = StoredWill(make_message(b"will.%d" % number, b"gone", b"", HEADER), True, 10)
@@ -37,8 +37,8 @@ def fill(directory: Path, sessions: int = 5) -> Path:
             message = make_message(b"a.%d" % sequence, b"x" * 50, b"", HEADER if sequence % 2 else b"")
             store.enqueue(key, sequence, message, 1, False, (5, 6) if sequence % 3 else (), 2e9)
         store.release(key, sequence, message)
-        storage.retained.keep(make_message(b"r.%d" % number, b"x" * 20, b"", HEADER))
-        storage.published_ids.note(b"id-%d" % number, storage.published_ids.next())
+        storage.global_account.retained.keep(make_message(b"r.%d" % number, b"x" * 20, b"", HEADER))
+        storage.global_account.published_ids.note(b"id-%d" % number, storage.global_account.published_ids.next())
     storage.journal.batch.write(storage.database.connection)
     storage.close()
     return directory / FILE_NAME
@@ -47,19 +47,19 @@ def fill(directory: Path, sessions: int = 5) -> Path:
 def is_set_aside(directory: Path) -> bool:
     storage = Storage(directory, *ROOMY)
     found = storage.database.set_aside is not None
-    assert not found or (storage.restored == [] and len(storage.retained) == 0)
+    assert not found or (storage.global_account.restored == [] and len(storage.global_account.retained) == 0)
     storage.close()
     return found
 
 
 def use(storage: Storage) -> None:
     """Restore the sessions, read their queues, end one."""
-    keys = [restored.session.key for restored in storage.restored]
+    keys = [restored.session.key for restored in storage.global_account.restored]
     Gateway(Config(), storage).restore()
     read_pages(storage.database.connection, [PageRequest(key, 0, 200, 1 << 20, list.clear) for key in keys])
     if keys:
-        storage.mqtt_sessions.delete(keys[0])
-    storage.retained.keep(make_message(b"r.1", b"new"))
+        storage.global_account.mqtt_sessions.delete(keys[0])
+    storage.global_account.retained.keep(make_message(b"r.1", b"new"))
     storage.journal.batch.write(storage.database.connection)
 
 

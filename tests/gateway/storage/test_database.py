@@ -8,7 +8,7 @@ import pytest
 
 from gateway.errors import StorageError
 from gateway.storage.database import FILE_NAME, SUSPECT_NAME, Database
-from gateway.storage.schema import MIGRATIONS
+from gateway.storage.schema import GLOBAL_ACCOUNT, MIGRATIONS
 from gateway.storage.storage import Storage
 from protocols.message import make_message
 
@@ -18,8 +18,8 @@ ROOMY = (1000, 1 << 20)
 def fill(directory: Path, count: int) -> None:
     """A closed database with some rows that take more than a page."""
     database = Database(directory)
-    rows = [(b"a.%d" % n, b"", 0, b"x" * 100, 0, 0.0) for n in range(count)]
-    database.connection.executemany("INSERT INTO retained VALUES (?, ?, ?, ?, ?, ?)", rows)
+    rows = [(GLOBAL_ACCOUNT, b"a.%d" % n, b"", 0, b"x" * 100, 0, 0.0) for n in range(count)]
+    database.connection.executemany("INSERT INTO retained VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     database.close()
 
 
@@ -138,9 +138,9 @@ def test_damaged_pages_are_found_and_the_file_is_set_aside(tmp_path: Path, caplo
     storage = Storage(tmp_path, *ROOMY)
     assert storage.database.set_aside is not None
     assert storage.database.set_aside.read_bytes() == damaged
-    assert len(storage.retained) == 0
+    assert len(storage.global_account.retained) == 0
     assert [record.levelname for record in caplog.records] == ["ERROR"]
-    assert storage.retained.keep(make_message(b"a", b"1"))
+    assert storage.global_account.retained.keep(make_message(b"a", b"1"))
     storage.close()
 
 
@@ -148,13 +148,13 @@ def test_damage_that_only_loading_finds_sets_the_file_aside(tmp_path: Path, monk
     monkeypatch.setattr("gateway.storage.database.MOST_CHECKED_BYTES", 0)
     fill(tmp_path, 1000)
     size = (tmp_path / FILE_NAME).stat().st_size
-    overwrite(tmp_path / FILE_NAME, 4096 * 10, size - 4096 * 10)
+    overwrite(tmp_path / FILE_NAME, 4096 * 20, size - 4096 * 20)  # Behind the small tables.
     database = Database(tmp_path)
     assert database.set_aside is None
     database.close()
     storage = Storage(tmp_path, *ROOMY)
     assert storage.database.set_aside is not None
-    assert len(storage.retained) == 0
+    assert len(storage.global_account.retained) == 0
     storage.close()
 
 
@@ -174,6 +174,6 @@ def test_large_file_is_looked_at_as_a_whole_when_damage_was_seen(tmp_path: Path,
 
 def test_without_a_directory_everything_is_in_memory():
     storage = Storage(None, *ROOMY)
-    assert storage.restored == []
+    assert storage.global_account.restored == []
     assert storage.database.path is None
     storage.close()

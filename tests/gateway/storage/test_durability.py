@@ -21,7 +21,7 @@ def test_journal_answers_the_same_questions():
     called: list[int] = []
     before = durability.mark()
     assert durability.awaited() is None
-    storage.retained.keep(make_message(b"a", b"1"))
+    storage.global_account.retained.keep(make_message(b"a", b"1"))
     assert durability.mark() != before
     durability.when_durable(lambda: called.append(1))
     assert called == []

@@ -26,7 +26,7 @@ def storage(tmp_path: Path) -> Iterator[Storage]:
 
 
 def keep(storage: Storage, number: int, size: int = 10) -> None:
-    assert storage.retained.keep(make_message(b"a.%d" % number, b"x" * size))
+    assert storage.global_account.retained.keep(make_message(b"a.%d" % number, b"x" * size))
 
 
 def stored_rows(storage: Storage, table: str = "retained") -> int:
@@ -130,7 +130,7 @@ async def test_actions_wait_for_the_commit_and_share_it(storage: Storage):
 
 
 async def test_actions_keep_their_order_when_a_batch_becomes_empty(storage: Storage):
-    sessions = storage.mqtt_sessions
+    sessions = storage.global_account.mqtt_sessions
     message = make_message(b"a", b"1")
     called: list[int] = []
     sessions.enqueue(1, 1, message, 1)
@@ -147,7 +147,7 @@ async def test_actions_keep_their_order_when_a_batch_becomes_empty(storage: Stor
 async def test_action_that_comes_while_only_pages_are_read_is_called(storage: Storage):
     async with running(storage.journal):
         for _ in range(100):
-            storage.mqtt_sessions.read_page(1, 0, 10, 1000, lambda places: None)
+            storage.global_account.mqtt_sessions.read_page(1, 0, 10, 1000, lambda places: None)
             await trio.lowlevel.checkpoint()
             with trio.fail_after(10):
                 await durable(storage.journal)
@@ -163,14 +163,14 @@ async def test_action_that_raises_is_logged_and_stops_nobody(storage: Storage, c
 
 async def test_changes_are_counted_so_that_callers_see_whether_there_were_any(storage: Storage):
     before = storage.journal.changes
-    storage.retained.keep(make_message(b"never.kept", b""))
+    storage.global_account.retained.keep(make_message(b"never.kept", b""))
     assert storage.journal.changes == before
     keep(storage, 1)
     assert storage.journal.changes > before
 
 
 async def test_what_is_queued_and_taken_back_at_once_is_never_written(storage: Storage):
-    sessions = storage.mqtt_sessions
+    sessions = storage.global_account.mqtt_sessions
     key = sessions.new_key()
     message = make_message(b"a", b"1")
     assert sessions.enqueue(key, 1, message, 1)
@@ -196,7 +196,7 @@ async def test_full_disk_keeps_everything_until_there_is_room(
         assert journal.fault == "the disk is full"
         for number in range(100, 300):
             keep(storage, number, 101)
-        storage.retained.keep(make_message(b"a.0", b""))
+        storage.global_account.retained.keep(make_message(b"a.0", b""))
         journal.when_durable(lambda: called.append("second"))
         for _ in range(3):
             await drain(journal)  # Comes back although nothing could be written.
@@ -232,7 +232,7 @@ async def test_file_that_may_not_grow_recovers(
     assert journal.fault is None
     storage.close()
     storage = Storage(tmp_path, 100_000, 100 << 20)
-    assert len(storage.retained) == 3000
+    assert len(storage.global_account.retained) == 3000
     storage.close()
 
 
@@ -263,14 +263,14 @@ async def test_read_only_database_is_opened_anew(storage: Storage, autojump_cloc
 async def test_so_much_that_waits_for_the_disk_is_bounded(tmp_path: Path):
     storage = Storage(tmp_path, 100_000, 100 << 20)
     storage.journal.max_pending_bytes = 10_000
-    sessions = storage.mqtt_sessions
+    sessions = storage.global_account.mqtt_sessions
     key = sessions.new_key()
     taken = 0
     while sessions.enqueue(key, taken + 1, make_message(b"a", b"x" * 100), 1):
         taken += 1
     assert 10 < taken < 30
-    assert not storage.retained.keep(make_message(b"a", b"1"))
-    assert storage.retained.refused == 1
+    assert not storage.global_account.retained.keep(make_message(b"a", b"1"))
+    assert storage.global_account.retained.refused == 1
     sessions.save(StoredSession(key, b"c", 4, NEVER_EXPIRES))  # Not refused: that would tear a session apart.
     async with running(storage.journal):
         await durable(storage.journal)
@@ -307,7 +307,7 @@ async def test_damage_while_running_stays_a_fault_and_the_next_start_sets_the_fi
 
 @pytest.mark.parametrize("change", ["UPDATE queue SET identifiers = '5!6'", "UPDATE message SET qos = 'high'"])
 async def test_row_that_cannot_be_read_is_damage_and_not_tried_again(storage: Storage, tmp_path: Path, change: str):
-    sessions = storage.mqtt_sessions
+    sessions = storage.global_account.mqtt_sessions
     key = sessions.new_key()
     sessions.save(StoredSession(key, b"c", 5, NEVER_EXPIRES))
     assert sessions.enqueue(key, 1, make_message(b"a", b"x"), 1)

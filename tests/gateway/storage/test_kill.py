@@ -39,7 +39,7 @@ def test_everything_said_to_be_durable_is_there_after_a_kill(tmp_path: Path):
         rows = connection.execute(
             "SELECT session, sequence, body FROM queue LEFT JOIN message ON id = message"
         ).fetchall()
-        for key in {one.session.key for one in storage.restored}:
+        for key in {one.session.key for one in storage.global_account.restored}:
             found = {sequence: body for session, sequence, body in rows if session == key}
             assert queued - planned <= found.keys()
             assert not gone & found.keys()
@@ -48,7 +48,7 @@ def test_everything_said_to_be_durable_is_there_after_a_kill(tmp_path: Path):
         for sequence in sorted(queued):
             newest[sequence % 7] = sequence
         for number, sequence in newest.items():
-            message = storage.retained.get(b"r.%d" % number)
+            message = storage.global_account.retained.get(b"r.%d" % number)
             assert message is not None
             assert int(message.payload()) >= sequence
         storage.close()

@@ -19,8 +19,8 @@ def leave(directory: Path, size: int = 10) -> Path:
     # Nothing of the log is in the file yet, and it begins anew.
     database.connection.execute("PRAGMA wal_checkpoint(RESTART)")
     for number in range(COMMITS):
-        row = (b"a.%d" % number, b"", 0, b"x" * size, 0, 0.0)
-        database.connection.execute("INSERT INTO retained VALUES (?, ?, ?, ?, ?, ?)", row)
+        row = ("$G", b"a.%d" % number, b"", 0, b"x" * size, 0, 0.0)
+        database.connection.execute("INSERT INTO retained VALUES (?, ?, ?, ?, ?, ?, ?)", row)
     crashed = directory / "crashed"
     crashed.mkdir()
     for suffix in ("", "-wal"):
@@ -100,9 +100,9 @@ def test_what_was_left_from_before_the_log_began_anew_is_not_missed(tmp_path: Pa
     database = Database(tmp_path / "running")
     row = (b"", 0, b"x", 0, 0.0)
     for number in range(COMMITS):
-        database.connection.execute("INSERT INTO retained VALUES (?, ?, ?, ?, ?, ?)", (b"a.%d" % number, *row))
+        database.connection.execute("INSERT INTO retained VALUES (?, ?, ?, ?, ?, ?, ?)", ("$G", b"a.%d" % number, *row))
     database.connection.execute("PRAGMA wal_checkpoint(RESTART)")
-    database.connection.execute("INSERT INTO retained VALUES (?, ?, ?, ?, ?, ?)", (b"b", *row))
+    database.connection.execute("INSERT INTO retained VALUES (?, ?, ?, ?, ?, ?, ?)", ("$G", b"b", *row))
     (tmp_path / "crashed").mkdir()
     for suffix in ("", "-wal"):
         name = f"{FILE_NAME}{suffix}"

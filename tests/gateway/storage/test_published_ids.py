@@ -71,12 +71,12 @@ def test_many_are_forgotten_little_by_little_and_none_of_them_is_found():
 def test_restart_knows_the_ids_and_counts_on(tmp_path: Path):
     storage = opened(tmp_path)
     for identifier in (b"z", b"a"):
-        publish(storage.published_ids, identifier)
+        publish(storage.global_account.published_ids, identifier)
     commit(storage.journal)
     storage.close()
     storage = opened(tmp_path)
-    assert [storage.published_ids.find(identifier) for identifier in (b"z", b"a", b"b")] == [1, 2, 0]
-    assert storage.published_ids.next() == 3
+    assert [storage.global_account.published_ids.find(identifier) for identifier in (b"z", b"a", b"b")] == [1, 2, 0]
+    assert storage.global_account.published_ids.next() == 3
     storage.close()
 
 

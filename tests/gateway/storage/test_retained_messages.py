@@ -181,15 +181,15 @@ def test_half_read_answer_goes_on_among_changes():
 def test_what_is_kept_outlives_the_process_but_for_what_expired(tmp_path: Path):
     storage = Storage(tmp_path, 10_000, PLENTY)
     for number in range(1000):
-        storage.retained.keep(make_message(b"a.%d" % number, b"%d" % number, b"r", b"NATS/1.0\r\n\r\n"))
-    storage.retained.keep(make_message(b"a.1", b""))
-    storage.retained.keep(make_message(b"b", b"1"), 1.0)
-    storage.retained.keep(make_message(b"c", b"1"), 9e12)
+        storage.global_account.retained.keep(make_message(b"a.%d" % number, b"%d" % number, b"r", b"NATS/1.0\r\n\r\n"))
+    storage.global_account.retained.keep(make_message(b"a.1", b""))
+    storage.global_account.retained.keep(make_message(b"b", b"1"), 1.0)
+    storage.global_account.retained.keep(make_message(b"c", b"1"), 9e12)
     commit(storage.journal)
     storage.close()
     storage = Storage(tmp_path, 10, 10)
-    assert found(storage.retained, b"a.*") == {b"a.%d" % n: b"%d" % n for n in range(1000) if n != 1}
-    assert found(storage.retained, b"b") == {}
-    assert storage.retained.expires_at(b"c") == 9e12
-    assert not storage.retained.keep(make_message(b"new", b"1"))
+    assert found(storage.global_account.retained, b"a.*") == {b"a.%d" % n: b"%d" % n for n in range(1000) if n != 1}
+    assert found(storage.global_account.retained, b"b") == {}
+    assert storage.global_account.retained.expires_at(b"c") == 9e12
+    assert not storage.global_account.retained.keep(make_message(b"new", b"1"))
     storage.close()

@@ -35,7 +35,7 @@ def session(key: int, client_id: bytes = b"client") -> StoredSession:
 
 def test_session_comes_back_with_all_under_it(tmp_path: Path):
     storage = opened(tmp_path)
-    sessions = storage.mqtt_sessions
+    sessions = storage.global_account.mqtt_sessions
     key = sessions.new_key()
     will_message = make_message(b"will.topic", b"\x00gone\xff", b"reply", b"NATS/1.0\r\nA: b\r\n\r\n")
     will_message.qos = 2
@@ -52,25 +52,25 @@ def test_session_comes_back_with_all_under_it(tmp_path: Path):
     for sequence in (3, 4, 9):
         sessions.enqueue(key, sequence, make_message(b"a", b"12345"), 1)
     storage = reopened(storage)
-    [restored] = storage.restored
+    [restored] = storage.global_account.restored
     assert restored.session.will is not None
     message, restored.session.will.message = restored.session.will.message, will_message
     assert restored == RestoredSession(saved, [(kept, 268_435_455)], {1, 65535}, 3, 15, 3, 9)
     assert (message.subject, message.reply, message.qos) == (b"will.topic", b"reply", 2)
     assert (message.header(), message.payload()) == (will_message.header(), b"\x00gone\xff")
-    assert storage.mqtt_sessions.new_key() > key
+    assert storage.global_account.mqtt_sessions.new_key() > key
     storage.close()
 
 
 def test_session_is_replaced_without_what_is_under_it(tmp_path: Path):
     storage = opened(tmp_path)
-    key = storage.mqtt_sessions.new_key()
-    storage.mqtt_sessions.save(StoredSession(key, b"c", 4, 5, 0.0, StoredWill(make_message(b"w", b"1"))))
-    storage.mqtt_sessions.save_subscription(key, Subscription(b"a"))
+    key = storage.global_account.mqtt_sessions.new_key()
+    storage.global_account.mqtt_sessions.save(StoredSession(key, b"c", 4, 5, 0.0, StoredWill(make_message(b"w", b"1"))))
+    storage.global_account.mqtt_sessions.save_subscription(key, Subscription(b"a"))
     commit(storage.journal)
-    storage.mqtt_sessions.save(StoredSession(key, b"c", 4, 5, 77.0))
+    storage.global_account.mqtt_sessions.save(StoredSession(key, b"c", 4, 5, 77.0))
     storage = reopened(storage)
-    [restored] = storage.restored
+    [restored] = storage.global_account.restored
     assert restored.session == StoredSession(key, b"c", 4, 5, 77.0)
     assert len(restored.subscriptions) == 1
     storage.close()
@@ -78,7 +78,7 @@ def test_session_is_replaced_without_what_is_under_it(tmp_path: Path):
 
 def test_client_that_starts_clean_takes_the_place_of_its_old_session(tmp_path: Path):
     storage = opened(tmp_path)
-    sessions = storage.mqtt_sessions
+    sessions = storage.global_account.mqtt_sessions
     old = sessions.new_key()
     sessions.save(session(old))
     sessions.save_subscription(old, Subscription(b"a"))
@@ -89,14 +89,14 @@ def test_client_that_starts_clean_takes_the_place_of_its_old_session(tmp_path: P
     new = sessions.new_key()
     sessions.save(session(new))
     storage = reopened(storage)
-    assert storage.restored == [RestoredSession(session(new), [], set(), 0, 0, 0, 0)]
+    assert storage.global_account.restored == [RestoredSession(session(new), [], set(), 0, 0, 0, 0)]
     assert stored_messages(storage) == 0
     storage.close()
 
 
 async def test_page_has_everything_noted_before_in_order_and_within_its_limits(tmp_path: Path):
     storage = opened(tmp_path)
-    sessions = storage.mqtt_sessions
+    sessions = storage.global_account.mqtt_sessions
     key, other = sessions.new_key(), sessions.new_key()
     async with running(storage.journal):
         for sequence in range(1, 21):
@@ -126,7 +126,7 @@ async def test_page_has_everything_noted_before_in_order_and_within_its_limits(t
 
 async def test_pages_of_many_sessions_are_read_together(tmp_path: Path):
     storage = opened(tmp_path)
-    sessions = storage.mqtt_sessions
+    sessions = storage.global_account.mqtt_sessions
     message = make_message(b"a", b"1")
     keys = [sessions.new_key() for _ in range(100)]
     for key in keys:
@@ -151,7 +151,7 @@ async def test_pages_of_many_sessions_are_read_together(tmp_path: Path):
 
 async def test_message_of_many_sessions_is_stored_once_and_leaves_with_the_last(tmp_path: Path):
     storage = opened(tmp_path)
-    sessions = storage.mqtt_sessions
+    sessions = storage.global_account.mqtt_sessions
     message = make_message(b"a", b"1")
     keys = [sessions.new_key() for _ in range(4)]
     async with running(storage.journal):
@@ -180,7 +180,7 @@ async def test_message_of_many_sessions_is_stored_once_and_leaves_with_the_last(
 async def test_ended_session_gives_each_message_back_once(tmp_path: Path):
     """A place that was taken back in the same batch as its session ended must not count twice."""
     storage = opened(tmp_path)
-    sessions = storage.mqtt_sessions
+    sessions = storage.global_account.mqtt_sessions
     ending, staying = sessions.new_key(), sessions.new_key()
     message = make_message(b"a", b"1")
     async with running(storage.journal):
@@ -201,7 +201,7 @@ async def test_ended_session_gives_each_message_back_once(tmp_path: Path):
 
 def test_what_belongs_to_no_session_is_removed_at_start(tmp_path: Path):
     storage = opened(tmp_path)
-    store = storage.mqtt_sessions
+    store = storage.global_account.mqtt_sessions
     store.enqueue(1, 1, make_message(b"a", b"1"), 1)
     store.save_subscription(1, Subscription(b"a"))
     store.remember_received(1, 7)
@@ -223,13 +223,13 @@ def test_counts_of_places_come_back(tmp_path: Path):
     storage = opened(tmp_path)
     message = make_message(b"a", b"1")
     for key in (1, 2, 3):
-        storage.mqtt_sessions.save(session(key, b"client %d" % key))
-        storage.mqtt_sessions.enqueue(key, 1, message, 1)
+        storage.global_account.mqtt_sessions.save(session(key, b"client %d" % key))
+        storage.global_account.mqtt_sessions.enqueue(key, 1, message, 1)
     storage = reopened(storage)
     for key, left in ((1, 1), (2, 1), (3, 0)):
         copy = make_message(b"a", b"1")
         copy.record = message.record
-        storage.mqtt_sessions.dequeue(key, 1, copy)
+        storage.global_account.mqtt_sessions.dequeue(key, 1, copy)
         commit(storage.journal)
         assert stored_messages(storage) == left
     storage.close()
