@@ -84,6 +84,8 @@ class Site:
 class SerialDevice:
     """One device, known by the session id that it gave itself. It lives on for a while when its cable is out.
 
+    `line` is that of the port it is at, or was at last.
+
     `forget` is called when it will not be served again.
     """
 
@@ -97,6 +99,7 @@ class SerialDevice:
         self.connection: Connection | None = None
         self._transport: LinkTransport | None = None
         self.port_name = ""
+        self.line: object = None
         self._forget = forget
         self._wake = trio.Event()
         self._baud_to_be = 0
@@ -114,6 +117,7 @@ class SerialDevice:
         now = trio.current_time()
         self.runtime.deadlines.cancel(self._patience)
         self.port_name = port.name
+        self.line = port.line
         self._silent = False
         self._baud_to_be = 0
         # A rate that was tried and did not work is not tried again.

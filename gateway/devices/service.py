@@ -24,6 +24,8 @@ log = logging.getLogger("leafgate.serial")
 RETRY_SECONDS = 1.0
 # A port of a server may be plugged into anything; devices that are away are given up from the oldest on.
 MAX_DEVICES = 256
+# So many of one name may be away at a time; each plug of a board that restarts by it makes one.
+MAX_NAMESAKES = 4
 
 
 class SerialService:
@@ -155,13 +157,27 @@ class SerialService:
         for device in away:
             if device.name == name and device.link.peer is not None and device.link.peer.sid == hello.sid:
                 return device
-        # Who restarted while it was away will not take its old session up again.
+        # Who restarted will not take its old session up again. A board of the same name somewhere else may be another.
+        namesakes = [one for one in away if one.name == name]
         for device in away:
-            if device.name == name or len(self.devices) >= MAX_DEVICES:
+            restarted = device.name == name and device.line == port.line
+            if restarted or device in namesakes[:-MAX_NAMESAKES] or len(self.devices) >= MAX_DEVICES:
                 device.end(CloseReason.STALE_CONNECTION, "the device began anew")
         device = SerialDevice(self.site, config, name, self.devices.remove)
+        self._warn_of_twins(device, port)
         self.devices.append(device)
         return device
+
+    def _warn_of_twins(self, device: SerialDevice, port: SerialPort) -> None:
+        """What two boards say on the same subjects cannot be told apart."""
+        for other in self.devices:
+            if other.subjects.prefix == device.subjects.prefix:
+                log.warning(
+                    "port=%s event=twin name=%s other=%s detail='two boards of one name, or one that was moved'",
+                    port.name,
+                    device.subjects.name,
+                    other.port_name or "away",
+                )
 
     def _fault(self, port: str, text: str) -> None:
         if self.faults.get(port) != text:

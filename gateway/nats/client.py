@@ -1,5 +1,6 @@
 """NATS client session: what a NATS client's operations mean here."""
 
+import logging
 import random
 from collections.abc import Callable, Iterator
 from typing import ClassVar
@@ -21,6 +22,8 @@ from protocols.message import Burst, Message, make_message
 from protocols.nats import server
 from protocols.nats.framing import Refused, encode_error
 from protocols.subjects import RESERVED_SUBJECTS, is_valid_filter, is_valid_literal
+
+log = logging.getLogger("leafgate.nats")
 
 # A first PING soon after CONNECT measures the round trip; the spread keeps many clients from pinging at once.
 FIRST_PING_SECONDS = 2.0
@@ -351,6 +354,12 @@ class NatsClientSession(Port):
             told.tell(False, {"name": self.options.name})
             self._presence = None
         if wanted and self._presence is None:
+            if wanted in self.account.presences:
+                log.warning(
+                    "cid=%d event=twin presence=%.100r detail='two of one name, or one that came back'",
+                    self.connection.cid,
+                    subject,
+                )
             self._presence = Presence(self.account, wanted)
             self._presence.tell(True, {"name": self.options.name})
 

@@ -82,3 +82,12 @@ def test_subject_that_nobody_may_be_present_on_is_refused(tmp_path: Path):
         for subject in ("$SYS.presence", "a..b", "a.*", "a b", ".a"):
             with node(edge.url(), subject) as device:
                 assert "Invalid Presence Subject" in device.until("error")
+
+
+def test_two_boards_of_one_name_are_warned_of(tmp_path: Path):
+    with gateway(tmp_path) as edge, node(edge.url()) as first:
+        first.until("connected")
+        assert "event=twin" not in edge.log()
+        with node(edge.url()) as second:
+            second.until("connected")
+            edge.wait_for_log(f"event=twin presence={SUBJECT!r}")

@@ -15,6 +15,7 @@ class SocketPort:
 
     def __init__(self, url: str, stream: trio.SocketStream) -> None:
         self.name = url
+        self.line: object = url
         self._stream = stream
 
     async def read(self) -> bytes:

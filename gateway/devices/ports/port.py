@@ -10,6 +10,8 @@ from typing import Protocol
 import serial
 import trio
 
+from gateway.devices.ports.selection import adapter_identity
+
 READ_SIZE = 4096
 # What waits in the system holds up what is urgent: acknowledgements, and what is sent again.
 AHEAD_SECONDS = 0.020
@@ -26,6 +28,10 @@ class SerialPort(Protocol):
     @property
     def name(self) -> str:
         """The path or URL."""
+
+    @property
+    def line(self) -> object:
+        """Equal for two ports only where the same board is behind them, as far as can be told."""
 
     async def read(self) -> bytes:
         """At least one byte."""
@@ -46,6 +52,8 @@ class LocalPort:
     def __init__(self, path: str, baud: int) -> None:
         """Raises PortError."""
         self.name = path
+        # Without a number of its own what is plugged in is known for as long as it stays in.
+        self.line: object = adapter_identity(path) or object()
         port = serial.Serial(port=None, timeout=0, write_timeout=0, exclusive=True)
         try:
             port.baudrate = baud

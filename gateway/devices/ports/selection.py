@@ -14,6 +14,16 @@ def is_network(port: str) -> bool:
     return port.startswith(NETWORK_SCHEMES)
 
 
+def adapter_identity(path: str) -> str | None:
+    """Ids, serial number and interface of the USB adapter behind a port; None for what cannot be told from its like."""
+    device = os.path.realpath(path)
+    for one in list_ports.comports():
+        if one.device == device and one.serial_number:
+            interface = (one.location or "").partition(":")[2]
+            return f"{one.vid:04x}:{one.pid:04x}:{one.serial_number}:{interface}"
+    return None
+
+
 def matching_ports(port: str) -> list[str]:
     """Paths that are there now, in order. What `/dev/ttyUSB0` is may change with every plug; the ids and
     `/dev/serial/by-id/…` do not.

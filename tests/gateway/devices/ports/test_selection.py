@@ -6,7 +6,7 @@ import pytest
 from serial.tools.list_ports_common import ListPortInfo
 
 from gateway.devices.ports import selection
-from gateway.devices.ports.selection import is_network, matching_ports
+from gateway.devices.ports.selection import adapter_identity, is_network, matching_ports
 
 
 def adapter(device: str, vid: int, pid: int, serial: str) -> ListPortInfo:
@@ -39,6 +39,25 @@ def adapters(monkeypatch):
 )
 def test_ids_of_an_adapter_find_it_wherever_it_is_plugged_in(adapters, port, found):
     assert matching_ports(port) == found
+
+
+def test_adapter_with_a_number_of_its_own_is_known_by_it(adapters):
+    assert adapter_identity("/dev/ttyUSB0") == "10c4:ea60:0001:"
+    assert adapter_identity("/dev/ttyUSB1") != adapter_identity("/dev/ttyUSB0")
+    assert adapter_identity("/dev/ttyS0") is None
+    assert adapter_identity("/dev/ttyUSB7") is None
+
+
+def test_adapter_is_known_by_a_link_to_it(adapters, tmp_path: Path):
+    (tmp_path / "by-id").symlink_to("/dev/ttyACM0")
+    assert adapter_identity(str(tmp_path / "by-id")) == adapter_identity("/dev/ttyACM0") == "303a:1001:AB:CD:"
+
+
+def test_interfaces_of_one_adapter_are_told_apart(adapters, monkeypatch):
+    one, other = adapter("/dev/ttyUSB0", 0x0403, 0x6010, "A"), adapter("/dev/ttyUSB1", 0x0403, 0x6010, "A")
+    one.location, other.location = "1-1:1.0", "1-1:1.1"
+    monkeypatch.setattr(selection.list_ports, "comports", lambda: [one, other])
+    assert adapter_identity("/dev/ttyUSB0") != adapter_identity("/dev/ttyUSB1")
 
 
 def test_path_is_there_or_not(tmp_path: Path):
