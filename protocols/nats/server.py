@@ -14,6 +14,7 @@ from protocols.nats.framing import (
     split_operation,
 )
 from protocols.nats.head import PayloadHead
+from protocols.nats.lenient_json import read_object
 from protocols.subjects import RESERVED_SUBJECTS
 
 PING = b"PING\r\n"
@@ -99,9 +100,6 @@ class _ConnectFields(msgspec.Struct):
     tls_required: bool | None = None
     presence: str | None = None
     password: str | None = msgspec.field(name="pass", default=None)
-
-
-_connect_decoder = msgspec.json.Decoder(dict[str, object] | None)
 
 
 class ServerDecoder(Framing):
@@ -193,9 +191,9 @@ class ServerDecoder(Framing):
     def _connect(self, rest: bytes) -> object:
         try:
             # Go's way with names: their case does not count, the last of them does, and null is no object at all.
-            named = {name.casefold(): value for name, value in (_connect_decoder.decode(rest) or {}).items()}
+            named = {name.casefold(): value for name, value in read_object(rest).items()}
             fields = msgspec.convert(named, _ConnectFields)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except ValueError as error:
             return self._malformed("CONNECT", f"is no valid JSON object: {error}")
         present = {name: value for name, value in msgspec.structs.asdict(fields).items() if value is not None}
         password = present.pop("password", "")

@@ -169,9 +169,13 @@ def act(client: Client, verb: str, arguments: Sequence[Any]) -> None:
 
 
 def wire(parts: Sequence[Any]) -> bytes:
-    return b"".join(
-        part.encode() if isinstance(part, str) else part["repeat"].encode() * part["times"] for part in parts
-    )
+    return b"".join(map(piece, parts))
+
+
+def piece(part: Any) -> bytes:
+    if isinstance(part, str):
+        return part.encode()
+    return bytes.fromhex(part["hex"]) if "hex" in part else part["repeat"].encode() * part["times"]
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -104,7 +104,12 @@ def test_message_with_a_reserved_reply_is_refused(reply: bytes):
         b"CONNECT nonsense",
         b"CONNECT []",
         b'CONNECT {"verbose":1}',
-        b'CONNECT {"name":"\xff"}',
+        b'CONNECT {"name":"\xff\x01"}',
+        b'CONNECT {"name":"\\ud800","echo":"\xff"}',
+        b'CONNECT {"name":"\xff","echo":1}',
+        b'CONNECT {"name":"\xff"',
+        b'CONNECT {"name":"\xff","x":NaN}',
+        b'CONNECT ["\xff"]',
         b"CONNECT {} {}",
         b"CONNECT " + b'{"a":' * 1500,
     ],
@@ -138,6 +143,22 @@ def test_headers_are_agreed_on_by_the_last_connect_that_names_them():
 def test_connect_tells_the_fields_it_names_and_the_password_apart():
     (event,) = decoded(b'CONNECT {"verbose":false,"name":"x","user":"u","pass":"secret","lang":null,"other":[1]}\r\n')
     assert event == Connect({"verbose": False, "name": "x", "user": "u"}, "secret")
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        (b"K\xfcche", "K\ufffdche"),
+        (b"\xe2\x82", "\ufffd\ufffd"),
+        (b"\xed\xa0\x80", "\ufffd\ufffd\ufffd"),
+        (b"\\ud83d", "\ufffd"),
+        (b"a\\udc00b\xff", "a\ufffdb\ufffd"),
+        (b"\\ud83d\\ude00 \xc3\xa4\xe4", "\U0001f600 \u00e4\ufffd"),
+    ],
+)
+def test_what_is_no_unicode_in_a_name_is_replaced_as_nats_server_does(name: bytes, read: str):
+    (event,) = decoded(b'CONNECT {"NAME":"' + name + b'","\xff":"\xff","headers":true}\r\n')
+    assert event == Connect({"headers": True, "name": read}, "")
 
 
 def test_later_connect_changes_only_what_it_names():
