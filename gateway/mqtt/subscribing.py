@@ -3,7 +3,6 @@
 from gateway.mqtt.session import MqttSession
 from protocols.mqtt import packets
 from protocols.mqtt.reason_codes import ReasonCode
-from protocols.mqtt.topics import SHARE_PREFIX, parse_shared_filter
 
 # A retain handling: send what is retained always, for a new subscription, never (3.8.3.1).
 ALWAYS, WHEN_NEW = 0, 1
@@ -14,8 +13,6 @@ def grant(session: MqttSession, wanted: packets.Subscription, identifier: int) -
     topic_filter = wanted.topic_filter
     limits = session.runtime.settings
     most = limits.limits.max_subscriptions
-    if topic_filter.startswith(SHARE_PREFIX) and parse_shared_filter(topic_filter) is None:
-        return ReasonCode.TOPIC_FILTER_INVALID, False
     if topic_filter.count(b"/") >= limits.mqtt.max_topic_levels:
         return ReasonCode.TOPIC_FILTER_INVALID, False
     if most and topic_filter not in session.subscriptions and len(session.subscriptions) >= most:

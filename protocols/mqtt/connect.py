@@ -54,7 +54,9 @@ def _read_level(reader: PacketReader) -> int:
         fault = reader.fault(
             ReasonCode.UNSUPPORTED_PROTOCOL_VERSION, f"there is no protocol level {level} of {name.decode()}"
         )
-        answer_in = MQTT_5_0 if level & ~BRIDGE >= MQTT_5_0 else MQTT_3_1_1
+        # In the form that whoever chose this name and level understands.
+        newest = max(VERSIONS[name])
+        answer_in = newest if level & ~BRIDGE >= newest else min(VERSIONS[name])
         fault.farewell = encode_connack(answer_in, False, ReasonCode.UNSUPPORTED_PROTOCOL_VERSION)
         raise fault
     return level
@@ -78,9 +80,11 @@ def _read_connect(reader: PacketReader, version: int) -> Connect:
 
 
 def _check_flags(reader: PacketReader, flags: int) -> None:
-    if flags & RESERVED_FLAG:  # [MQTT-3.1.2-3]
+    # In MQTT 3.1 bits without a meaning are unused, whatever they are.
+    if flags & RESERVED_FLAG and reader.version != MQTT_3_1:  # [MQTT-3.1.2-3]
         raise reader.malformed("the reserved connect flag is set")
-    if not flags & WILL and flags & (WILL_QOS | WILL_RETAIN):  # [MQTT-3.1.2-11], [MQTT-3.1.2-13]
+    without_will = not flags & WILL and flags & (WILL_QOS | WILL_RETAIN)
+    if without_will and reader.version != MQTT_3_1:  # [MQTT-3.1.2-11], [MQTT-3.1.2-13]
         raise reader.malformed("will QoS or will retain is set without a will")
     if flags & WILL_QOS == WILL_QOS:  # [MQTT-3.1.2-12]
         raise reader.malformed("the will QoS is 3")

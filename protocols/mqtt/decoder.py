@@ -71,7 +71,8 @@ PUBLISH = 0x30
 AUTH = 0xF0
 TYPE = 0xF0
 FLAGS = 0x0F
-DUP = 0x08
+# What follows the fixed header of a CONNECT of MQTT 3.1, which alone may have flags there.
+SHORTEST_CONNECT_3_1 = 14
 
 # By the whole first byte: the flags of all packets but PUBLISH are fixed [MQTT-2.1.3-1].
 _ACKNOWLEDGEMENTS: Mapping[int, Parser] = {
@@ -96,8 +97,8 @@ _FROM_SERVER: Mapping[int, Parser] = {
     0xB0: parse_unsuback,
     0xD0: parse_pingresp,
 }
-# These may carry DUP in MQTT 3.1 (its section 2.1): PUBREL, SUBSCRIBE, UNSUBSCRIBE.
-_REPEATABLE_3_1 = frozenset((0x62 | DUP, 0x82 | DUP, 0xA2 | DUP))
+# In MQTT 3.1 only PUBLISH has flags that matter; others may carry DUP or are unused (its section 2.1).
+_FIRST_BYTES = {first & TYPE: first for first in (*_FROM_CLIENT, *_FROM_SERVER)}
 
 
 class Decoder:
@@ -177,6 +178,8 @@ class Decoder:
             size, body = read_length(data, position + 1)
             if body < 0:
                 raise _fault(first, ReasonCode.MALFORMED_PACKET, "the remaining length is malformed")
+            if first != CONNECT and not self.version and body and size < SHORTEST_CONNECT_3_1:
+                raise self._unexpected(first)  # Mostly the first bytes of TLS.
             stop = body + size
             if body and stop - position > self.max_packet_size:
                 complaint = f"{stop - position} bytes are more than {self.max_packet_size}"
@@ -195,8 +198,8 @@ class Decoder:
             raise _fault(first, ReasonCode.PROTOCOL_ERROR, "a connection begins with CONNECT")
         if first & TYPE == PUBLISH:
             return None
-        if self.version == MQTT_3_1 and first in _REPEATABLE_3_1:
-            first &= ~DUP
+        if self.version == MQTT_3_1 or (self.version == 0 and first & TYPE == CONNECT):
+            first = _FIRST_BYTES.get(first & TYPE, first)
         parser = self._parsers.get(first)
         if parser is None:
             raise self._unexpected(first)
@@ -219,6 +222,8 @@ class Decoder:
         packet = parser(reader)
         reader.finish()
         if isinstance(packet, Connect):
+            if first != CONNECT and packet.version != MQTT_3_1:
+                raise self._unexpected(first)
             self.version = self.publishes.version = packet.version
         return packet
 

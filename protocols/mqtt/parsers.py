@@ -20,7 +20,7 @@ from protocols.mqtt.packets import (
     Unsuback,
     Unsubscribe,
 )
-from protocols.mqtt.primitives import MQTT_5_0, PacketReader
+from protocols.mqtt.primitives import MQTT_3_1, MQTT_5_0, PacketReader
 from protocols.mqtt.properties import Carrier, Properties, read_properties
 from protocols.mqtt.reason_codes import (
     CLIENT_AUTH_CODES,
@@ -34,7 +34,7 @@ from protocols.mqtt.reason_codes import (
     UNSUBACK_CODES,
     ReasonCode,
 )
-from protocols.mqtt.topics import is_topic_filter
+from protocols.mqtt.topics import SHARE_PREFIX, is_topic_filter, parse_shared_filter
 
 QOS = 0x03
 NO_LOCAL = 0x04
@@ -93,6 +93,8 @@ def parse_subscribe(reader: PacketReader) -> Subscribe:
 def _read_subscription(reader: PacketReader) -> Subscription:
     topic_filter = _read_topic_filter(reader)
     options = reader.byte("the options byte of a subscription")
+    if reader.version == MQTT_3_1:  # The others are not used there (its section 3.8).
+        options &= QOS
     if options & (RESERVED_OPTIONS if reader.version == MQTT_5_0 else RESERVED_OPTIONS_3_1_1):  # [MQTT-3.8.3-5]
         raise reader.malformed("a reserved subscription option is set")
     retain_handling = options >> RETAIN_HANDLING_SHIFT
@@ -107,6 +109,8 @@ def _read_topic_filter(reader: PacketReader) -> bytes:
     topic_filter = reader.string("a topic filter")
     if not is_topic_filter(topic_filter):
         raise reader.fault(ReasonCode.TOPIC_FILTER_INVALID, "a topic filter is empty or its wildcards are misplaced")
+    if topic_filter.startswith(SHARE_PREFIX) and parse_shared_filter(topic_filter) is None:
+        raise reader.fault(ReasonCode.TOPIC_FILTER_INVALID, "a shared filter lacks its share name or its filter")
     return topic_filter
 
 

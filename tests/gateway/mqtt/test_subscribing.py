@@ -17,7 +17,6 @@ from tests.gateway.mqtt.mqtt_peer import Peer, commit, journal_of, stored_gatewa
         (b"a/b", ReasonCode.GRANTED_QOS_1),
         (b"a/b/c/d", ReasonCode.TOPIC_FILTER_INVALID),
         (b"$share/g/a", ReasonCode.GRANTED_QOS_1),
-        (b"$share/g", ReasonCode.TOPIC_FILTER_INVALID),
         (b"$MQTT/a", ReasonCode.NOT_AUTHORIZED),
     ],
 )
