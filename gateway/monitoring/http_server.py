@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl, unquote
 import h11
 import trio
 
+from protocols.request_head import holds_controls
+
 log = logging.getLogger("leafgate.monitoring")
 
 MAX_REQUEST_BYTES = 8192
@@ -109,8 +111,19 @@ async def _read_end(stream: trio.abc.Stream, http: h11.Connection, request: h11.
 
 async def _next_event(stream: trio.abc.Stream, http: h11.Connection) -> object:
     while (event := http.next_event()) is h11.NEED_DATA:
-        http.receive_data(bytes(await stream.receive_some(READ_BYTES)))
+        http.receive_data(await _read_clean(stream))
     return event
+
+
+async def _read_clean(stream: trio.abc.Stream) -> bytes:
+    """More of a request, which has no body: none of it may be what h11 takes long to refuse."""
+    data = bytes(await stream.receive_some(READ_BYTES))
+    # Whether a CR is good is told by what follows it.
+    while data.endswith(b"\r") and len(data) < MAX_REQUEST_BYTES and (more := await stream.receive_some(READ_BYTES)):
+        data += more
+    if holds_controls(data):
+        raise _RejectedError(text_response(400, "there is a control character in the request"))
+    return data
 
 
 def _handle(request: h11.Request, handler: Handler) -> Response:

@@ -6,6 +6,7 @@ rules between keys; only ranges of single values are checked while a file is rea
 
 import re
 import socket
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -70,6 +71,7 @@ class Listener(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     same_origin: bool = False
     allowed_origins: tuple[str, ...] = ()
     compression: bool = False
+    trusted_proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.protocol == "leafnode":
@@ -78,11 +80,17 @@ class Listener(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
         for index, origin in enumerate(self.allowed_origins):
             if not _is_origin(origin):
                 raise KeyedValueError(f"allowed-origins[{index}]", "an origin looks like https://example.org:8443")
+        for index, proxies in enumerate(self.trusted_proxies):
+            try:
+                ip_network(proxies)
+            except ValueError as error:
+                raise KeyedValueError(f"trusted-proxies[{index}]", f"{error}; write 10.0.0.7 or 10.0.0.0/8") from None
         if self.protocol != "websocket":
             for key, used in (
                 ("same-origin", self.same_origin),
                 ("allowed-origins", self.allowed_origins),
                 ("compression", self.compression),
+                ("trusted-proxies", self.trusted_proxies),
             ):
                 if used:
                     raise KeyedValueError(key, f"only websocket listeners have it, this one is {self.protocol}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import ClassVar
 
 import trio
@@ -39,13 +40,14 @@ class WebSocketSession:
             same_origin=listener.same_origin,
             allowed_origins=listener.allowed_origins,
             compression=listener.compression,
+            trusted_proxies=tuple(map(ip_network, listener.trusted_proxies)),
         )
         largest = connection.runtime.settings.limits.max_payload_bytes * MESSAGE_ALLOWANCE
         self.connection = connection
         self.runtime = connection.runtime
         self.inner: Session | None = None
         self._speak = speak
-        self._codec = WebSocketServerCodec(policy, PROTOCOLS, largest)
+        self._codec = WebSocketServerCodec(policy, PROTOCOLS, largest, peer=connection.address[0])
         self._deadline: Deadline | None = None
 
     @property

@@ -23,7 +23,8 @@ from protocols.websocket.errors import FrameError
 from protocols.websocket.frames import FrameDecoder
 from protocols.websocket.upgrade import Acceptance, InnerProtocol, UpgradePolicy, UpgradeReader
 
-MAX_REQUEST_BYTES = 8192
+# Browsers send the cookies of all that was ever served from a host.
+MAX_REQUEST_BYTES = 32_768
 # Smaller payloads hardly shrink.
 COMPRESS_ABOVE = 64
 
@@ -41,8 +42,8 @@ class WebSocketServerCodec:
     answered and the peer's close is echoed through `bytes_to_send`, and so is the upgrade: send those bytes before
     anything of the session's own.
 
-    `protocols` are the inner protocols that may be asked for. `max_message_size` bounds a compressed message, on the
-    wire and inflated; what is not compressed is never held back and needs no bound. One batch may hold many compressed
+    `protocols` are the inner protocols that may be asked for, `peer` is the address of who asks. `max_message_size`
+    bounds a compressed message, on the wire and inflated; what is not compressed is never held back and needs no bound. One batch may hold many compressed
     messages: give it to `receive` in slices where memory is short.
     """
 
@@ -54,8 +55,11 @@ class WebSocketServerCodec:
         protocols: frozenset[InnerProtocol],
         max_message_size: int,
         max_request_bytes: int = MAX_REQUEST_BYTES,
+        peer: str = "",
     ) -> None:
-        self._upgrade: UpgradeReader | None = UpgradeReader(policy, protocols, max_message_size, max_request_bytes)
+        self._upgrade: UpgradeReader | None = UpgradeReader(
+            policy, protocols, max_message_size, max_request_bytes, peer
+        )
         self._frames: FrameDecoder | None = None
         self._deflate: MessageDeflate | None = None
         self._outgoing: list[bytes] = []

@@ -10,6 +10,8 @@ NAME = "permessage-deflate"
 LARGEST_WINDOW_BITS = 15
 # The protocol allows 8 too, but zlib has no raw stream with it.
 SMALLEST_WINDOW_BITS = 9
+# Nobody makes more offers; each is looked at.
+MOST_OFFERS = 16
 # What ends every flushed block, and is therefore left out on the wire [RFC 7692 7.2.1].
 FLUSH_MARK = b"\x00\x00\xff\xff"
 
@@ -76,7 +78,7 @@ def accept_offer(offers: list[str], max_message_size: int) -> tuple[MessageDefla
 
     `offers` are the elements of Sec-WebSocket-Extensions in the client's order of preference.
     """
-    for offer in offers:
+    for offer in offers[:MOST_OFFERS]:
         name, *parameters = (part.strip() for part in offer.split(";"))
         if name.lower() == NAME and (window_bits := _window_bits(parameters)) is not None:
             answer = f"{NAME}; server_no_context_takeover; client_no_context_takeover"

@@ -5,7 +5,6 @@ Which protocol the peer speaks is told by the last segment of the path: `mqtt`, 
 
 import base64
 import binascii
-import ipaddress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
@@ -16,12 +15,17 @@ from wsproto.utilities import generate_accept_token
 
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
+from protocols.request_head import MOST_FIELDS, RequestHead, holds_controls
 from protocols.websocket.compression import MessageDeflate, accept_offer
+from protocols.websocket.forwarding import Network, client_address
 
 InnerProtocol = Literal["nats", "mqtt", "leafnode"]
 
 VERSION = b"13"
-MQTT_SUBPROTOCOL = "mqtt"  # [MQTT-6.0.0-3], [MQTT-6.0.0-4]
+# Proxies ask in the older form; the answer is the same.
+HTTP_VERSIONS = (b"1.0", b"1.1")
+# The one that is wanted first [MQTT-6.0.0-3], [MQTT-6.0.0-4], and what clients of MQTT 3.1 say.
+MQTT_SUBPROTOCOLS = ("mqtt", "mqttv3.1")
 KEY_SIZE = 16
 DEFAULT_PORTS = {"http": 80, "https": 443}
 # The request line can hold anything; logs need not hold all of it.
@@ -35,18 +39,20 @@ class UpgradePolicy:
     A browser tells the origin of the page it shows; a request without an origin is always accepted. With `same_origin`
     the origin must equal the Host that the request names, or be one of `allowed_origins`, such as
     `https://example.org:8443`. Without `same_origin` and with no list every origin is accepted. `compression` permits
-    permessage-deflate; `secure` says that the listener speaks TLS, which makes its own origin an `https` one.
+    permessage-deflate; `secure` says that the listener speaks TLS, which makes its own origin an `https` one. Only
+    `trusted_proxies` are believed whom they come for.
     """
 
     same_origin: bool = False
     allowed_origins: tuple[str, ...] = ()
     compression: bool = False
     secure: bool = False
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Upgraded:
-    """The peer has a WebSocket. `client_ip` is the address that a proxy in front of us names, or empty."""
+    """The peer has a WebSocket. `client_ip` is the address that a trusted proxy names, or empty."""
 
     protocol: InnerProtocol
     path: str
@@ -72,9 +78,9 @@ class _RefusedError(Exception):
 
 
 class UpgradeReader:
-    """Reads one request of at most `max_request_bytes` and decides on it."""
+    """Reads one request of at most `max_request_bytes` and decides on it. `peer` is the address that it comes from."""
 
-    __slots__ = ("_http", "_max_message_size", "_policy", "_protocols", "_room")
+    __slots__ = ("_head", "_max_message_size", "_peer", "_policy", "_protocols")
 
     def __init__(
         self,
@@ -82,32 +88,34 @@ class UpgradeReader:
         protocols: frozenset[InnerProtocol],
         max_message_size: int,
         max_request_bytes: int,
+        peer: str = "",
     ) -> None:
         self._policy = policy
         self._protocols = protocols
         self._max_message_size = max_message_size
-        self._room = max_request_bytes
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=max_request_bytes)
+        self._peer = peer
+        self._head = RequestHead(max_request_bytes)
 
     def receive(self, data: bytes) -> Acceptance | PeerViolation | None:
         """The decision, or None while the request is incomplete. `data` is not empty."""
-        head = data[: self._room]
-        self._room -= len(head)
+        found = self._head.receive(data)
+        if found is None:
+            return None
+        head, rest = found
+        http = h11.Connection(h11.SERVER, max_incomplete_event_size=self._head.limit)
         method = b""
         try:
-            self._http.receive_data(head)
-            request = self._http.next_event()
-            if isinstance(request, h11.Request):
-                method = request.method
-                rest = self._http.trailing_data[0] + data[len(head) :]
-                return self._accept(request, rest)
-            if self._room == 0:
+            _check_head(head)
+            http.receive_data(head)
+            request = http.next_event()
+            if not isinstance(request, h11.Request):
                 raise _RefusedError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too long")
+            method = request.method
+            return self._accept(request, rest)
         except h11.RemoteProtocolError as error:
             return _refusal(HTTPStatus(error.error_status_hint), str(error), method)
         except _RefusedError as error:
             return _refusal(error.status, str(error), method)
-        return None
 
     def _accept(self, request: h11.Request, rest: bytes) -> Acceptance:
         path = _check_request_line(request)
@@ -120,10 +128,8 @@ class UpgradeReader:
             "Connection: Upgrade",
             f"Sec-WebSocket-Accept: {generate_accept_token(key).decode('ascii')}",
         ]
-        if protocol == "mqtt":
-            if MQTT_SUBPROTOCOL not in _elements(request, b"sec-websocket-protocol"):
-                raise _RefusedError(HTTPStatus.BAD_REQUEST, "MQTT takes Sec-WebSocket-Protocol: mqtt")
-            lines.append(f"Sec-WebSocket-Protocol: {MQTT_SUBPROTOCOL}")
+        if protocol == "mqtt" and (subprotocol := _mqtt_subprotocol(request)):
+            lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
         deflate = None
         if self._policy.compression:
             accepted = accept_offer(_elements(request, b"sec-websocket-extensions"), self._max_message_size)
@@ -131,7 +137,9 @@ class UpgradeReader:
                 deflate, answer = accepted
                 lines.append(f"Sec-WebSocket-Extensions: {answer}")
         response = ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
-        return Acceptance(Upgraded(protocol, path, _client_ip(request)), response, deflate, rest)
+        forwarded = _elements(request, b"x-forwarded-for")
+        client_ip = client_address(self._peer, forwarded, self._policy.trusted_proxies)
+        return Acceptance(Upgraded(protocol, path, client_ip), response, deflate, rest)
 
     def _protocol(self, path: str) -> InnerProtocol:
         segment = path.rpartition("/")[2]
@@ -141,11 +149,19 @@ class UpgradeReader:
         return protocol
 
 
+def _check_head(head: bytes) -> None:
+    """What must not get as far as h11."""
+    if holds_controls(head):
+        raise _RefusedError(HTTPStatus.BAD_REQUEST, "there is a control character in the request")
+    if head.count(b"\n") > MOST_FIELDS:
+        raise _RefusedError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"there are more than {MOST_FIELDS} fields")
+
+
 def _check_request_line(request: h11.Request) -> str:
     """The path, without its query."""
     if request.method != b"GET":
         raise _RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "the method must be GET")
-    if request.http_version != b"1.1":
+    if request.http_version not in HTTP_VERSIONS:
         raise _RefusedError(HTTPStatus.BAD_REQUEST, "the version must be HTTP/1.1")
     path = request.target.decode("latin-1").partition("?")[0]
     if not path.startswith("/"):
@@ -176,8 +192,9 @@ def _check_origin(request: h11.Request, policy: UpgradePolicy) -> None:
     if not origins or not (policy.same_origin or policy.allowed_origins):
         return
     accepted = {_parse_origin(allowed) for allowed in policy.allowed_origins}
-    if policy.same_origin:
-        host = _values(request, b"host")[0].decode("latin-1")
+    hosts = _values(request, b"host")  # HTTP/1.0 needs none.
+    if policy.same_origin and hosts:
+        host = hosts[0].decode("latin-1")
         accepted.add(_parse_origin(f"{'https' if policy.secure else 'http'}://{host}"))
     origin = _parse_origin(origins[0].decode("latin-1"))
     if len(origins) > 1 or origin is None or origin not in accepted:
@@ -203,13 +220,15 @@ def _is_key(value: bytes) -> bool:
         return False
 
 
-def _client_ip(request: h11.Request) -> str:
-    """The first address of X-Forwarded-For, if it is one."""
-    forwarded = _elements(request, b"x-forwarded-for")
-    try:
-        return str(ipaddress.ip_address(forwarded[0])) if forwarded else ""
-    except ValueError:
-        return ""
+def _mqtt_subprotocol(request: h11.Request) -> str:
+    """The subprotocol to agree on; empty for a client that offers none: the path says that it speaks MQTT."""
+    offered = _elements(request, b"sec-websocket-protocol")
+    for subprotocol in MQTT_SUBPROTOCOLS:
+        if subprotocol in offered:
+            return subprotocol
+    if offered:
+        raise _RefusedError(HTTPStatus.BAD_REQUEST, "MQTT takes Sec-WebSocket-Protocol: mqtt")
+    return ""
 
 
 def _values(request: h11.Request, name: bytes) -> list[bytes]:

@@ -147,6 +147,17 @@ async def test_bad_request_gets_one_line_and_the_end(data, status):
         assert await is_closed(stream)
 
 
+@pytest.mark.parametrize("control", [b"\0", b"\x0b", b"\x0c", b"\rx"])
+async def test_control_character_is_refused_before_a_pattern_looks_at_it(control: bytes):
+    async with served() as stream:
+        await stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\nX:" + b" " * 4000)
+        for byte in control:
+            await stream.send_all(bytes((byte,)))
+        (status, _, body), _ = await read_answer(stream)
+        assert (status, body) == (400, b"there is a control character in the request\n")
+        assert await is_closed(stream)
+
+
 async def test_method_that_is_not_allowed_is_told_which_are():
     async with served() as stream:
         await stream.send_all(request("/", "PUT"))

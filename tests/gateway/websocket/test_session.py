@@ -79,6 +79,16 @@ async def test_mqtt_is_spoken_at_its_path():
         assert connection.session.kind == "mqtt-websocket"
 
 
+@pytest.mark.parametrize(("proxies", "address"), [((), "127.0.0.1"), (("127.0.0.0/8",), "192.0.2.7")])
+async def test_address_of_the_client_is_what_a_trusted_proxy_says(proxies: tuple[str, ...], address: str):
+    async with running_gateway() as gateway:
+        connection = MemoryConnection(gateway)
+        listener = Listener(protocol="websocket", address="127.0.0.1:0", trusted_proxies=proxies)
+        connection.start(WebSocketSession(connection, listener))  # type: ignore[arg-type]
+        connection.receive(REQUEST[:-2] % b"/" + b"X-Forwarded-For: 198.51.100.1, 192.0.2.7\r\n\r\n")
+        assert connection.address[0] == address
+
+
 async def test_ping_of_the_socket_is_answered_and_the_close_ends_it():
     async with running_gateway() as gateway:
         connection = connect(gateway)

@@ -1,4 +1,4 @@
-"""MQTT 3.1 beside its successors: bits that it does not use say nothing, and its clients are answered in its own form."""
+"""MQTT 3.1 beside its successors: bits that it does not use say nothing, and answers have its own form."""
 
 import pytest
 

@@ -1,5 +1,6 @@
 """The upgrade request: what is accepted, what is refused, and with which answer."""
 
+from ipaddress import ip_address, ip_network
 from itertools import pairwise
 
 import h11
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
+from protocols.websocket.codec import WebSocketServerCodec
 from protocols.websocket.upgrade import Acceptance, Upgraded, UpgradePolicy, UpgradeReader
 
 ALL = frozenset(("nats", "mqtt", "leafnode"))
@@ -116,7 +118,7 @@ def test_harmless_variations_are_accepted(changes):
     [
         (request(method="POST"), 405),
         (request(method="OPTIONS"), 405),
-        (request(version="1.0"), 400),
+        (request(version="0.9"), 400),
         (request(version="2.0"), 400),
         (request(Host=None), 400),
         (request(target="http://gateway/mqtt"), 400),
@@ -135,8 +137,8 @@ def test_harmless_variations_are_accepted(changes):
         (request(Content_Length="5"), 400),
         (request(Content_Length="x"), 400),
         (request(Transfer_Encoding="chunked"), 400),
-        (request("/mqtt"), 400),
-        (request("/mqtt", Sec_WebSocket_Protocol="mqttv3.1"), 400),
+        (request("/mqtt", Sec_WebSocket_Protocol="mqttv5"), 400),
+        (request(X_Control="\0"), 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
         (b"CONNECT {}\r\nPING\r\n\r\n", 400),
         (b"\r\n\r\n", 400),
@@ -221,22 +223,59 @@ def test_origin_rules(policy, host, origin, accepted):
         assert answer(decision.farewell)[0] == 403
 
 
-@pytest.mark.parametrize(
-    ("forwarded", "address"),
-    [
-        (None, ""),
-        ("192.0.2.7", "192.0.2.7"),
-        ("192.0.2.7, 10.0.0.1", "192.0.2.7"),
-        ("2001:DB8::1", "2001:db8::1"),
-        ("unknown", ""),
-        ("1.2.3.4 cid=5", ""),
-        (",", ""),
-    ],
-)
-def test_client_address_is_the_first_forwarded_one_if_it_is_an_address(forwarded, address):
-    accepted = read(request(X_Forwarded_For=forwarded))
+@pytest.mark.parametrize("forwarded", [None, "192.0.2.7", "192.0.2.7, 10.0.0.1", "10.0.0.1"])
+@pytest.mark.parametrize("proxies", [(), ("192.0.2.0/24",), ("10.0.0.0/8",)])
+def test_forwarded_address_is_believed_from_trusted_proxies_only(forwarded, proxies):
+    policy = UpgradePolicy(trusted_proxies=tuple(map(ip_network, proxies)))
+    for peer in ("203.0.113.5", "192.0.2.5", "10.9.9.9", "", "unix"):
+        accepted = UpgradeReader(policy, ALL, 1 << 16, LIMIT, peer).receive(request(X_Forwarded_For=forwarded))
+        assert isinstance(accepted, Acceptance)
+        trusted = peer and peer != "unix" and any(ip_address(peer) in network for network in policy.trusted_proxies)
+        assert bool(accepted.event.client_ip) == bool(trusted and forwarded)
+
+
+@pytest.mark.parametrize("offered", ["mqtt", "mqttv3.1", "x, mqttv3.1"])
+def test_mqtt_subprotocol_that_the_client_offers_is_agreed_on(offered):
+    fields = answer(read(request("/mqtt", Sec_WebSocket_Protocol=offered)).response)[1]
+    assert fields["sec-websocket-protocol"] == offered.rpartition(" ")[2]
+
+
+def test_mqtt_is_served_where_the_path_alone_asks_for_it():
+    accepted = read(request("/mqtt"))
+    assert accepted.event.protocol == "mqtt"
+    assert "sec-websocket-protocol" not in answer(accepted.response)[1]
+
+
+@pytest.mark.parametrize("host", ["gateway.local", None])
+def test_upgrade_of_a_proxy_that_speaks_http_1_0_is_taken(host):
+    accepted = read(request("/mqtt", version="1.0", Host=host, Sec_WebSocket_Protocol="mqtt"))
     assert isinstance(accepted, Acceptance)
-    assert accepted.event.client_ip == address
+    assert accepted.response.startswith(b"HTTP/1.1 101 ")
+
+
+def test_origin_without_a_host_is_not_the_same():
+    assert isinstance(read(request(version="1.0", Host=None, Origin="http://gw"), SAME), PeerViolation)
+    assert isinstance(read(request(version="1.0", Host=None), SAME), Acceptance)
+
+
+def test_sixteen_kilobytes_of_cookies_are_taken():
+    codec = WebSocketServerCodec(ANYONE, ALL, 1 << 16)
+    (upgraded,) = codec.receive(request(Cookie="a" * 16384))
+    assert upgraded == Upgraded("nats", "/", "")
+
+
+@pytest.mark.parametrize("control", ["\0", "\x0b", "\x0c", "\r"])
+def test_control_character_is_refused_before_a_pattern_looks_at_it(control):
+    head = request(X_Blanks=" " * 200 + control + "x")
+    reader = UpgradeReader(ANYONE, ALL, 1 << 16, LIMIT)
+    decisions = [decision for byte in head if (decision := reader.receive(bytes((byte,)))) is not None]
+    assert answer(decisions[0].farewell)[0] == 400
+    assert "control character" in decisions[0].detail
+    assert decisions[0] == read(head)
+
+
+def test_more_fields_than_anybody_sends_are_refused():
+    assert answer(read(request(**{f"a{number}": "" for number in range(130)})).farewell)[0] == 431
 
 
 def test_bytes_behind_the_request_are_given_back():
