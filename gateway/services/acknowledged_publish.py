@@ -9,19 +9,18 @@ The answer is `{"seq":7}`; with `"duplicate":true` behind it when the message wa
 Headers go on with the message. Requests from beyond an uplink are not answered: who is there has a server nearer by.
 """
 
-import re
-
 import msgspec
 
 from gateway.accounts.account import Account
 from gateway.dataplane.port import Port, Receiver
 from gateway.storage.durability import TOO_SLOW
 from protocols.message import Message, make_message
+from protocols.nats.headers import find_field
 from protocols.subjects import RESERVED_SUBJECTS, is_valid_literal
 
 PREFIX = b"$LEAFGATE.publish."
 PUBLISH_FILTER = PREFIX + b">"
-MESSAGE_ID = re.compile(rb"\r\nNats-Msg-Id:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
+MESSAGE_ID = b"Nats-Msg-Id"
 LONGEST_ID = 128
 # Answers that may wait for the disk at the same time.
 MOST_WAITING = 16_384
@@ -97,8 +96,7 @@ class AcknowledgedPublish(Receiver):
 
 def message_id(header: bytes) -> bytes:
     """What a header block says in `Nats-Msg-Id`; b"" for nothing."""
-    found = MESSAGE_ID.search(header)
-    return found[1] if found is not None else b""
+    return find_field(header, MESSAGE_ID) or b""
 
 
 def request_fault(subject: bytes, identifier: bytes) -> Fault | None:

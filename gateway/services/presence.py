@@ -4,6 +4,7 @@ import msgspec
 
 from gateway.accounts.account import Account
 from protocols.message import make_message
+from protocols.nats.lenient_json import REPLACEMENT
 from protocols.subjects import RESERVED_SUBJECTS, is_valid_literal
 
 ONLINE_LINE = b"Leafgate-Presence: online\r\n"
@@ -18,6 +19,8 @@ def is_presence_subject(subject: bytes) -> bool:
         is_valid_literal(subject)
         and not subject.startswith((b"$", *RESERVED_SUBJECTS))
         and not any(character in subject for character in b" \t\r\n")
+        # What was no text when it came: of several such names one would be told.
+        and REPLACEMENT.encode() not in subject
     )
 
 

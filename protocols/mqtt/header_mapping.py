@@ -12,6 +12,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from protocols.mqtt.primitives import LONGEST_STRING, is_string
 from protocols.mqtt.properties import Pair, Properties
+from protocols.nats.headers import find_field
 
 _VERSION = b"NATS/1.0"
 _CONTENT_TYPE = b"Content-Type"
@@ -25,7 +26,7 @@ _RETAIN = b"Mqtt-Retain: 1"
 # User properties that stand for the status of a NATS message, `NATS/1.0 503 No Responders`.
 _STATUS = b"Nats-Status"
 _DESCRIPTION = b"Nats-Status-Description"
-_STATUS_LINE = re.compile(rb"NATS/1\.0[ \t]+([0-9]{3})(?:[ \t]+([^\r\n]*))?")
+_STATUS_LINE = re.compile(rb"NATS/1\.0[ \t]+([0-9]{3})(?:[ \t]([^\r\n]*))?")
 _STATUS_CODE = re.compile(rb"[0-9]{3}")
 
 # What NATS allows as the name of a header: printable ASCII but for the colon.
@@ -96,7 +97,7 @@ def without_retain(header: bytes) -> bytes:
 
 def expiry_seconds(header: bytes) -> int | None:
     """The message expiry interval that a header block says, if it says one."""
-    return properties_of(header).expiry if _EXPIRY.lower() in header.lower() else None
+    return properties_of(header).expiry if find_field(header, _EXPIRY) is not None else None
 
 
 def with_correlation(header: bytes, correlation: bytes | None) -> bytes:

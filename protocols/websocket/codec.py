@@ -43,8 +43,8 @@ class WebSocketServerCodec:
     anything of the session's own.
 
     `protocols` are the inner protocols that may be asked for, `peer` is the address of who asks. `max_message_size`
-    bounds a compressed message, on the wire and inflated; what is not compressed is never held back and needs no bound. One batch may hold many compressed
-    messages: give it to `receive` in slices where memory is short.
+    bounds a compressed message, on the wire and inflated; what is not compressed is never held back and needs no
+    bound. One batch may hold many compressed messages: give it to `receive` in slices where memory is short.
     """
 
     __slots__ = ("_close_sent", "_deflate", "_ended", "_frames", "_outgoing", "_upgrade")

@@ -116,7 +116,21 @@ async def test_second_connect_may_change_the_subject():
 
 @pytest.mark.parametrize(
     "subject",
-    ["$SYS.one", "$LEAFGATE.time", "$", "a..b", ".a", "a.", "a.*", ">", "a b", "a\tb", "a\r\nPUB b 0", "_GR_.a"],
+    [
+        "$SYS.one",
+        "$LEAFGATE.time",
+        "$",
+        "a..b",
+        ".a",
+        "a.",
+        "a.*",
+        ">",
+        "a b",
+        "a\tb",
+        "a\r\nPUB b 0",
+        "_GR_.a",
+        "\ud800",
+    ],
 )
 async def test_subject_that_no_client_may_speak_on_is_refused(subject: str):
     async with running_gateway() as gateway:
@@ -126,7 +140,7 @@ async def test_subject_that_no_client_may_speak_on_is_refused(subject: str):
         assert len(gateway.account.retained) == 0
 
 
-@pytest.mark.parametrize("value", [7, ["a"], {"a": "b"}, True, "\ud800"])
+@pytest.mark.parametrize("value", [7, ["a"], {"a": "b"}, True])
 async def test_presence_that_is_no_text_is_a_malformed_connect(value: object):
     async with running_gateway() as gateway:
         assert connect(gateway, presence=value).close_reason is CloseReason.PROTOCOL_VIOLATION
