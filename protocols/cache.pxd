@@ -1,12 +1,16 @@
 cimport cython
 
+cdef Py_ssize_t LARGEST_PART
+
 cdef class GenerationCache:
-    cdef readonly Py_ssize_t limit
+    cdef readonly Py_ssize_t limit, limit_bytes
     cdef readonly dict young
     cdef dict _old
     cdef bytearray _traces
-    cdef Py_ssize_t _mask
-    cpdef object recall(self, object key)
-    cpdef remember(self, object key, object value)
+    cdef object _weigh
+    cdef Py_ssize_t _mask, _size
+    cpdef object recall(self, bytes key)
+    @cython.locals(size=Py_ssize_t)
+    cpdef remember(self, bytes key, object value)
     @cython.locals(code=Py_ssize_t, slot=Py_ssize_t, trace=int)
-    cpdef bint is_familiar(self, object key) except -1
+    cpdef bint is_familiar(self, bytes key) except -1

@@ -14,7 +14,7 @@ from protocols.subjects import is_valid_filter
 LONGEST_REMEMBERED_TOPIC = 128
 REMEMBERED_TOPICS = 4096
 
-_subjects = GenerationCache(REMEMBERED_TOPICS)
+_subjects = GenerationCache(REMEMBERED_TOPICS, weigh=len)
 
 _WILDCARDS = {b"+": b"*", b"#": b">"}
 # nats-server's own bookkeeping. Its MQTT listener lets nobody subscribe there.

@@ -24,6 +24,9 @@ cdef class Routes:
     cdef public bint general
     cdef public Bucket bucket
     cdef public long long changes
+    cdef public Py_ssize_t size
+
+cdef Py_ssize_t ROUTES_BYTES, ROUTE_BYTES, POINTER_BYTES
 
 cdef Bucket NEVER
 cdef list NOBODY
@@ -61,7 +64,7 @@ cdef deliver_burst(Burst burst, Routes routes, Port source)
 cdef Py_ssize_t deliver_to_groups(Message message, Routes routes, Port source) except -1
 
 @cython.locals(routes=Routes, plain=list, combining=bint, grouped=bint, linked=bint, interest=Interest,
-               receiver=Receiver)
+               receiver=Receiver, own=Py_ssize_t, group=Group)
 cdef Routes resolve(bytes subject, list interests, bint general)
 
 @cython.locals(routes=list, receiver=Receiver)

@@ -10,7 +10,12 @@ from protocols.cache import GenerationCache
 from protocols.message import Burst, Message
 
 REMEMBERED_SUBJECTS = 4096
-# Of a longer one the receivers are looked for each time: the cache is bounded in bytes, not only in entries.
+# Their routes as well, per generation of the cache: about what those objects take.
+REMEMBERED_BYTES = 1 << 24
+ROUTES_BYTES = 192
+ROUTE_BYTES = 192
+POINTER_BYTES = 8
+# Of a longer one the receivers are looked for each time.
 LONGEST_REMEMBERED_SUBJECT = 256
 BUCKETS = 256
 
@@ -76,10 +81,10 @@ class Routes:
     """Who gets messages on one subject: each of `plain`, one member of each of `groups`, and the far end of `links`.
 
     Where they are remembered, they hold as long as their `bucket` had no more than `changes`. `general`: they are the
-    same for all subjects that interest the same receivers.
+    same for all subjects that interest the same receivers. `size` is about how many bytes they take.
     """
 
-    __slots__ = ("bucket", "changes", "general", "groups", "links", "plain")
+    __slots__ = ("bucket", "changes", "general", "groups", "links", "plain", "size")
 
     plain: list[Receiver]
     groups: list[Group]
@@ -87,6 +92,7 @@ class Routes:
     general: bool
     bucket: Bucket
     changes: int
+    size: int
 
 
 # That of routes which are not remembered.
@@ -102,7 +108,12 @@ def make_routes() -> Routes:
     routes.general = True
     routes.bucket = NEVER
     routes.changes = 0
+    routes.size = ROUTES_BYTES
     return routes
+
+
+def size_of(routes: Routes) -> int:
+    return routes.size
 
 
 NOWHERE = make_routes()
@@ -121,7 +132,7 @@ class Router:
     def __init__(self, retainer: Retainer | None = None) -> None:
         self.tree = SubjectTree()
         self._retainer = retainer
-        self._cache: GenerationCache = GenerationCache(REMEMBERED_SUBJECTS)
+        self._cache: GenerationCache = GenerationCache(REMEMBERED_SUBJECTS, REMEMBERED_BYTES, size_of)
         self._routes = self._cache.young
         self._found: list[Interest] = []
         self._observers: list[InterestObserver] = []
@@ -350,15 +361,22 @@ def resolve(subject: bytes, interests: list[Interest], general: bool) -> Routes:
             grouped = True
         if interest.upstream:
             linked = True
+    own = -len(plain)
     if combining and not (general and add_alone(interests[0], plain)):
         routes.general = False
         combine(subject, interests, plain)
+    own += len(plain)
     if grouped:
         routes.groups = groups_of(interests)
     if linked:
         routes.general = False
         routes.groups = [*routes.groups]
         routes.links = link_routes(subject, interests, routes.groups)
+        own += len(routes.links)
+    # What is made for this subject holds it, and its topic.
+    routes.size += POINTER_BYTES * len(plain) + own * (ROUTE_BYTES + 2 * len(subject))
+    for group in routes.groups:
+        routes.size += ROUTE_BYTES + POINTER_BYTES * len(group.members)
     return routes
 
 

@@ -74,8 +74,8 @@ class Framing:
         self.max_control_line = max_control_line
         self.headers = True
         self.stopped = False
-        # A line that others may send could be too long here.
-        self._cache = cache if max_control_line >= LONGEST_REMEMBERED_LINE else GenerationCache(REMEMBERED_LINES)
+        # A line that others may send could be too long here; a cache for one connection would hardly be hit.
+        self._cache = cache if max_control_line >= LONGEST_REMEMBERED_LINE else GenerationCache(1)
         self._heads = self._cache.young
         self._operations = operations
         self._prefix = publish
