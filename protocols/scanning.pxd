@@ -16,6 +16,9 @@ cpdef bint begins_at(bytes data, Py_ssize_t position, Py_ssize_t stop, bytes tex
 
 cpdef bint repeats_at(bytes data, Py_ssize_t position, Py_ssize_t size, Py_ssize_t again, Py_ssize_t stop) except -1
 
+@cython.locals(count=Py_ssize_t, at=Py_ssize_t, end=Py_ssize_t)
+cpdef Py_ssize_t count_repeats(bytes data, Py_ssize_t position, Py_ssize_t size) except -1
+
 @cython.locals(text=cython.p_const_char)
 cpdef bytes cut(bytes data, Py_ssize_t start, Py_ssize_t stop)
 

@@ -81,6 +81,31 @@ def repeats_at(data: bytes, position: int, size: int, again: int, stop: int) -> 
     return data.startswith(data[position : position + size], again)
 
 
+def count_repeats(data: bytes, position: int, size: int) -> int:
+    """How many times what `data[position:position + size]` holds stands there in a row, itself included."""
+    count = 1
+    at = position + size
+    if cython.compiled:
+        end = len(data)
+        while repeats_at(data, position, size, at, end):
+            at += size
+            count += 1
+        return count
+    model = data[position:at]
+    # As many at once as are known already, and then ever fewer: a call for each would cost more than all the rest.
+    step = 1
+    while data.startswith(model * step, at):
+        at += size * step
+        count += step
+        step *= 2
+    while step > 1:
+        step //= 2
+        if data.startswith(model * step, at):
+            at += size * step
+            count += step
+    return count
+
+
 def cut(data: bytes, start: int, stop: int) -> bytes:
     """`data[start:stop]`. The interpreter's own slicing makes three objects to get one."""
     if cython.compiled:

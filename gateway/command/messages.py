@@ -91,7 +91,7 @@ class NatsLink:
             while self._events:
                 event = self._events.popleft()
                 if isinstance(event, Ping):
-                    await self.send(PONG)
+                    await self.send(PONG * event.count)
                 elif isinstance(event, ServerError):
                     raise ClientError(f"{self._url} says: {event.text}")
                 elif isinstance(event, PeerViolation):

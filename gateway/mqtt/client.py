@@ -390,7 +390,7 @@ class MqttClient:
     # The rest.
 
     def _on_pingreq(self, packet: packets.Pingreq) -> None:
-        self.write(encoder.PINGRESP)
+        self.write(encoder.PINGRESP * packet.count)
 
     def _on_auth(self, packet: packets.Auth) -> None:
         """The CONNECT had no authentication method: then no AUTH may follow [MQTT-4.12.0-7]."""

@@ -21,6 +21,7 @@ from protocols.errors import PeerViolation
 from protocols.message import Burst, Message, make_message
 from protocols.nats import server
 from protocols.nats.framing import Refused, encode_error
+from protocols.nats.heartbeats import PING, PONG, Ping, Pong
 from protocols.subjects import RESERVED_SUBJECTS, is_valid_filter, is_valid_literal
 
 log = logging.getLogger("leafgate.nats")
@@ -260,14 +261,17 @@ class NatsClientSession(Port):
         else:
             self._refuse(f'Publish with Reply of "{text(message.reply)}"')
 
-    def _on_ping(self, event: server.Ping) -> None:
-        self._write(server.PONG)
+    def _on_ping(self, event: Ping) -> None:
+        owed = event.count
         if self.options.protocol >= 1 and not self._told_account:
             self._told_account = True
             about = {"connect_info": True, "remote_account": self.account.name}
-            self._write(server.encode_info(self._info() | about))
+            self._write(PONG + server.encode_info(self._info() | about))
+            owed -= 1
+        if owed:
+            self._write(PONG * owed)
 
-    def _on_pong(self, event: server.Pong) -> None:
+    def _on_pong(self, event: Pong) -> None:
         if self._pings_out:
             self.rtt = trio.current_time() - self._pinged_at
         self._pings_out = 0
@@ -282,8 +286,8 @@ class NatsClientSession(Port):
         server.Connect: _on_connect,
         server.Subscribe: _on_subscribe,
         server.Unsubscribe: _on_unsubscribe,
-        server.Ping: _on_ping,
-        server.Pong: _on_pong,
+        Ping: _on_ping,
+        Pong: _on_pong,
         PeerViolation: _on_violation,
     }
 
@@ -312,7 +316,7 @@ class NatsClientSession(Port):
                 self._close(CloseReason.STALE_CONNECTION, "Stale Connection")
                 return
             self._pinged_at = now
-            self._write(server.PING)
+            self._write(PING)
         self._call_in(timeouts.ping_interval_seconds, self._ping)
 
     def _call_in(self, seconds: float, action: Callable[[float], None]) -> None:

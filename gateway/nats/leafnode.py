@@ -23,7 +23,7 @@ from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.leafnode import spoke
 from protocols.nats.framing import encode_error
-from protocols.nats.server import PING, PONG, Ping, Pong
+from protocols.nats.heartbeats import PING, PONG, Ping, Pong
 from protocols.subjects import is_literal, is_subset, is_valid_filter
 
 log = logging.getLogger("leafgate.uplink")
@@ -241,7 +241,7 @@ class LeafnodeSession(LeafPort):
         self.account.router.publish(event.message, self, event.subject)
 
     def _on_ping(self, event: Ping) -> None:
-        self._write(PONG)
+        self._write(PONG * event.count)
 
     def _on_pong(self, event: Pong) -> None:
         self._pings_out = 0

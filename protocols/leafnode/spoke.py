@@ -16,7 +16,7 @@ from protocols.nats.framing import (
     split_operation,
 )
 from protocols.nats.head import PayloadHead
-from protocols.nats.server import Ping, Pong
+from protocols.nats.heartbeats import Ping, Pong
 from protocols.subjects import matches
 
 OPERATIONS = frozenset((b"LMSG", b"HMSG", b"LS+", b"LS-", b"INFO", b"PING", b"PONG", b"+OK", b"-ERR"))

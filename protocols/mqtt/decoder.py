@@ -20,7 +20,7 @@ from protocols.mqtt.acknowledgements import (
 from protocols.mqtt.connect import parse_connack, parse_connect
 from protocols.mqtt.encoder import encode_disconnect
 from protocols.mqtt.errors import PacketError
-from protocols.mqtt.packets import Connect
+from protocols.mqtt.packets import Connect, Pingreq
 from protocols.mqtt.parsers import (
     parse_auth,
     parse_disconnect,
@@ -45,6 +45,7 @@ from protocols.mqtt.primitives import (
 )
 from protocols.mqtt.publish import PublishReader
 from protocols.mqtt.reason_codes import ReasonCode
+from protocols.scanning import count_repeats
 
 Parser = Callable[[PacketReader], object]
 
@@ -68,6 +69,8 @@ NAMES = (
 )
 CONNECT = 0x10
 PUBLISH = 0x30
+PINGREQ = 0xC0
+PINGREQ_SIZE = 2
 AUTH = 0xF0
 TYPE = 0xF0
 FLAGS = 0x0F
@@ -88,7 +91,7 @@ _FROM_CLIENT: Mapping[int, Parser] = {
     CONNECT: parse_connect,
     0x82: parse_subscribe,
     0xA2: parse_unsubscribe,
-    0xC0: parse_pingreq,
+    PINGREQ: parse_pingreq,
 }
 _FROM_SERVER: Mapping[int, Parser] = {
     **_ACKNOWLEDGEMENTS,
@@ -174,6 +177,11 @@ class Decoder:
                 position = read_acknowledgements(data, position, self._from_client, events)
                 if position > begin:
                     continue
+            if first == PINGREQ and self.version and self._from_client and data[position + 1 : position + 2] == b"\0":
+                count = count_repeats(data, position, PINGREQ_SIZE)
+                events.append(Pingreq(count))
+                position += count * PINGREQ_SIZE
+                continue
             parser = self._parser(first)
             size, body = read_length(data, position + 1)
             if body < 0:

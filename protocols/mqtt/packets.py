@@ -120,7 +120,9 @@ class Unsuback:
 
 @dataclass(slots=True)
 class Pingreq:
-    pass
+    """As many as came in a row; each wants its own PINGRESP."""
+
+    count: int = 1
 
 
 @dataclass(slots=True)

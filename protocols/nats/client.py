@@ -9,7 +9,8 @@ from protocols.close_reason import CloseReason
 from protocols.errors import MisuseError, PeerViolation
 from protocols.nats.framing import Framing, parse_size, split_arguments, split_operation
 from protocols.nats.head import PayloadHead
-from protocols.nats.server import OK, PING, PONG, Ping, Pong
+from protocols.nats.heartbeats import PING, PONG, Ping, Pong
+from protocols.nats.server import OK
 
 OPERATIONS = frozenset((b"INFO", b"MSG", b"HMSG", b"PING", b"PONG", b"+OK", b"-ERR"))
 # INFO carries the addresses of a whole cluster; servers allow their own peers the same.

@@ -1,9 +1,10 @@
 cimport cython
 from protocols.cache cimport GenerationCache
 from protocols.nats.head cimport PayloadHead, read_head
-from protocols.scanning cimport begins_at, cut, find_byte, repeats_at
+from protocols.scanning cimport begins_at, count_repeats, cut, find_byte, repeats_at
 
-cdef int LF, CR, LARGE
+cdef int LF, CR, LARGE, LOWER, LETTER_P, LETTER_I, LETTER_O, LETTER_N, LETTER_G
+cdef Py_ssize_t LONGEST_HEARTBEAT
 cdef Py_ssize_t LONGEST_REMEMBERED_LINE
 
 cdef class Framing:
@@ -29,3 +30,9 @@ cdef class Framing:
     @cython.locals(head=PayloadHead, size=Py_ssize_t)
     cdef PayloadHead _find_head(self, bytes data, Py_ssize_t position, Py_ssize_t line_end)
     cdef PayloadHead _read_line(self, bytes line, list events)
+
+@cython.locals(size=Py_ssize_t, second=int)
+cdef bint is_heartbeat(bytes data, Py_ssize_t position, Py_ssize_t line_end) except -1
+
+@cython.locals(end=Py_ssize_t, pings=Py_ssize_t, pongs=Py_ssize_t, size=Py_ssize_t, count=Py_ssize_t, longest=Py_ssize_t)
+cdef Py_ssize_t read_heartbeats(bytes data, Py_ssize_t position, Py_ssize_t line_end, list events) except -1

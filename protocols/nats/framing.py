@@ -14,10 +14,15 @@ from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.message import LARGE, Buffer, Message
 from protocols.nats.head import PayloadHead, read_head
-from protocols.scanning import begins_at, cut, find_byte, repeats_at
+from protocols.nats.heartbeats import Ping, Pong
+from protocols.scanning import begins_at, count_repeats, cut, find_byte, repeats_at
 
 LF = 0x0A
 CR = 0x0D
+# The bit that tells lower from upper case, and letters in lower case.
+LOWER, LETTER_P, LETTER_I, LETTER_O, LETTER_N, LETTER_G = 0x20, 0x70, 0x69, 0x6F, 0x6E, 0x67
+# PING or PONG with its CR; no other operation is as short.
+LONGEST_HEARTBEAT = 5
 
 # A longer line is parsed anew each time: the cache is bounded in bytes, not only in entries.
 LONGEST_REMEMBERED_LINE = 128
@@ -125,6 +130,9 @@ class Framing:
             line_end = find_byte(data, LF, position, end) if cython.compiled else data.find(b"\n", position)
             if line_end < 0:
                 break
+            if line_end - position <= LONGEST_HEARTBEAT and is_heartbeat(data, position, line_end):
+                position = read_heartbeats(data, position, line_end, events)
+                continue
             head = self._find_head(data, position, line_end)
             if head is None:
                 head = self._read_line(cut(data, position, line_end), events)
@@ -265,6 +273,45 @@ class Framing:
         self.stopped = True
         self._pending = None
         return PeerViolation(reason, detail, farewell)
+
+
+def is_heartbeat(data: bytes, position: int, line_end: int) -> bool:
+    """Whether a line is PING or PONG, in upper or lower case and with or without its CR, and nothing else."""
+    size = line_end - position
+    if size == LONGEST_HEARTBEAT and data[line_end - 1] == CR:
+        size -= 1
+    if size != LONGEST_HEARTBEAT - 1 or data[position] | LOWER != LETTER_P:
+        return False
+    second = data[position + 1] | LOWER
+    return (
+        second in (LETTER_I, LETTER_O)
+        and data[position + 2] | LOWER == LETTER_N
+        and data[position + 3] | LOWER == LETTER_G
+    )
+
+
+def read_heartbeats(data: bytes, position: int, line_end: int, events: list[object]) -> int:
+    """Append one Ping and one Pong for all that stand in a row from this line on; returns where they end.
+
+    In which order they came is lost: no answer depends on it.
+    """
+    end = len(data)
+    pings = pongs = 0
+    while line_end >= 0 and is_heartbeat(data, position, line_end):
+        size = line_end + 1 - position
+        count = count_repeats(data, position, size)
+        if data[position + 1] | LOWER == LETTER_I:
+            pings += count
+        else:
+            pongs += count
+        position += count * size
+        longest = position + LONGEST_HEARTBEAT + 1
+        line_end = find_byte(data, LF, position, longest if longest < end else end)
+    if pings:
+        events.append(Ping(pings))
+    if pongs:
+        events.append(Pong(pongs))
+    return position
 
 
 def encode_error(text: str) -> bytes:

@@ -14,11 +14,10 @@ from protocols.nats.framing import (
     split_operation,
 )
 from protocols.nats.head import PayloadHead
+from protocols.nats.heartbeats import Ping, Pong
 from protocols.nats.lenient_json import read_object
 from protocols.subjects import RESERVED_SUBJECTS
 
-PING = b"PING\r\n"
-PONG = b"PONG\r\n"
 OK = b"+OK\r\n"
 
 OPERATIONS = frozenset((b"PUB", b"HPUB", b"SUB", b"UNSUB", b"CONNECT", b"PING", b"PONG", b"+OK", b"-ERR", b"INFO"))
@@ -72,14 +71,6 @@ class Unsubscribe(msgspec.Struct):
 
     sid: bytes
     maximum: int
-
-
-class Ping(msgspec.Struct):
-    pass
-
-
-class Pong(msgspec.Struct):
-    pass
 
 
 class _ConnectFields(msgspec.Struct):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from gateway.version import form_name
 from protocols.scanning import (
     begins_at,
+    count_repeats,
     copy_into,
     cut,
     cut_buffer,
@@ -62,6 +63,14 @@ def test_nothing_is_read_behind_a_buffer() -> None:
     for stop in (-1, 4):
         with pytest.raises(IndexError):
             cut_buffer(bytearray(b"abc"), stop)
+
+
+@given(st.binary(min_size=1, max_size=4), st.integers(1, 70), st.binary(max_size=9), st.binary(max_size=9))
+def test_repeats_in_a_row_are_counted(piece: bytes, times: int, before: bytes, behind: bytes) -> None:
+    data = before + piece * times + behind
+    count = count_repeats(data, len(before), len(piece))
+    assert data.startswith(piece * count, len(before))
+    assert not data.startswith(piece * (count + 1), len(before))
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 1), (2, 1), (0, 4), (4, 5)])

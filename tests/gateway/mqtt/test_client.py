@@ -356,3 +356,11 @@ async def test_acknowledgements_of_what_was_never_sent_are_let_pass():
         connection.receive(encoder.encode_pubrec(MQTT_3_1_1, 1))
         assert connection.take() == encoder.encode_pubrel(MQTT_3_1_1, 1)
         assert connection.close_reason is None
+
+
+async def test_pings_in_a_row_are_answered_in_one_block():
+    async with running_gateway() as gateway:
+        connection = connect(gateway)
+        connection.take()
+        connection.receive(encoder.PINGREQ * 1000)
+        assert connection.sink.sends == [encoder.PINGRESP * 1000]

@@ -190,3 +190,15 @@ async def test_answer_for_no_responders_goes_to_one_subscription_of_the_requeste
         assert requester.take().count(b"HMSG inbox.x") == 1
         requester.receive(b"UNSUB 2\r\nUNSUB 3\r\nPUB nobody inbox.x 2\r\nhi\r\n")
         assert requester.take() == b""
+
+
+async def test_pings_in_a_row_are_answered_in_one_block():
+    async with running_gateway() as gateway:
+        connection = connect(gateway)
+        connection.receive(b"PING\r\n" * 1000 + b"PONG\r\n" * 1000)
+        assert connection.sink.sends == [b"PONG\r\n" * 1000]
+        connection.take()
+        newer = connect(gateway, b'CONNECT {"verbose":false,"pedantic":false,"protocol":1}\r\n')
+        newer.receive(b"PING\r\n" * 3)
+        first, _, rest = newer.take().partition(b"INFO ")
+        assert (first, rest.partition(b"\r\n")[2]) == (b"PONG\r\n", b"PONG\r\n" * 2)

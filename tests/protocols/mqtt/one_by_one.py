@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from protocols.message import Burst, Message
 from protocols.mqtt.acknowledgements import AckRun
+from protocols.mqtt.packets import Pingreq
 from protocols.mqtt.publish import Publish, PublishRun
 from protocols.topic_mapping import subject_to_topic
 
@@ -20,6 +21,8 @@ def one_by_one(events: Iterable[object]) -> list[object]:
             single += [publish_of(*one) for one in zip(event.messages, event.packet_ids, strict=True)]
         elif isinstance(event, AckRun):
             single += event.packets()
+        elif isinstance(event, Pingreq):
+            single += [Pingreq()] * event.count
         else:
             single.append(event)
     return single

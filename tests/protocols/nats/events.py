@@ -6,16 +6,19 @@ from itertools import pairwise
 from protocols.errors import PeerViolation
 from protocols.message import Burst, Message
 from protocols.nats.framing import Framing, Refused
+from protocols.nats.heartbeats import Ping, Pong
 
 
 def plain(events: Iterable[object]) -> list[object]:
-    """One entry per message or event; how messages are grouped into bursts does not show."""
+    """One entry per message or event; how messages are grouped into bursts and heartbeats into runs does not show."""
     found: list[object] = []
     for event in events:
         if isinstance(event, Burst):
             found += [_message(message) for message in event.messages()]
         elif isinstance(event, Message):
             found.append(_message(event))
+        elif isinstance(event, Ping | Pong):
+            found += [type(event)()] * event.count
         elif isinstance(event, Refused):
             found.append(("refused", _message(event.message)))
         else:
