@@ -329,6 +329,11 @@ class Connection:
         elif self._size > SMALLEST_READ and size < self._size // 8:
             self._size //= 4
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is read because something is waited for."""
+        return self._pauses > 0
+
     def pause(self) -> None:
         """Read no more until `resume` was called as often."""
         self._pauses += 1

@@ -22,8 +22,7 @@ from protocols.websocket.upgrade import InnerProtocol, Upgraded, UpgradePolicy
 PROTOCOLS: frozenset[InnerProtocol] = frozenset(("nats", "mqtt"))
 # Batches of small messages compress well: a message of a client may inflate to this many times the largest payload.
 MESSAGE_ALLOWANCE = 8
-# Compressed bytes taken at once: a thousandfold inflation must not make a batch of hundreds of megabytes.
-COMPRESSED_STEP = 1 << 14
+PATIENCE_SECONDS = 0.005
 
 
 class WebSocketSession:
@@ -63,14 +62,21 @@ class WebSocketSession:
         self._deadline = self.runtime.deadlines.call_at(when, self._check_upgraded)
 
     def receive(self, data: bytes) -> None:
-        step = COMPRESSED_STEP if self._codec.compresses else len(data)
-        for start in range(0, len(data), step):
-            for event in self._codec.receive(data[start : start + step]):
-                self.connection.outbox.write_wire(self._codec.bytes_to_send())
-                self._HANDLERS[type(event)](self, event)
-                if self.connection.close_reason is not None:
-                    return
+        for event in self._codec.receive(data):
             self.connection.outbox.write_wire(self._codec.bytes_to_send())
+            self._HANDLERS[type(event)](self, event)
+            if self.connection.close_reason is not None:
+                return
+        self.connection.outbox.write_wire(self._codec.bytes_to_send())
+        if self._codec.has_more:
+            self.connection.wait_for(trio.lowlevel.checkpoint(), self._go_on)
+
+    def _go_on(self, _: None) -> None:
+        """Take the next slice of what is there, now that others had their turn."""
+        if self.connection.is_paused:  # An admission is awaited, or room for what we send.
+            self.connection.wait_for(trio.sleep(PATIENCE_SECONDS), self._go_on)
+        else:
+            self.receive(b"")
 
     def closing_bytes(self, reason: CloseReason) -> bytes:
         return self._codec.encode_close(close_code(reason), reason.value)

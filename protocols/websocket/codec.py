@@ -14,13 +14,13 @@ from protocols.websocket.compression import MessageDeflate
 from protocols.websocket.control_frames import (
     LARGEST_CONTROL_PAYLOAD,
     Closed,
-    Ping,
+    Pings,
     encode_close,
     encode_ping,
     encode_pong,
 )
 from protocols.websocket.errors import FrameError
-from protocols.websocket.frames import FrameDecoder
+from protocols.websocket.frames import SLICE_BYTES, FrameDecoder
 from protocols.websocket.upgrade import Acceptance, InnerProtocol, UpgradePolicy, UpgradeReader
 
 # Browsers send the cookies of all that was ever served from a host.
@@ -39,15 +39,16 @@ class WebSocketServerCodec:
 
     Events: one Upgraded; then at most one `bytes` per call, what the data frames of the batch held, joined; at the end
     Closed or PeerViolation, whose farewell is an HTTP response before the upgrade and a close frame after it. Pings are
-    answered and the peer's close is echoed through `bytes_to_send`, and so is the upgrade: send those bytes before
-    anything of the session's own.
+    answered (of many at once the last ones) and the peer's close is echoed through `bytes_to_send`, and so is the
+    upgrade: send those bytes before anything of the session's own.
 
     `protocols` are the inner protocols that may be asked for, `peer` is the address of who asks. `max_message_size`
     bounds a compressed message, on the wire and inflated; what is not compressed is never held back and needs no
-    bound. One batch may hold many compressed messages: give it to `receive` in slices where memory is short.
+    bound. About `slice_size` bytes are inflated per call: while `has_more`, `receive(b"")` goes on with what is there,
+    after others have had their turn and before more is read.
     """
 
-    __slots__ = ("_close_sent", "_deflate", "_ended", "_frames", "_outgoing", "_upgrade")
+    __slots__ = ("_close_sent", "_deflate", "_ended", "_frames", "_outgoing", "_slice_size", "_upgrade")
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class WebSocketServerCodec:
         max_message_size: int,
         max_request_bytes: int = MAX_REQUEST_BYTES,
         peer: str = "",
+        slice_size: int = SLICE_BYTES,
     ) -> None:
         self._upgrade: UpgradeReader | None = UpgradeReader(
             policy, protocols, max_message_size, max_request_bytes, peer
@@ -63,6 +65,7 @@ class WebSocketServerCodec:
         self._frames: FrameDecoder | None = None
         self._deflate: MessageDeflate | None = None
         self._outgoing: list[bytes] = []
+        self._slice_size = slice_size
         self._close_sent = False
         self._ended = False
 
@@ -76,8 +79,13 @@ class WebSocketServerCodec:
         """Whether permessage-deflate is agreed on."""
         return self._deflate is not None
 
+    @property
+    def has_more(self) -> bool:
+        """Whether something is there to go on with."""
+        return self._frames is not None and self._frames.has_more
+
     def receive(self, data: bytes) -> list[object]:
-        if self._ended or not data:
+        if self._ended or not (data or self.has_more):
             return []
         if self._frames is not None:
             return self._receive_frames(self._frames, data)
@@ -133,7 +141,7 @@ class WebSocketServerCodec:
         self._outgoing.append(acceptance.response)
         self._deflate = acceptance.deflate
         takes_text = acceptance.event.protocol != "mqtt"  # [MQTT-6.0.0-1]
-        self._frames = FrameDecoder(takes_text, self._deflate)
+        self._frames = FrameDecoder(takes_text, self._deflate, self._slice_size)
         events: list[object] = [acceptance.event]
         if acceptance.rest:
             events += self._receive_frames(self._frames, acceptance.rest)
@@ -142,8 +150,8 @@ class WebSocketServerCodec:
     def _receive_frames(self, frames: FrameDecoder, data: bytes) -> list[object]:
         events: list[object] = []
         for event in frames.receive(data):
-            if isinstance(event, Ping):
-                self._outgoing.append(encode_pong(event.payload))
+            if isinstance(event, Pings):
+                self._outgoing.extend([encode_pong(payload) for payload in event.payloads])
                 continue
             if isinstance(event, Closed):
                 self._echo(event.code)

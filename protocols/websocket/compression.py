@@ -17,17 +17,22 @@ FLUSH_MARK = b"\x00\x00\xff\xff"
 
 
 class MessageDeflate:
-    """Inflates the peer's messages, each up to `max_message_size` bytes on the wire and inflated; deflates ours."""
+    """Inflates the peer's messages, each up to `max_message_size` bytes on the wire and inflated; deflates ours.
 
-    __slots__ = ("_inflater", "_limit", "_size_inflated", "_size_on_wire", "_window_bits")
+    `has_more` says that `inflate` did not get to the end of what it was given.
+    """
+
+    __slots__ = ("_inflater", "_limit", "_rest", "_size_inflated", "_size_on_wire", "_window_bits", "has_more")
 
     def __init__(self, max_message_size: int, window_bits: int) -> None:
         self._limit = max_message_size
         self._window_bits = window_bits
         # Of the compressed message that is arriving.
         self._inflater: zlib._Decompress | None = None
+        self._rest = b""
         self._size_on_wire = 0
         self._size_inflated = 0
+        self.has_more = False
 
     def deflate(self, data: bytes) -> bytes:
         """The payload of a message that holds `data`. Fast rather than small: the gateway's processor is slow."""
@@ -37,6 +42,7 @@ class MessageDeflate:
     def begin(self) -> None:
         """A compressed message begins."""
         self._inflater = zlib.decompressobj(-LARGEST_WINDOW_BITS)
+        self._rest = b""
         self._size_on_wire = self._size_inflated = 0
 
     def announce(self, size: int) -> None:
@@ -45,27 +51,28 @@ class MessageDeflate:
         if self._size_on_wire > self._limit:
             raise _too_big()
 
-    def inflate(self, payload: bytes, ends: bool) -> bytes:
-        """What a piece of the message holds; with `ends` it is the last one. Raises FrameError."""
+    def inflate(self, payload: bytes, ends: bool, most: int) -> bytes:
+        """At most `most` bytes of what a piece of the message holds; with `ends` it is the last one.
+
+        While `has_more`, go on with an empty piece before the next one. Raises FrameError.
+        """
         inflater = self._inflater
         assert inflater is not None
-        inflated = self._inflate(inflater, payload)
-        if ends:
-            inflated += self._inflate(inflater, FLUSH_MARK)
-            self._inflater = None
-        return inflated
-
-    def _inflate(self, inflater: "zlib._Decompress", data: bytes) -> bytes:
         if inflater.eof:
             return b""  # Behind a block marked as the last one there is only padding [RFC 7692 7.2.3.4].
-        room = self._limit - self._size_inflated
+        data = self._rest + payload if self._rest else payload
+        if ends:
+            data += FLUSH_MARK
         try:
-            inflated = inflater.decompress(data, room + 1)
+            inflated = inflater.decompress(data, most)
         except zlib.error:
             raise FrameError(CloseCode.INVALID_FRAME_PAYLOAD_DATA, "compressed data is corrupt") from None
-        if len(inflated) > room:
-            raise _too_big()
         self._size_inflated += len(inflated)
+        if self._size_inflated > self._limit:
+            raise _too_big()
+        self._rest = inflater.unconsumed_tail
+        # What is full may have more to give although it has eaten up all.
+        self.has_more = len(inflated) == most and not inflater.eof
         return inflated
 
 

@@ -16,10 +16,14 @@ _PONG = 0x8A
 
 
 @dataclass(frozen=True, slots=True)
-class Ping:
-    """The peer wants its payload back in a pong."""
+class Pings:
+    """The peer has sent `count` pings, and wants the payloads of these, the last ones, back in pongs.
 
-    payload: bytes
+    Only that of the very last is owed [RFC 6455 5.5.3]; peers that count their pongs send fewer than these at once.
+    """
+
+    payloads: tuple[bytes, ...]
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

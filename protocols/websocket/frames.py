@@ -8,7 +8,7 @@ from codecs import IncrementalDecoder, getincrementaldecoder
 from wsproto.frame_protocol import CloseReason as CloseCode
 
 from protocols.websocket.compression import MessageDeflate
-from protocols.websocket.control_frames import LARGEST_CONTROL_PAYLOAD, Ping, read_close
+from protocols.websocket.control_frames import LARGEST_CONTROL_PAYLOAD, Pings, read_close
 from protocols.websocket.errors import FrameError
 from protocols.websocket.masking import KEY_SIZE, Unmasking
 
@@ -29,6 +29,11 @@ OPCODES = frozenset((0x00, TEXT, BINARY, CLOSE, PING, PONG))
 MASKED = 0x80
 MEDIUM = 126
 SHORTEST_HEAD = 2
+# A session may take a thousand times as long as zlib to act on what is inflated.
+SLICE_BYTES = 8192
+# What inflating a piece costs beside its bytes, in bytes: a batch may hold many small messages.
+PIECE_COST = 256
+MOST_PINGS_ANSWERED = 64
 
 # What a first byte can mean; which of these may come is all the state that there is between two frames.
 ALWAYS = 0x01
@@ -60,7 +65,9 @@ KINDS = kinds_of_frames()
 class FrameDecoder:
     """Reads a client's frames; see `receive`. `deflate` is what compressed messages take, None where there are none.
 
-    Nothing but a head or a control frame is ever held back: payload is given out as it comes.
+    Nothing but a head or a control frame is ever held back: payload is given out as it comes. But what is compressed
+    may hold a thousand times its size: of that each call gives out `slice_size` bytes or so, and `has_more` says that
+    there is another slice.
     """
 
     __slots__ = (
@@ -72,12 +79,17 @@ class FrameDecoder:
         "_left",
         "_legal",
         "_pending",
+        "_pending_from",
+        "_room",
+        "_slice_size",
         "_utf8",
+        "has_more",
         "stopped",
     )
 
-    def __init__(self, takes_text: bool, deflate: MessageDeflate | None) -> None:
+    def __init__(self, takes_text: bool, deflate: MessageDeflate | None, slice_size: int = SLICE_BYTES) -> None:
         self.stopped = False
+        self.has_more = False
         self._deflate = deflate
         # Which kinds of frames may come, and which ones between two messages.
         self._between = ALWAYS | BEGINS
@@ -86,8 +98,12 @@ class FrameDecoder:
         if deflate is not None:
             self._between |= BEGINS_COMPRESSED | (BEGINS_COMPRESSED_TEXT if takes_text else 0)
         self._legal = self._between
-        # The begin of a head or of a control frame.
+        # From there on: the begin of a head or of a control frame, or all that is left for the next slices.
         self._pending = b""
+        self._pending_from = 0
+        # How much may still be inflated in this slice.
+        self._room = 0
+        self._slice_size = slice_size
         # Of the data frame that is not whole: bytes to come, and the key, the next byte's first.
         self._left = 0
         self._key = b""
@@ -97,35 +113,55 @@ class FrameDecoder:
         self._utf8: IncrementalDecoder | None = None
 
     def receive(self, data: bytes) -> list[object]:
-        """First what the data frames held, joined, if there was any; then Ping, at the end Closed or FrameError.
+        """First what the data frames held, joined, if there was any; then Pings, at the end Closed or FrameError.
 
-        Frame borders are lost: NATS and MQTT are streams [MQTT-6.0.0-2].
+        While `has_more`, `receive(b"")` goes on. Frame borders are lost: NATS and MQTT are streams [MQTT-6.0.0-2].
         """
         events: list[object] = []
         if self.stopped:
             return events
+        position = 0
         if self._pending:
-            data = self._pending + data
+            if data:
+                data = self._pending[self._pending_from :] + data
+            else:
+                data, position = self._pending, self._pending_from
             self._pending = b""
+            self._pending_from = 0
         pieces: list[bytes] = []
-        run = Unmasking(len(data))
+        pings: list[int] = []
+        endings: list[object] = []
+        run = Unmasking(len(data) - position)
+        self._room = self._slice_size
         try:
-            self._decode(data, run, pieces, events)
+            self._decode(data, position, run, pieces, pings, endings)
         except FrameError as fault:
             self.stopped = True
-            events.append(fault)
+            endings.append(fault)
+        if self.stopped:
+            self.has_more = False
         pieces.append(run.take())
         application = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if application:
-            events.insert(0, application)
-        return events
+            events.append(application)
+        if pings:
+            events.append(read_pings(data, pings))
+        return events + endings
 
-    def _decode(self, data: bytes, run: Unmasking, pieces: list[bytes], events: list[object]) -> None:
+    def _decode(
+        self,
+        data: bytes,
+        position: int,
+        run: Unmasking,
+        pieces: list[bytes],
+        pings: list[int],
+        endings: list[object],
+    ) -> None:
         end = len(data)
-        position = 0
-        if self._left:
-            position = self._take_payload(data, 0, end, self._key, 0, run, pieces)
-        while end - position >= SHORTEST_HEAD:
+        self._go_on(pieces)
+        if self._left and position < end and self._room > 0:
+            position = self._take_payload(data, position, end, self._key, 0, run, pieces)
+        while end - position >= SHORTEST_HEAD and self._room > 0:
             first = data[position]
             size = data[position + 1] - MASKED
             if size < 0 or not KINDS[first] & self._legal or (size > LARGEST_CONTROL_PAYLOAD and first & CONTROL):
@@ -140,7 +176,7 @@ class FrameDecoder:
                 break
             if first & CONTROL:
                 position = start + size
-                self._take_control(first & OPCODE, data, start, position, events)
+                self._take_control(first & OPCODE, data, start, position, pings, endings)
                 if self.stopped:
                     return
                 continue
@@ -148,8 +184,11 @@ class FrameDecoder:
                 self._begin_frame(first, size)
             self._left = size
             position = self._take_payload(data, start, end, data, start - KEY_SIZE, run, pieces)
+        self.has_more = self._room <= 0
         if position < end:
-            self._pending = data[position:]
+            # What waits for another slice is not copied for each of them.
+            self._pending = data if self.has_more else data[position:]
+            self._pending_from = position if self.has_more else 0
 
     def _begin_frame(self, first: int, size: int) -> None:
         self._final = first >= FIN
@@ -175,23 +214,40 @@ class FrameDecoder:
             if run.size:
                 pieces.append(run.take())
             run.add(data, start, stop, keys, key_at)
-            pieces.append(self._check_payload(run.take()))
+            pieces.append(self._check_payload(run.take(), True))
         else:
             run.add(data, start, stop, keys, key_at)
         if self._left:
             turn = (stop - start) % KEY_SIZE
             self._key = keys[key_at + turn : key_at + KEY_SIZE] + keys[key_at : key_at + turn]
-        elif self._final:
-            self._legal = self._between
-            self._inflating = False
-            self._utf8 = None
+        elif self._final and not self._holds_back():
+            self._end_message()
         return stop
 
-    def _check_payload(self, payload: bytes) -> bytes:
-        """The payload inflated and found to be text, if that is what it should be."""
+    def _go_on(self, pieces: list[bytes]) -> None:
+        """Inflate more of what is there already."""
+        if self._holds_back():
+            pieces.append(self._check_payload(b"", False))
+            if self._final and not self._left and not self._holds_back():
+                self._end_message()
+
+    def _holds_back(self) -> bool:
+        """Whether the message is not inflated as far as it is there."""
+        return self._inflating and self._deflate is not None and self._deflate.has_more
+
+    def _end_message(self) -> None:
+        self._legal = self._between
+        self._inflating = False
+        self._utf8 = None
+
+    def _check_payload(self, payload: bytes, is_new: bool) -> bytes:
+        """The payload inflated, as far as there is room, and found to be text, if that is what it should be."""
         ends = self._final and not self._left
         if self._inflating and self._deflate is not None:
-            payload = self._deflate.inflate(payload, ends)
+            payload = self._deflate.inflate(payload, ends and is_new, self._room)
+            # There is no room left where some is held back.
+            self._room -= len(payload) + PIECE_COST
+            ends = ends and not self._deflate.has_more
         if self._utf8 is not None:
             try:
                 self._utf8.decode(payload, ends)
@@ -199,18 +255,19 @@ class FrameDecoder:
                 raise FrameError(CloseCode.INVALID_FRAME_PAYLOAD_DATA, "text is not UTF-8") from None  # 8.1
         return payload
 
-    def _take_control(self, opcode: int, data: bytes, start: int, stop: int, events: list[object]) -> None:
-        """Append what a control frame says. A pong says nothing: like all that arrives it shows that the peer lives."""
-        if opcode == PONG:
-            return
-        run = Unmasking(stop - start)
-        run.add(data, start, stop, data, start - KEY_SIZE)
-        payload = run.take()
+    def _take_control(
+        self, opcode: int, data: bytes, start: int, stop: int, pings: list[int], endings: list[object]
+    ) -> None:
+        """Append what a control frame says, of a ping where its payload begins and ends.
+
+        A pong says nothing: like all that arrives it shows that the peer lives.
+        """
         if opcode == PING:
-            events.append(Ping(payload))
-        else:
-            events.append(read_close(payload))
+            pings.append(start)
+            pings.append(stop)
+        elif opcode == CLOSE:
             self.stopped = True
+            endings.append(read_close(read_control(data, start, stop)))
 
     def _fault(self, first: int, size: int) -> FrameError:
         """What is wrong with the first two bytes of a head; `size` is negative where the mask is missing."""
@@ -232,6 +289,20 @@ class FrameDecoder:
         else:
             return FrameError(CloseCode.UNSUPPORTED_DATA, "MQTT takes binary frames")  # [MQTT-6.0.0-1]
         return FrameError(CloseCode.PROTOCOL_ERROR, detail)
+
+
+def read_control(data: bytes, start: int, stop: int) -> bytes:
+    """The payload of a control frame, which stands there behind its key."""
+    run = Unmasking(stop - start)
+    run.add(data, start, stop, data, start - KEY_SIZE)
+    return run.take()
+
+
+def read_pings(data: bytes, places: list[int]) -> Pings:
+    """What pings say whose payloads begin and end at these places in turn."""
+    last = places[-2 * MOST_PINGS_ANSWERED :]
+    payloads = [read_control(data, last[i], last[i + 1]) for i in range(0, len(last), 2)]
+    return Pings(tuple(payloads), len(places) // 2)
 
 
 def read_size(data: bytes, start: int, stop: int) -> int:

@@ -1,7 +1,8 @@
 """A connection without a socket: what a session is sent goes in by `receive`, what it says comes out by `take`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import trio
 
@@ -48,6 +49,17 @@ class MemoryConnection:
             self.session.closed(reason)  # type: ignore[attr-defined]
             self.outbox.write(farewell)
             self.outbox.flush()
+
+    is_paused = False
+
+    def wait_for(self, awaited: Awaitable[Any], act: Callable[[Any], None]) -> None:
+        async def wait() -> None:
+            answer = await awaited
+            if self.close_reason is None:
+                act(answer)
+            self.gateway.runtime.switch.flush()
+
+        self.runtime.spawn(wait)
 
     def withhold(self) -> None:
         """Tests read on: what they look at is there, whether or not it may leave yet."""

@@ -59,7 +59,11 @@ def close_frame(farewell: bytes) -> tuple[int, str]:
 
 def feed(codec: WebSocketServerCodec, stream: bytes, cuts: list[int]) -> tuple[bytes, list[object]]:
     """The application bytes and the other events of a stream that arrives in pieces."""
-    events = [event for piece in cut(stream, cuts) for event in codec.receive(piece)]
+    events: list[object] = []
+    for piece in cut(stream, cuts):
+        events += codec.receive(piece)
+        while codec.has_more:
+            events += codec.receive(b"")
     application = [event for event in events if isinstance(event, bytes)]
     return b"".join(application), [event for event in events if not isinstance(event, bytes)]
 

@@ -1,5 +1,6 @@
 """The frame decoder against wsproto's: of any frames, cut anywhere, both make the same."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -9,7 +10,7 @@ from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import FrameProtocol, Opcode, ParseFailed
 
 from protocols.websocket.compression import MessageDeflate
-from protocols.websocket.control_frames import Closed, Ping
+from protocols.websocket.control_frames import Closed, Pings
 from protocols.websocket.errors import FrameError
 from protocols.websocket.frames import FrameDecoder
 from tests.protocols.websocket.client_frames import KEY, VIOLATIONS, cut, deflate, frame
@@ -26,22 +27,30 @@ class Outcome:
     ending: tuple[str, int, str] | None = None
 
 
-def ours(pieces: list[bytes], compression: bool) -> Outcome:
-    decoder = FrameDecoder(takes_text=True, deflate=MessageDeflate(LIMIT, 15) if compression else None)
-    outcome = Outcome()
+def events_of(decoder: FrameDecoder, pieces: list[bytes]) -> Iterator[object]:
+    """All events, slice by slice."""
     for piece in pieces:
-        for event in decoder.receive(piece):
-            assert outcome.ending is None
-            match event:
-                case bytes():
-                    assert event
-                    outcome.application += event
-                case Ping(payload):
-                    outcome.pings.append(payload)
-                case Closed(code, reason):
-                    outcome.ending = ("closed", code, reason)
-                case FrameError():
-                    outcome.ending = ("violation", event.code, "")
+        yield from decoder.receive(piece)
+        while decoder.has_more:
+            yield from decoder.receive(b"")
+
+
+def ours(pieces: list[bytes], compression: bool) -> Outcome:
+    decoder = FrameDecoder(takes_text=True, deflate=MessageDeflate(LIMIT, 15) if compression else None, slice_size=300)
+    outcome = Outcome()
+    for event in events_of(decoder, pieces):
+        assert outcome.ending is None
+        match event:
+            case bytes():
+                assert event
+                outcome.application += event
+            case Pings(payloads, count):
+                assert len(payloads) == count
+                outcome.pings += payloads
+            case Closed(code, reason):
+                outcome.ending = ("closed", code, reason)
+            case FrameError():
+                outcome.ending = ("violation", event.code, "")
     assert decoder.stopped == (outcome.ending is not None)
     return outcome
 
@@ -214,3 +223,64 @@ def test_compressed_and_other_messages_stay_in_order():
     decoder = FrameDecoder(takes_text=True, deflate=MessageDeflate(LIMIT, 15))
     stream = frame(deflate(b"one"), 0xC2) + frame(b" two ") + frame(deflate(b"three"), 0xC2)
     assert decoder.receive(stream) == [b"one two three"]
+
+
+BOMB = b"PING\r\n" * 175_000
+
+
+@pytest.mark.parametrize("slice_size", [1, 1000, 8192, 1 << 21])
+@pytest.mark.parametrize("text", [False, True])
+def test_what_inflates_a_thousandfold_comes_in_slices(slice_size: int, text: bool):
+    packed = deflate(BOMB[: 700 * slice_size])
+    decoder = FrameDecoder(takes_text=True, deflate=MessageDeflate(1 << 21, 15), slice_size=slice_size)
+    found = [decoder.receive(frame(packed, 0xC1 if text else 0xC2) + frame(b"behind") + frame(b"?", 0x89))]
+    while decoder.has_more:
+        found.append(decoder.receive(b""))
+    *slices, pings = [event for events in found for event in events]
+    assert b"".join(slices) == BOMB[: 700 * slice_size] + b"behind"
+    assert max(map(len, slices)) <= slice_size + len(b"behind")
+    assert pings == Pings((b"?",), 1)
+    assert decoder.receive(frame(b"more")) == [b"more"]
+
+
+def test_many_small_compressed_messages_come_in_slices():
+    decoder = FrameDecoder(takes_text=True, deflate=MessageDeflate(LIMIT, 15))
+    events = decoder.receive(frame(deflate(b"x"), 0xC2) * 10_000)
+    calls = 1
+    while decoder.has_more:
+        assert len(events[-1]) < 50
+        events += decoder.receive(b"")
+        calls += 1
+    assert b"".join(events) == b"x" * 10_000
+    assert calls > 200
+
+
+@given(st.lists(st.binary(max_size=2000), min_size=1, max_size=4), places, st.integers(1, 700), st.booleans())
+def test_slices_come_to_the_same_as_one(contents, places, slice_size, drained):
+    stream = b"".join(frame(deflate(content * 3), 0xC2) + frame(content) for content in contents)
+    stream += frame(b"\x03\xe8", 0x88)
+    decoder = FrameDecoder(takes_text=True, deflate=MessageDeflate(LIMIT, 15), slice_size=slice_size)
+    found = []
+    for piece in cut(stream, places):
+        found += decoder.receive(piece)
+        while drained and decoder.has_more:
+            found += decoder.receive(b"")
+    while decoder.has_more:
+        found += decoder.receive(b"")
+    assert found.pop() == Closed(1000, "")
+    assert b"".join(found) == b"".join(content * 4 for content in contents)
+
+
+def test_violation_behind_a_slice_comes_when_its_turn_comes():
+    decoder = FrameDecoder(takes_text=True, deflate=MessageDeflate(LIMIT, 15))
+    found = [decoder.receive(frame(deflate(bytes(20_000)), 0xC2) + frame(b"x", mask=None))]
+    while decoder.has_more:
+        found.append(decoder.receive(b""))
+    assert [type(event) for events in found for event in events] == [bytes] * 3 + [FrameError]
+    assert decoder.receive(b"more") == []
+
+
+def test_of_many_pings_the_last_are_given_out():
+    decoder = FrameDecoder(takes_text=True, deflate=None)
+    stream = b"".join(frame(b"%d" % number, 0x89) for number in range(1000))
+    assert decoder.receive(stream) == [Pings(tuple(b"%d" % number for number in range(936, 1000)), 1000)]
