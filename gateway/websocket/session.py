@@ -69,12 +69,12 @@ class WebSocketSession:
                 return
         self.connection.outbox.write_wire(self._codec.bytes_to_send())
         if self._codec.has_more:
-            self.connection.wait_for(trio.lowlevel.checkpoint(), self._go_on)
+            self.connection.wait_for(others_turn(0), self._go_on)
 
     def _go_on(self, _: None) -> None:
         """Take the next slice of what is there, now that others had their turn."""
         if self.connection.is_paused:  # An admission is awaited, or room for what we send.
-            self.connection.wait_for(trio.sleep(PATIENCE_SECONDS), self._go_on)
+            self.connection.wait_for(others_turn(PATIENCE_SECONDS), self._go_on)
         else:
             self.receive(b"")
 
@@ -128,3 +128,8 @@ class WebSocketSession:
     def _check_upgraded(self, now: float) -> None:
         farewell = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         self.connection.close(CloseReason.AUTHENTICATION_TIMEOUT, "no upgrade in time", farewell)
+
+
+async def others_turn(seconds: float) -> None:
+    """Come back once all others had their turn, or after so long."""
+    await trio.sleep(seconds)
