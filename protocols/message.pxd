@@ -14,7 +14,7 @@ cdef class Message:
     cdef public tuple queues
     cdef public int qos
     cdef public Py_ssize_t delivered
-    cdef public object record
+    cdef public object record, header_contents
     cpdef bytes make_tail(self)
     @cython.locals(end=Py_ssize_t, packet=bytes)
     cpdef bytes body(self)

@@ -26,7 +26,8 @@ class Message:
     header block (0: none), `size` those of header and payload. `queues` names the queue groups that a leafnode peer
     addressed; None stands for every group with interest. `qos` is the MQTT quality of service it was published with: 1
     for a message from NATS, so that who subscribed with acknowledgements gets them. `delivered` is how many receivers
-    took it, once it is routed. `record` belongs to the storage.
+    took it, once it is routed. `record` belongs to the storage; `header_contents` is what the header says in MQTT, read
+    once for all receivers.
 
     `tail` holds the NATS wire bytes behind `MSG <subject> <sid> `, that is
     `[<reply> ][<header size> ]<size>\\r\\n<header><payload>\\r\\n`; None until `make_tail` when the message did not
@@ -38,6 +39,7 @@ class Message:
     __slots__ = (
         "content",
         "delivered",
+        "header_contents",
         "header_size",
         "headerless",
         "mqtt3",
@@ -69,6 +71,7 @@ class Message:
         self.qos = 1
         self.delivered = 0
         self.record: object = None
+        self.header_contents: object = None
         self.mqtt3: bytes | None = None
         self.mqtt5: bytes | None = None
         self.content: bytes | None = None
@@ -140,7 +143,7 @@ def make_plain_message(subject: bytes, size: int, qos: int) -> Message:
     message.qos = qos
     message.delivered = 0
     message.queues = None
-    message.record = None
+    message.record = message.header_contents = None
     message.tail = message.content = message.headerless = message.mqtt3 = message.mqtt5 = None
     return message
 

@@ -100,7 +100,12 @@ class MqttClient:
         self.connection = connection
         self.runtime = connection.runtime
         settings, limits = self.runtime.settings, self.runtime.settings.mqtt
-        self.decoder = Decoder(limits.max_packet_bytes, settings.limits.max_payload_bytes, limits.max_topic_levels)
+        self.decoder = Decoder(
+            limits.max_packet_bytes,
+            settings.limits.max_payload_bytes,
+            limits.max_topic_levels,
+            limits.max_user_properties,
+        )
         self._admission = admission
         self._directory = directory
         self._sessions: MqttSessions | None = None

@@ -4,7 +4,7 @@ import time
 from dataclasses import replace
 
 from protocols.message import Message, make_message
-from protocols.mqtt.header_mapping import expiry_seconds, headers_of, properties_of
+from protocols.mqtt.header_mapping import HeaderContents, headers_of, properties_of
 from protocols.mqtt.primitives import MQTT_5_0
 from protocols.mqtt.properties import Properties
 from protocols.mqtt.publish import encode_publish
@@ -16,9 +16,17 @@ from protocols.topic_mapping import topic_to_subject
 LONGEST_REPLY = 1024
 
 
+def contents_of(message: Message) -> HeaderContents:
+    """What the header of a message says, read once for all who get it: not to be changed."""
+    contents = message.header_contents
+    if not isinstance(contents, HeaderContents):
+        contents = message.header_contents = properties_of(message.header())
+    return contents
+
+
 def expiry_of(message: Message) -> float:
     """When a message that is published now expires, in unix seconds; 0.0 for never."""
-    seconds = expiry_seconds(message.header()) if message.header_size else None
+    seconds = contents_of(message).expiry if message.header_size else None
     return 0.0 if seconds is None else time.time() + seconds
 
 
@@ -61,9 +69,9 @@ def publish_packet(
     """
     properties: Properties | None = None
     if message.header_size:
-        properties = properties_of(message.header()).properties
+        properties = contents_of(message).properties
     if message.reply or identifiers or alias or remaining is not None:
-        properties = properties or Properties()
+        properties = properties.copy() if properties is not None else Properties()
         if message.reply:
             subject, correlation = parse_reply(message.reply, mqtt_id)
             properties.response_topic = topic_of(subject)

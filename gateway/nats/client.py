@@ -68,7 +68,9 @@ class NatsClientSession(Port):
         self.account: Account
         self.headers = False
         limits = self.runtime.settings.limits
-        self.decoder = server.ServerDecoder(limits.max_payload_bytes, limits.max_control_line_bytes)
+        self.decoder = server.ServerDecoder(
+            limits.max_payload_bytes, limits.max_control_line_bytes, limits.max_header_lines
+        )
         self._admission = admission
         self._held: list[object] | None = None
         self.options = server.DEFAULT_OPTIONS

@@ -191,6 +191,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
 
     max_payload_bytes: Annotated[int, Meta(ge=1, le=64 * MIB)] = MIB
     max_control_line_bytes: Annotated[int, Meta(ge=64, le=MIB)] = 4 * KIB
+    max_header_lines: Annotated[int, Meta(ge=1, le=10_000)] = 1000
     max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 65_536
     max_subscriptions: Annotated[int, Meta(ge=0, le=100_000_000)] = 0
     max_pending_bytes: Annotated[int, Meta(ge=4 * KIB, le=4096 * MIB)] = 64 * MIB
@@ -228,6 +229,7 @@ class Mqtt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keba
 
     # The largest payload that NATS may carry, with room for a topic and properties.
     max_packet_bytes: Annotated[int, Meta(ge=128, le=64 * MIB)] = MIB + 64 * KIB
+    max_user_properties: Annotated[int, Meta(ge=1, le=10_000)] = 1000
     max_keep_alive_seconds: Annotated[int, Meta(ge=0, le=65_535)] = 0
     max_connects_per_second: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     max_sessions: Annotated[int, Meta(ge=1, le=10_000_000)] = 65_536

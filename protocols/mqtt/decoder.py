@@ -38,6 +38,7 @@ from protocols.mqtt.parsers import (
 from protocols.mqtt.primitives import (
     LARGEST_VARINT,
     LONGEST_STRING,
+    MOST_USER_PROPERTIES,
     MQTT_3_1,
     MQTT_5_0,
     PacketReader,
@@ -108,20 +109,26 @@ class Decoder:
     """Decodes what a client sends. Events: those of `publishes` (PublishReader), AckRun, the classes of packets.py,
     PeerViolation.
 
-    `max_packet_size` counts a packet with its fixed header. `version` is 0 until the CONNECT, which must come first,
+    `max_packet_size` counts a packet with its fixed header; more than `max_user_properties` in one packet (of 5.0) are
+    answered with 0x97, in CONNACK or DISCONNECT. `version` is 0 until the CONNECT, which must come first,
     has fixed it. In 5.0 the farewell of a later violation is a DISCONNECT, legal only after a CONNACK that accepts.
     """
 
     _parsers: ClassVar[Mapping[int, Parser]] = _FROM_CLIENT
     _from_client: ClassVar[bool] = True
 
-    __slots__ = ("_pending", "_wanted", "max_packet_size", "publishes", "stopped", "version")
+    __slots__ = ("_pending", "_wanted", "max_packet_size", "max_user_properties", "publishes", "stopped", "version")
 
     def __init__(
-        self, max_packet_size: int, max_payload: int = LARGEST_VARINT, max_levels: int = LONGEST_STRING + 1
+        self,
+        max_packet_size: int,
+        max_payload: int = LARGEST_VARINT,
+        max_levels: int = LONGEST_STRING + 1,
+        max_user_properties: int = MOST_USER_PROPERTIES,
     ) -> None:
         self.max_packet_size = max_packet_size
-        self.publishes = PublishReader(self._from_client, max_packet_size, max_payload, max_levels)
+        self.max_user_properties = max_user_properties
+        self.publishes = PublishReader(self._from_client, max_packet_size, max_payload, max_levels, max_user_properties)
         self.version = 0
         self.stopped = False
         # The begin of a packet, and the packet's size once that is known.
@@ -226,7 +233,9 @@ class Decoder:
         return _fault(first, ReasonCode.PROTOCOL_ERROR, f"a {sender} may not send it")
 
     def _parse(self, parser: Parser, first: int, data: bytes, body: int, stop: int) -> object:
-        reader = PacketReader(NAMES[first >> 4], self.version, self._from_client, data, body, stop)
+        reader = PacketReader(
+            NAMES[first >> 4], self.version, self._from_client, data, body, stop, self.max_user_properties
+        )
         packet = parser(reader)
         reader.finish()
         if isinstance(packet, Connect):

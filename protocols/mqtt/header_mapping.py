@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from protocols.mqtt.primitives import LONGEST_STRING, is_string
-from protocols.mqtt.properties import Pair, Properties
+from protocols.mqtt.properties import Pair, Properties, UserProperties
 from protocols.nats.headers import find_field
 
 _VERSION = b"NATS/1.0"
@@ -32,6 +32,8 @@ _STATUS_CODE = re.compile(rb"[0-9]{3}")
 # What NATS allows as the name of a header: printable ASCII but for the colon.
 _NAME = re.compile(rb"[!-9;-~]+")
 _SECONDS = re.compile(rb"[0-9]{1,10}")
+# Clients may send no more; a hub's messages are not refused for what only MQTT is slow at.
+MOST_LINES = 10_100
 _LARGEST_UINT32 = 0xFFFFFFFF
 
 
@@ -64,8 +66,10 @@ def headers_of(properties: Properties | None, retain: bool) -> bytes:
 
 
 def properties_of(header: bytes) -> HeaderContents:
-    """What a header block says. Skipped is every line that is malformed or does not fit into a property."""
-    first, *lines = header.split(b"\r\n")
+    """What a header block says. Skipped is every line that is malformed or does not fit into a property, and what
+    stands behind the first MOST_LINES.
+    """
+    first, *lines = header.split(b"\r\n", MOST_LINES)
     found: dict[str, Any] = {}
     pairs = _status_pairs(first)
     for line in lines:
@@ -73,7 +77,7 @@ def properties_of(header: bytes) -> HeaderContents:
             break
         _read_line(line, found, pairs)
     if pairs:
-        found["user_properties"] = tuple(pairs)
+        found["user_properties"] = UserProperties(pairs)
     properties = Properties(**found) if found else None
     return HeaderContents(properties, has_retain(header), found.get("message_expiry_interval"))
 

@@ -13,6 +13,8 @@ MQTT_5_0 = 5
 LONGEST_STRING = 0xFFFF
 LARGEST_VARINT = 0x0FFFFFFF
 LONGEST_VARINT = 4
+# In one packet, where nothing else is said.
+MOST_USER_PROPERTIES = 1000
 
 
 def is_string(data: bytes) -> bool:
@@ -34,12 +36,23 @@ class PacketReader:
     """Reads the fields of one packet in turn; raises PacketError at the first that is bad.
 
     `packet` is its name, `position` and `end` bound what is left of its body in `data`. `field` names what is read.
+    `max_user_properties` holds for each property that may be repeated.
     """
 
-    __slots__ = ("data", "end", "from_client", "packet", "position", "version")
+    __slots__ = ("data", "end", "from_client", "max_user_properties", "packet", "position", "version")
 
-    def __init__(self, packet: str, version: int, from_client: bool, data: bytes, position: int, end: int) -> None:
+    def __init__(
+        self,
+        packet: str,
+        version: int,
+        from_client: bool,
+        data: bytes,
+        position: int,
+        end: int,
+        max_user_properties: int = MOST_USER_PROPERTIES,
+    ) -> None:
         self.packet = packet
+        self.max_user_properties = max_user_properties
         self.version = version
         self.from_client = from_client
         self.data = data

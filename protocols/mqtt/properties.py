@@ -5,10 +5,25 @@ from dataclasses import dataclass
 from enum import Enum, IntFlag
 
 from protocols.errors import MisuseError
-from protocols.mqtt.primitives import PacketReader, encode_binary, encode_uint16, encode_varint
+from protocols.mqtt.errors import PacketError
+from protocols.mqtt.primitives import PacketReader, encode_binary, encode_uint16, encode_varint, is_string
 from protocols.mqtt.reason_codes import ReasonCode
 
 Pair = tuple[bytes, bytes]
+
+USER_PROPERTY = 0x26
+
+
+class UserProperties(tuple[Pair, ...]):
+    """User properties that many receivers get: written once for all of them."""
+
+    _wire: bytes | None = None
+
+    def wire(self) -> bytes:
+        if self._wire is None:
+            identifier = bytes((USER_PROPERTY,))
+            self._wire = b"".join([identifier + encode_binary(name) + encode_binary(value) for name, value in self])
+        return self._wire
 
 
 class Carrier(IntFlag):
@@ -64,6 +79,12 @@ class Properties:
     wildcard_subscription_available: int | None = None
     subscription_identifiers_available: int | None = None
     shared_subscription_available: int | None = None
+
+    def copy(self) -> "Properties":
+        """Another one that says the same, to say more with."""
+        properties = Properties.__new__(Properties)
+        vars(properties).update(vars(self))
+        return properties
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if value not in (None, ()))
@@ -167,12 +188,18 @@ def read_properties(reader: PacketReader, carrier: Carrier) -> Properties | None
     # Lists until all are read: a tuple that grows would cost the square of their number.
     collected: dict[str, list[object]] = {}
     while reader.position < reader.end:
+        if reader.data[reader.position] == USER_PROPERTY:
+            _read_pairs(reader, collected.setdefault("user_properties", []))
+            continue
         rule = _read_rule(reader, carrier)
         value = _read_value(reader, rule)
         if rule.name in found or (rule.name in collected and not rule.may_repeat_in(carrier)):
             raise reader.protocol_error(f"{rule.text} stands there twice")
         if rule.is_collected:
-            collected.setdefault(rule.name, []).append(value)
+            values = collected.setdefault(rule.name, [])
+            if len(values) >= reader.max_user_properties:
+                raise _too_many(reader, rule)
+            values.append(value)
         else:
             found[rule.name] = value
     reader.end = packet_end
@@ -182,6 +209,33 @@ def read_properties(reader: PacketReader, carrier: Carrier) -> Properties | None
     for name, values in collected.items():
         vars(properties)[name] = tuple(values)
     return properties
+
+
+def _read_pairs(reader: PacketReader, pairs: list[object]) -> None:
+    """Append the user properties that stand next: of them there may be many, so they are read in one go."""
+    rule = _BY_IDENTIFIER[USER_PROPERTY]
+    data, end = reader.data, reader.end
+    at = reader.position
+    while at < end and data[at] == USER_PROPERTY:
+        if len(pairs) >= reader.max_user_properties:
+            raise _too_many(reader, rule)
+        middle = stop = end + 1
+        if at + 5 <= end:
+            middle = at + 3 + (data[at + 1] << 8 | data[at + 2])
+        if middle + 2 <= end:
+            stop = middle + 2 + (data[middle] << 8 | data[middle + 1])
+        name, value = data[at + 3 : middle], data[middle + 2 : stop]
+        if stop > end or not (is_string(name) and is_string(value)):
+            # Not so quick, but with a word for what is wrong.
+            reader.position = at + 1
+            name, value = reader.string(rule.text), reader.string(rule.text)
+        pairs.append((name, value))
+        at = reader.position = stop
+
+
+def _too_many(reader: PacketReader, rule: Rule) -> PacketError:
+    """The reason code for what an administrator limits (2.4); no version before 5.0 gets here."""
+    return reader.fault(ReasonCode.QUOTA_EXCEEDED, f"there are more than {reader.max_user_properties} of {rule.text}")
 
 
 def _read_rule(reader: PacketReader, carrier: Carrier) -> Rule:
@@ -232,6 +286,9 @@ def encode_properties(properties: Properties | None, carrier: Carrier) -> bytes:
         if value is None or value == ():
             continue
         rule = _BY_NAME[name]
+        if isinstance(value, UserProperties):
+            parts.append(value.wire())
+            continue
         if not carrier & rule.carriers:
             raise MisuseError(f"{rule.text} may not stand in a {carrier.name}")
         identifier = bytes((rule.identifier,))

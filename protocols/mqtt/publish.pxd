@@ -27,7 +27,7 @@ cdef class PublishReader:
     cdef bint _from_client
     cdef PublishRun _run
     cdef public int version
-    cdef public Py_ssize_t max_packet_size, max_payload, max_levels
+    cdef public Py_ssize_t max_packet_size, max_payload, max_levels, max_user_properties
     cdef public PublishedTopics topics
     @cython.locals(end=Py_ssize_t, body=Py_ssize_t, size=Py_ssize_t, stop=Py_ssize_t)
     cpdef Py_ssize_t read(self, bytes data, Py_ssize_t position, list events) except -1
@@ -52,7 +52,7 @@ cdef Py_ssize_t _read_delivery(Publish publish, int first, bytes data, Py_ssize_
                                Py_ssize_t stop) except -1
 
 cdef Py_ssize_t _read_properties(Publish publish, bint from_client, bytes data, Py_ssize_t position,
-                                 Py_ssize_t stop) except -1
+                                 Py_ssize_t stop, Py_ssize_t max_user_properties) except -1
 
 @cython.locals(first=int, middle=bytearray, block=bytes)
 cpdef bytes encode_publish(int version, bytes topic, bytes payload, int qos, int packet_id, bint retain, bint dup,

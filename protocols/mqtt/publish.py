@@ -11,6 +11,7 @@ from protocols.mqtt.errors import PacketError
 from protocols.mqtt.primitives import (
     LARGEST_VARINT,
     LONGEST_STRING,
+    MOST_USER_PROPERTIES,
     MQTT_5_0,
     PacketReader,
     is_utf8,
@@ -101,15 +102,32 @@ class PublishReader:
     and one that `topics` does not permit make a Publish.
     """
 
-    __slots__ = ("_from_client", "_run", "max_levels", "max_packet_size", "max_payload", "topics", "version")
+    __slots__ = (
+        "_from_client",
+        "_run",
+        "max_levels",
+        "max_packet_size",
+        "max_payload",
+        "max_user_properties",
+        "topics",
+        "version",
+    )
 
-    def __init__(self, from_client: bool, max_packet_size: int, max_payload: int, max_levels: int) -> None:
+    def __init__(
+        self,
+        from_client: bool,
+        max_packet_size: int,
+        max_payload: int,
+        max_levels: int,
+        max_user_properties: int = MOST_USER_PROPERTIES,
+    ) -> None:
         self._from_client = from_client
         self._run: PublishRun | None = None
         self.version = 0
         self.max_packet_size = max_packet_size
         self.max_payload = max_payload
         self.max_levels = max_levels
+        self.max_user_properties = max_user_properties
         self.topics = EVERYBODYS
 
     def read(self, data: bytes, position: int, events: list[object]) -> int:
@@ -173,7 +191,7 @@ class PublishReader:
             if here < stop and data[here] == 0 and topic:
                 here += 1
             else:
-                here = _read_properties(publish, self._from_client, data, here, stop)
+                here = _read_properties(publish, self._from_client, data, here, stop, self.max_user_properties)
         publish.payload = cut(data, here, stop) if cython.compiled else data[here:stop]
         events.append(publish)
         return stop
@@ -267,9 +285,11 @@ def _read_delivery(publish: Publish, first: int, data: bytes, position: int, sto
     return position + 2
 
 
-def _read_properties(publish: Publish, from_client: bool, data: bytes, position: int, stop: int) -> int:
+def _read_properties(
+    publish: Publish, from_client: bool, data: bytes, position: int, stop: int, max_user_properties: int
+) -> int:
     """The properties, with the rules that concern the rest of the packet; returns where they end."""
-    reader = PacketReader("PUBLISH", MQTT_5_0, from_client, data, position, stop)
+    reader = PacketReader("PUBLISH", MQTT_5_0, from_client, data, position, stop, max_user_properties)
     properties = publish.properties = read_properties(reader, Carrier.PUBLISH)
     if not publish.topic and (properties is None or properties.topic_alias is None):
         raise reader.protocol_error("there is neither a topic name nor a topic alias")  # 3.3.2.1

@@ -14,9 +14,9 @@ cdef class Framing:
     cdef bytes _prefix, _headed_prefix
     cdef tuple _queues
     cdef bytearray _pending
-    cdef Py_ssize_t _wanted
+    cdef Py_ssize_t _wanted, _short_header
     cdef public bint headers, stopped
-    cdef public Py_ssize_t max_control_line, max_payload
+    cdef public Py_ssize_t max_control_line, max_header_lines, max_payload
 
     @cython.locals(position=Py_ssize_t)
     cpdef list receive(self, bytes data)
@@ -30,6 +30,7 @@ cdef class Framing:
     @cython.locals(head=PayloadHead, size=Py_ssize_t)
     cdef PayloadHead _find_head(self, bytes data, Py_ssize_t position, Py_ssize_t line_end)
     cdef PayloadHead _read_line(self, bytes line, list events)
+    cdef bint _has_too_many_lines(self, PayloadHead head, bytes data, Py_ssize_t start) except -1
 
 @cython.locals(size=Py_ssize_t, second=int)
 cdef bint is_heartbeat(bytes data, Py_ssize_t position, Py_ssize_t line_end) except -1

@@ -24,6 +24,13 @@ LOWER, LETTER_P, LETTER_I, LETTER_O, LETTER_N, LETTER_G = 0x20, 0x70, 0x69, 0x6F
 # PING or PONG with its CR; no other operation is as short.
 LONGEST_HEARTBEAT = 5
 
+# Of header lines in one message, where nothing else is said.
+MOST_HEADER_LINES = 1000
+SHORTEST_LINE = 2
+# The version before the lines of a header block, and the empty line behind them.
+LINES_AROUND = 2
+NO_LIMIT = 1 << 40
+
 # A longer line is parsed anew each time: the cache is bounded in bytes, not only in entries.
 LONGEST_REMEMBERED_LINE = 128
 REMEMBERED_LINES = 4096
@@ -47,7 +54,8 @@ class Framing:
     `max_payload` and `max_control_line` are in bytes; the latter counts a line without its operation. `operations`
     lists the operation names that the peer may use; `publish` and `publish_with_header` are those, with their
     space, that announce a payload without and with headers and name nothing but subject, reply and sizes (b"": there
-    is none such), and `queues` is what their messages say of queue groups.
+    is none such), and `queues` is what their messages say of queue groups. A header block of more than
+    `max_header_lines` (0: no limit) is refused: it is cheap to send, and dear to whoever reads its lines.
     """
 
     __slots__ = (
@@ -58,9 +66,11 @@ class Framing:
         "_pending",
         "_prefix",
         "_queues",
+        "_short_header",
         "_wanted",
         "headers",
         "max_control_line",
+        "max_header_lines",
         "max_payload",
         "stopped",
     )
@@ -74,8 +84,12 @@ class Framing:
         publish: bytes,
         publish_with_header: bytes,
         queues: tuple[bytes, ...] | None,
+        max_header_lines: int = 0,
     ) -> None:
         self.max_payload = max_payload
+        self.max_header_lines = max_header_lines
+        # A block that is no longer holds no more lines, so that most need not be counted.
+        self._short_header = max_header_lines * SHORTEST_LINE if max_header_lines else NO_LIMIT
         self.max_control_line = max_control_line
         self.headers = True
         self.stopped = False
@@ -161,14 +175,20 @@ class Framing:
             return position
         elif data[stop - 2] != CR or data[stop - 1] != LF:
             events.append(self.parse_error("payload does not end with CRLF"))
+        elif head.header_size > self._short_header and self._has_too_many_lines(head, data, line_end + 1):
+            events.append(self._refuse_header())
         elif not head.tail_size:
             events.append(self._uncommon_event(head, cut(data, line_end + 1, stop)))
-        elif not head.reply and (
-            head.size >= LARGE
-            or (
-                repeats_at(data, position, line_end + 1 - position, stop, end)
-                if cython.compiled
-                else data.startswith(data[position : line_end + 1], stop)
+        elif (
+            not head.reply
+            and head.header_size <= self._short_header
+            and (
+                head.size >= LARGE
+                or (
+                    repeats_at(data, position, line_end + 1 - position, stop, end)
+                    if cython.compiled
+                    else data.startswith(data[position : line_end + 1], stop)
+                )
             )
         ):
             contents: list[Buffer] = []
@@ -179,6 +199,9 @@ class Framing:
         else:
             events.append(head.message(data, line_end, stop))
         return stop
+
+    def _has_too_many_lines(self, head: PayloadHead, data: bytes, start: int) -> bool:
+        return data.count(b"\n", start, start + head.header_size) > self.max_header_lines + LINES_AROUND
 
     def reserved_event(self, message: Message) -> object:
         """The event for a message whose head is `reserved`."""
@@ -261,6 +284,14 @@ class Framing:
                 encode_error("Maximum Payload Violation"),
             )
         return self.violation(CloseReason.PROTOCOL_VIOLATION, "headers were not agreed on", b"")
+
+    def _refuse_header(self) -> PeerViolation:
+        """nats-server has no such limit; of what it says this comes nearest."""
+        return self.violation(
+            CloseReason.MAXIMUM_PAYLOAD_EXCEEDED,
+            f"the header has more than {self.max_header_lines} lines",
+            encode_error("Maximum Payload Violation"),
+        )
 
     def unknown_operation(self) -> PeerViolation:
         return self.parse_error("unknown protocol operation")

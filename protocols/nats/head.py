@@ -60,6 +60,7 @@ class PayloadHead:
         message.qos = 1
         message.delivered = 0
         message.record = None
+        message.header_contents = None
         message.content = None
         message.headerless = None
         message.mqtt3 = None

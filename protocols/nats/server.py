@@ -6,6 +6,7 @@ from protocols.cache import GenerationCache
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.nats.framing import (
+    MOST_HEADER_LINES,
     NEEDING_NO_SPACE,
     REMEMBERED_LINES,
     Framing,
@@ -103,8 +104,8 @@ class ServerDecoder(Framing):
 
     __slots__ = ()
 
-    def __init__(self, max_payload: int, max_control_line: int) -> None:
-        super().__init__(max_payload, max_control_line, _heads, OPERATIONS, b"PUB ", b"HPUB ", None)
+    def __init__(self, max_payload: int, max_control_line: int, max_header_lines: int = MOST_HEADER_LINES) -> None:
+        super().__init__(max_payload, max_control_line, _heads, OPERATIONS, b"PUB ", b"HPUB ", None, max_header_lines)
         self.headers = False
 
     def parse_line(self, line: bytes) -> object:

@@ -1,10 +1,13 @@
 """MQTT publishes as messages and back."""
 
+import time
+
 import pytest
 
-from gateway.mqtt.messages import expiry_of, message_of, publish_packet
+from gateway.mqtt.messages import contents_of, expiry_of, message_of, publish_packet
 from protocols.message import make_message
 from protocols.mqtt.decoder import ClientDecoder
+from protocols.mqtt.header_mapping import HeaderContents
 from protocols.mqtt.properties import Properties
 from protocols.mqtt.publish import Publish
 from protocols.mqtt.published_topics import topic_of
@@ -67,3 +70,25 @@ def test_message_never_has_longer_than_it_was_given(remaining: int, told: int):
     (publish,) = ClientDecoder(100_000, 5).receive(packet)
     assert isinstance(publish, Publish)
     assert publish.properties == Properties(message_expiry_interval=told)
+
+
+def test_header_is_read_once_for_all_receivers():
+    message = make_message(b"a", b"x", b"to.me", b"NATS/1.0\r\nMqtt-Message-Expiry: 60\r\nA: b\r\nC: d\r\n\r\n")
+    assert expiry_of(message) > 0
+    read = contents_of(message)
+    packets = [
+        publish_packet(message, b"a", 0, 0, False, False, (), None, 0, ID),
+        publish_packet(message, b"a", 1, 5, False, False, (7,), 30, 2, ID),
+        publish_packet(message, b"a", 0, 0, False, False, (), None, 0, ID),
+    ]
+    assert contents_of(message) is read
+    assert packets[0] == packets[2] != packets[1]
+    (plain,), (full,) = (ClientDecoder(1 << 16, 5).receive(packet) for packet in packets[:2])
+    assert (plain.properties.message_expiry_interval, full.properties.message_expiry_interval) == (60, 30)
+    assert (plain.properties.topic_alias, full.properties.topic_alias) == (None, 2)
+    assert plain.properties.user_properties == full.properties.user_properties == ((b"A", b"b"), (b"C", b"d"))
+    # What is known is not read again, whoever gets it.
+    message.header_contents = HeaderContents(Properties(content_type=b"known"), False, 9)
+    (publish,) = ClientDecoder(1 << 16, 5).receive(publish_packet(message, b"a", 0, 0, False, False, (), 5, 0, ID))
+    assert (publish.properties.content_type, publish.properties.user_properties) == (b"known", ())
+    assert 0 < expiry_of(message) - time.time() < 10
