@@ -49,9 +49,9 @@ CARRIERS = {
 
 @pytest.mark.parametrize("carrier", CARRIERS)
 def test_user_properties_of_every_packet_are_limited(carrier: str):
-    (*_, last) = Decoder(LIMIT, MOST).receive(CARRIERS[carrier](PAIR * MOST))
+    (*_, last) = Decoder(LIMIT, max_user_properties=MOST).receive(CARRIERS[carrier](PAIR * MOST))
     assert not isinstance(last, PeerViolation)
-    (*_, last) = Decoder(LIMIT, MOST).receive(CARRIERS[carrier](PAIR * (MOST + 1)))
+    (*_, last) = Decoder(LIMIT, max_user_properties=MOST).receive(CARRIERS[carrier](PAIR * (MOST + 1)))
     assert isinstance(last, PeerViolation)
     assert "more than 20" in last.detail
     assert last.farewell == (CONNACK_QUOTA if carrier in ("CONNECT", "will") else DISCONNECT_QUOTA)
@@ -60,11 +60,13 @@ def test_user_properties_of_every_packet_are_limited(carrier: str):
 @pytest.mark.parametrize("between", [b"", b"\x01\1"])
 def test_user_properties_are_counted_wherever_they_stand(between: bytes):
     properties = PAIR * 10 + between + PAIR * 11
-    assert isinstance(Decoder(LIMIT, MOST).receive(CARRIERS["PUBLISH"](properties))[-1], PeerViolation)
+    assert isinstance(
+        Decoder(LIMIT, max_user_properties=MOST).receive(CARRIERS["PUBLISH"](properties))[-1], PeerViolation
+    )
 
 
 def test_other_properties_that_may_be_repeated_are_limited_too():
-    (*_, last) = Decoder(LIMIT, MOST).receive(CARRIERS["PUBLISH"](b"\x0b\1" * (MOST + 1)))
+    (*_, last) = Decoder(LIMIT, max_user_properties=MOST).receive(CARRIERS["PUBLISH"](b"\x0b\1" * (MOST + 1)))
     assert isinstance(last, PeerViolation)
     assert last.farewell == DISCONNECT_QUOTA
 

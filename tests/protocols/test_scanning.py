@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from gateway.version import form_name
 from protocols.scanning import (
     begins_at,
-    count_repeats,
     copy_into,
+    count_repeats,
     cut,
     cut_buffer,
     cut_ends,
