@@ -3,21 +3,15 @@
 import errno
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import trio
 
-from gateway.accounts.admission import Admission
 from gateway.dataplane.outbox import Outbox
 from gateway.doors.listeners import OpenListener
-from gateway.mqtt.client import MqttClient
-from gateway.mqtt.directory import SessionDirectory
-from gateway.nats.client import NatsClientSession
+from gateway.doors.session_makers import SessionMaker
 from gateway.runtime.runtime import Runtime
-from gateway.settings.schema import Listener
-from gateway.transport.connection import Connection, Session
 from gateway.transport.registry import Registry
-from gateway.websocket.session import WebSocketSession
 
 log = logging.getLogger("leafgate.listeners")
 
@@ -26,21 +20,6 @@ ACCEPT_BATCH = 64
 # When the process is out of descriptors, accepting again at once would only burn the processor.
 EXHAUSTED_PAUSE_SECONDS = 0.1
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-
-SessionMaker = Callable[[Connection, Listener], Session]
-
-
-def session_makers(admission: Admission, directory: SessionDirectory) -> dict[str, SessionMaker]:
-    """By protocol: what makes the session of a peer that came to such a listener."""
-    inner: Mapping[str, Callable[[Connection], Session]] = {
-        "nats": lambda connection: NatsClientSession(connection, admission),
-        "mqtt": lambda connection: MqttClient(connection, admission, directory),
-    }
-    return {
-        "nats": lambda connection, _: inner["nats"](connection),
-        "mqtt": lambda connection, _: inner["mqtt"](connection),
-        "websocket": lambda connection, listener: WebSocketSession(connection, listener, inner),
-    }
 
 
 class Door:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -18,26 +19,28 @@ from gateway.monitoring.snapshot import (
     ServerSnapshot,
     StorageSnapshot,
 )
-from gateway.mqtt.directory import SessionDirectory
 from gateway.runtime.runtime import Runtime
 from gateway.settings.addresses import split_address
-from gateway.storage.storage import Storage
 from gateway.transport.connection import Connection
 from gateway.transport.registry import Registry, counters
 from gateway.version import VERSION
+
+if TYPE_CHECKING:
+    from gateway.mqtt.directory import SessionDirectory
+    from gateway.storage.storage import Storage
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(kw_only=True)
 class Sources:
-    """What there is to look at. `started` is in trio's clock; `serial_faults` are by port."""
+    """What there is to look at; what is not configured is None. `started` is in trio's clock; `serial_faults` are by port."""
 
     runtime: Runtime
     registry: Registry
     account: Account
-    mqtt_sessions: SessionDirectory
-    storage: Storage | None = None
+    mqtt_sessions: "SessionDirectory | None" = None
+    storage: "Storage | None" = None
     started: float = field(default_factory=trio.current_time)
     serial_faults: dict[str, str] = field(default_factory=dict)
 
@@ -115,7 +118,8 @@ class Observer:
 
     def _mqtt(self) -> MqttSnapshot:
         sessions, retained = self._sources.mqtt_sessions, self._sources.account.retained
-        return MqttSnapshot(len(sessions), sessions.connected, len(retained), retained.bytes, retained.refused)
+        there, connected = (0, 0) if sessions is None else (len(sessions), sessions.connected)
+        return MqttSnapshot(there, connected, len(retained), retained.bytes, retained.refused)
 
     def _storage(self) -> StorageSnapshot | None:
         storage = self._sources.storage

@@ -20,28 +20,25 @@ MAX_CONNECTIONS = 64
 
 
 class MonitoringService:
-    """Listens on the configured address; does nothing when that is empty. `listeners` are (protocol, `host:port`)."""
+    """Listens on the configured address. `listeners` are (protocol, `host:port`)."""
 
     def __init__(self, sources: Sources, listeners: Sequence[tuple[str, str]]) -> None:
-        self._sources = sources
-        self.address: str | None = None
+        self.sources = sources
         self._listeners = listeners
         self._socket: socket.socket | None = None
         self._places = trio.CapacityLimiter(MAX_CONNECTIONS)
 
-    def open(self) -> None:
-        """Start to listen. Raises ListenError."""
-        config = self._sources.runtime.settings.config.monitoring
-        if config.address:
-            self._socket = open_socket("monitoring.address", config.host, config.port)
-            self.address = socket_address(self._socket)
-            self._sources.registry.remember = snapshot
+    def open(self) -> str:
+        """Start to listen; returns where. Raises ListenError."""
+        config = self.sources.runtime.settings.config.monitoring
+        self._socket = open_socket("monitoring.address", config.host, config.port)
+        self.sources.registry.remember = snapshot
+        return socket_address(self._socket)
 
     async def run(self) -> None:
-        """Serve until cancelled."""
-        if self._socket is None or self.address is None:
-            return
-        handler = partial(respond, Observer(self._sources, self._listeners, self.address))
+        """Serve until cancelled; only after `open`."""
+        assert self._socket is not None
+        handler = partial(respond, Observer(self.sources, self._listeners, socket_address(self._socket)))
         with trio.socket.from_stdlib_socket(self._socket) as listener:
             async with trio.open_nursery() as nursery:
                 while True:

@@ -1,17 +1,21 @@
 """Session directory: the MQTT sessions of every account, and how many clients may come."""
 
+from typing import TYPE_CHECKING
+
 import trio
 
 from gateway.accounts.account import Account
 from gateway.mqtt.sessions import MqttSessions
 from gateway.runtime.runtime import Runtime
-from gateway.storage.storage import Storage
+
+if TYPE_CHECKING:
+    from gateway.storage.storage import Storage
 
 
 class SessionDirectory:
     """Makes the sessions of an account when they are asked for. `storage` is None where nothing is kept on disk."""
 
-    def __init__(self, runtime: Runtime, storage: Storage | None) -> None:
+    def __init__(self, runtime: Runtime, storage: "Storage | None") -> None:
         self._runtime = runtime
         self._storage = storage
         self._sessions: dict[Account, MqttSessions] = {}

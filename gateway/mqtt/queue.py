@@ -10,11 +10,14 @@ client of a QoS 2 message knows it again.
 
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gateway.dataplane.mqtt_window import QueuedPublish, Window, make_queued
-from gateway.storage.session_store import SessionStore
 from gateway.storage.stored_session import QueuedMessage
 from protocols.message import Message
+
+if TYPE_CHECKING:
+    from gateway.storage.session_store import SessionStore
 
 # Rows that one look at the disk brings, and when the next ones are asked for.
 PAGE_ROWS = 200
@@ -157,7 +160,7 @@ class OutgoingQueue(Window):
             self.loaded = rest[0].sequence - 1
         return again
 
-    def _await_commit(self, store: SessionStore) -> None:
+    def _await_commit(self, store: "SessionStore") -> None:
         """Send a QoS 2 message once it is on the disk: after a crash it must come with the same identifier again."""
         if self._awaited is not None:
             return

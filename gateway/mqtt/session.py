@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from gateway.accounts.account import Account
 from gateway.dataplane.mqtt_receivers import AWAY, MqttPort, MqttRoute, MqttShare, MqttSubscription
@@ -13,7 +13,6 @@ from gateway.mqtt.messages import expiry_of, publish_packet
 from gateway.mqtt.queue import OutgoingQueue
 from gateway.mqtt.retained_feed import RetainedFeed
 from gateway.runtime.runtime import Runtime
-from gateway.storage.session_store import SessionStore
 from gateway.transport.connection import Connection
 from gateway.transport.snapshot import PeerSnapshot, SubscriptionSnapshot
 from protocols.message import Message
@@ -22,6 +21,9 @@ from protocols.mqtt.primitives import MQTT_5_0
 from protocols.mqtt.published_topics import topic_of
 from protocols.mqtt.topics import parse_shared_filter
 from protocols.topic_mapping import filter_to_subjects, share_name_to_queue
+
+if TYPE_CHECKING:
+    from gateway.storage.session_store import SessionStore
 
 
 class AttachedClient(Protocol):
@@ -130,7 +132,7 @@ class MqttSession(MqttPort):
         self.store = None
         self.durable = False
 
-    def keep_in(self, store: SessionStore) -> None:
+    def keep_in(self, store: "SessionStore") -> None:
         """From now on the session outlives the process."""
         self.store = self.outgoing.store = store
         self.durable = True

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -13,10 +13,12 @@ from gateway.runtime.deadlines import Deadline
 from gateway.runtime.runtime import Runtime
 from gateway.settings.schema import Mqtt
 from gateway.storage.schema import UNKNOWN_SENT
-from gateway.storage.session_store import SessionStore
 from gateway.storage.stored_session import NEVER_EXPIRES, RestoredSession, StoredSession, StoredWill
 from protocols.close_reason import CloseReason
 from protocols.message import Message
+
+if TYPE_CHECKING:
+    from gateway.storage.session_store import SessionStore
 
 log = logging.getLogger("leafgate.mqtt")
 
@@ -48,7 +50,7 @@ class MqttSessions:
     process too.
     """
 
-    def __init__(self, runtime: Runtime, account: Account, store: SessionStore | None) -> None:
+    def __init__(self, runtime: Runtime, account: Account, store: "SessionStore | None") -> None:
         self.store = store
         self._runtime = runtime
         self._account = account

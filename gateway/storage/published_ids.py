@@ -6,9 +6,12 @@ How long, is counted while the gateway runs: who could not reach it repeats when
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from gateway.storage.journal import Journal
 from gateway.storage.schema import GLOBAL_ACCOUNT
+
+if TYPE_CHECKING:
+    from gateway.storage.journal import Journal
 
 WINDOW_SECONDS = 120.0
 MOST_IDS = 100_000
@@ -27,7 +30,7 @@ class PublishedIds:
 
     def __init__(
         self,
-        journal: Journal | None = None,
+        journal: "Journal | None" = None,
         window: float = WINDOW_SECONDS,
         most: int = MOST_IDS,
         clock: Callable[[], float] = time.monotonic,

@@ -7,12 +7,15 @@ There may be a million of them on a small machine, so each is packed into little
 import struct
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-from gateway.storage.journal import Journal
 from gateway.storage.ordered_subjects import OrderedSubjects, after
 from gateway.storage.schema import GLOBAL_ACCOUNT
 from protocols.message import Message
 from protocols.subjects import is_literal
+
+if TYPE_CHECKING:
+    from gateway.storage.journal import Journal
 
 # What is packed: a byte with the QoS and HAS_HEAD, HEAD and the reply subject where a message needs them, the body.
 QOS = 3
@@ -34,7 +37,7 @@ class RetainedMessages:
         self,
         max_messages: int,
         max_bytes: int,
-        journal: Journal | None = None,
+        journal: "Journal | None" = None,
         clock: Callable[[], float] = time.time,
         account: str = GLOBAL_ACCOUNT,
     ) -> None:

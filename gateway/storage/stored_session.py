@@ -1,10 +1,13 @@
 """What of an MQTT session is stored, as values. Times are unix seconds; 0.0 stands for none."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gateway.storage.schema import UNKNOWN_SENT
 from protocols.message import Message
-from protocols.mqtt.packets import Subscription
+
+if TYPE_CHECKING:
+    from protocols.mqtt.packets import Subscription
 
 NEVER_EXPIRES = 0xFFFFFFFF
 
@@ -61,7 +64,7 @@ class RestoredSession:
     """
 
     session: StoredSession
-    subscriptions: list[tuple[Subscription, int]]
+    subscriptions: "list[tuple[Subscription, int]]"
     received: set[int]
     queue_count: int
     queue_bytes: int
