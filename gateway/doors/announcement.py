@@ -1,10 +1,11 @@
 """What the gateway tells when it is up: the ports file for programs, and on standard output what to try first."""
 
-import json
 import os
 import shutil
 import sys
 from pathlib import Path
+
+import msgspec
 
 from gateway.doors.listeners import OpenListener
 from gateway.errors import ListenError
@@ -20,7 +21,7 @@ def write_ports_file(path: Path, listeners: list[OpenListener], monitoring: str 
     }
     draft = path.with_name(path.name + ".new")
     try:
-        draft.write_text(json.dumps(content) + "\n")
+        draft.write_bytes(msgspec.json.encode(content) + b"\n")
         os.replace(draft, path)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

@@ -22,7 +22,8 @@ class OpenListener:
 def open_socket(key: str, host: str, port: int) -> socket.socket:
     """A listening, non-blocking TCP socket. Raises ListenError naming the configuration key."""
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # A host is ASCII; as text it would go through the codec for international names, which takes a while to load.
+        found = socket.getaddrinfo(host.encode() or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, kind, protocol, _, address = found[0]
         sock = socket.socket(family, kind, protocol)
         try:

@@ -34,7 +34,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(kw_only=True)
 class Sources:
-    """What there is to look at; what is not configured is None. `started` is in trio's clock; `serial_faults` are by port."""
+    """What there is to look at; None: not configured. `started` is in trio's clock; `serial_faults` are by port."""
 
     runtime: Runtime
     registry: Registry

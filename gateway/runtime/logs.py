@@ -1,6 +1,5 @@
 """Logs: `key=value` text or JSON lines on standard error."""
 
-import json
 import logging
 import sys
 import time
@@ -11,6 +10,12 @@ from gateway.settings.schema import Logging
 class JsonFormatter(logging.Formatter):
     """One JSON object a line; the message keeps its `key=value` form."""
 
+    def __init__(self) -> None:
+        from json import dumps
+
+        super().__init__()
+        self._encode = dumps
+
     def format(self, record: logging.LogRecord) -> str:
         entry = {
             "time": timestamp(record),
@@ -20,7 +25,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(entry)
+        return self._encode(entry)
 
 
 class TextFormatter(logging.Formatter):

@@ -1,6 +1,5 @@
 """Reads a TOML file into structs and words every error as `file: path.to.key: sentence`. Knows no key by name."""
 
-import difflib
 import re
 import tomllib
 from collections.abc import Callable
@@ -87,6 +86,8 @@ def _explain(error: msgspec.ValidationError, document: dict[str, Any], shape: ty
 
 def _suggest(key: str, table: inspect.Type) -> str:
     names = [field.encode_name for field in table.fields] if isinstance(table, inspect.StructType) else []
+    import difflib  # Only to explain a mistake.
+
     close = difflib.get_close_matches(key, names, 1)
     return f"; did you mean {close[0]}?" if close else ""
 

@@ -4,14 +4,13 @@ Strings are bytes in well-formed UTF-8. `properties` is None when a packet has n
 `reason_code` is one of 5.0 in every version.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from protocols.mqtt.properties import Properties
 from protocols.mqtt.reason_codes import ReasonCode
 
 
-@dataclass(slots=True)
-class Will:
+class Will(Struct):
     topic: bytes
     payload: bytes
     qos: int = 0
@@ -19,8 +18,7 @@ class Will:
     properties: Properties | None = None
 
 
-@dataclass(slots=True)
-class Connect:
+class Connect(Struct):
     """`version` is the protocol level: 3 (MQTT 3.1), 4 (3.1.1) or 5. `keep_alive` in seconds, 0: none.
 
     `clean_start` is 3.1.1's clean session, which also ends the session with the connection. `client_id` is empty when
@@ -39,43 +37,37 @@ class Connect:
     bridge: bool = False
 
 
-@dataclass(slots=True)
-class Connack:
+class Connack(Struct):
     session_present: bool
     reason_code: ReasonCode = ReasonCode.SUCCESS
     properties: Properties | None = None
 
 
-@dataclass(slots=True)
-class Puback:
+class Puback(Struct):
     packet_id: int
     reason_code: ReasonCode = ReasonCode.SUCCESS
     properties: Properties | None = None
 
 
-@dataclass(slots=True)
-class Pubrec:
+class Pubrec(Struct):
     packet_id: int
     reason_code: ReasonCode = ReasonCode.SUCCESS
     properties: Properties | None = None
 
 
-@dataclass(slots=True)
-class Pubrel:
+class Pubrel(Struct):
     packet_id: int
     reason_code: ReasonCode = ReasonCode.SUCCESS
     properties: Properties | None = None
 
 
-@dataclass(slots=True)
-class Pubcomp:
+class Pubcomp(Struct):
     packet_id: int
     reason_code: ReasonCode = ReasonCode.SUCCESS
     properties: Properties | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(Struct, frozen=True):
     """One topic filter of a SUBSCRIBE and its options; before 5.0 there is only `qos`.
 
     `retain_handling`: 0 sends retained messages, 1 only for a new subscription, 2 never.
@@ -88,29 +80,25 @@ class Subscription:
     retain_handling: int = 0
 
 
-@dataclass(slots=True)
-class Subscribe:
+class Subscribe(Struct):
     packet_id: int
     subscriptions: tuple[Subscription, ...]
     properties: Properties | None = None
 
 
-@dataclass(slots=True)
-class Suback:
+class Suback(Struct):
     packet_id: int
     reason_codes: tuple[ReasonCode, ...]
     properties: Properties | None = None
 
 
-@dataclass(slots=True)
-class Unsubscribe:
+class Unsubscribe(Struct):
     packet_id: int
     topic_filters: tuple[bytes, ...]
     properties: Properties | None = None
 
 
-@dataclass(slots=True)
-class Unsuback:
+class Unsuback(Struct):
     """Before 5.0 there are no `reason_codes`."""
 
     packet_id: int
@@ -118,26 +106,22 @@ class Unsuback:
     properties: Properties | None = None
 
 
-@dataclass(slots=True)
-class Pingreq:
+class Pingreq(Struct):
     """As many as came in a row; each wants its own PINGRESP."""
 
     count: int = 1
 
 
-@dataclass(slots=True)
-class Pingresp:
+class Pingresp(Struct):
     pass
 
 
-@dataclass(slots=True)
-class Disconnect:
+class Disconnect(Struct):
     reason_code: ReasonCode = ReasonCode.NORMAL_DISCONNECTION
     properties: Properties | None = None
 
 
-@dataclass(slots=True)
-class Auth:
+class Auth(Struct):
     """5.0 only."""
 
     reason_code: ReasonCode = ReasonCode.SUCCESS

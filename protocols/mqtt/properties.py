@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, IntFlag
 
+from msgspec import Struct
+
 from protocols.errors import MisuseError
 from protocols.mqtt.errors import PacketError
 from protocols.mqtt.primitives import PacketReader, encode_binary, encode_uint16, encode_varint, is_string
@@ -101,8 +103,7 @@ class Kind(Enum):
     PAIR = "UTF-8 string pair"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One row of table 2-4. `name` is the field of Properties; `repeats` tells where it may stand more than once."""
 
     identifier: int
