@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from typing import ClassVar
 
 import trio
+from msgspec.structs import replace
 
 from gateway.accounts.account import Account
 from gateway.accounts.admission import Admission, Credentials, Decision, Refusal, decide

@@ -31,7 +31,7 @@ def encode(version: int, packet: object) -> bytes:
                 packet.properties,
             )
     function = getattr(encoder, f"encode_{type(packet).__name__.lower()}")
-    return function(version, *(getattr(packet, name) for name in packet.__slots__))
+    return function(version, *(getattr(packet, name) for name in packet.__struct_fields__))
 
 
 def test_packet_encodes_in_its_shortest_form(packet_vector):
