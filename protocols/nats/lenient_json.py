@@ -1,7 +1,5 @@
 """A JSON object as nats-server reads it: text that is not quite Unicode costs its characters, not the connection."""
 
-import json
-
 import msgspec
 
 REPLACEMENT = "\ufffd"
@@ -20,6 +18,8 @@ def read_object(text: bytes) -> dict[str, object]:
         strict_error = error
     except RecursionError as error:
         raise ValueError(str(error)) from None
+    import json  # Few peers need it.
+
     try:
         # Undecodable bytes become lone surrogates here, one each; with those from escapes they are replaced below.
         found = json.loads(text.decode("utf-8", "surrogateescape"), parse_constant=_refuse)
