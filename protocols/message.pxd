@@ -6,15 +6,17 @@ cdef list SIZE_LINES
 # It holds nothing but bytes and a number, so no circle can go through it.
 @cython.final
 @cython.no_gc
-@cython.freelist(512)
+@cython.freelist(1024)
 cdef class Message:
     cdef public bytes subject, reply
     cdef public Py_ssize_t header_size, size
-    cdef public bytes tail, content, headerless, mqtt3, mqtt5
+    cdef public bytes tail, lead, content, headerless, mqtt3, mqtt5
     cdef public tuple queues
     cdef public int qos
     cdef public Py_ssize_t delivered
     cdef public object record, header_contents
+    @cython.locals(lead=bytes)
+    cpdef bytes make_lead(self)
     cpdef bytes make_tail(self)
     @cython.locals(end=Py_ssize_t, packet=bytes)
     cpdef bytes body(self)

@@ -31,9 +31,9 @@ class Message:
 
     `tail` holds the NATS wire bytes behind `MSG <subject> <sid> `, that is
     `[<reply> ][<header size> ]<size>\\r\\n<header><payload>\\r\\n`; None until `make_tail` when the message did not
-    come in that form. The others are None until needed: `content` is header and payload, `headerless` a tail
-    without headers, `mqtt3` and `mqtt5` the QoS 0 PUBLISH packet of the two wire versions. Where it came in as such a
-    packet, its content is cut off the end of that when it is needed.
+    come in that form. The others are None until needed: `lead` is `MSG <subject>`, `content` header and payload,
+    `headerless` a tail without headers, `mqtt3` and `mqtt5` the QoS 0 PUBLISH packet of the two wire versions. Where it
+    came in as such a packet, its content is cut off the end of that when it is needed.
     """
 
     __slots__ = (
@@ -42,6 +42,7 @@ class Message:
         "header_contents",
         "header_size",
         "headerless",
+        "lead",
         "mqtt3",
         "mqtt5",
         "qos",
@@ -74,8 +75,14 @@ class Message:
         self.header_contents: object = None
         self.mqtt3: bytes | None = None
         self.mqtt5: bytes | None = None
+        self.lead: bytes | None = None
         self.content: bytes | None = None
         self.headerless: bytes | None = None
+
+    def make_lead(self) -> bytes:
+        """`lead`, made for the first receiver whose filter is not the subject itself."""
+        lead = self.lead = b"MSG " + self.subject
+        return lead
 
     def make_tail(self) -> bytes:
         """`tail`, made if it is not there yet."""
@@ -144,7 +151,7 @@ def make_plain_message(subject: bytes, size: int, qos: int) -> Message:
     message.delivered = 0
     message.queues = None
     message.record = message.header_contents = None
-    message.tail = message.content = message.headerless = message.mqtt3 = message.mqtt5 = None
+    message.tail = message.lead = message.content = message.headerless = message.mqtt3 = message.mqtt5 = None
     return message
 
 

@@ -6,12 +6,11 @@ from protocols.message cimport Burst, Message
 cdef class NatsSubscription(Receiver):
     cdef readonly bytes sid
     cdef public long long delivered, maximum
-    cdef bytes _aimed_at, _end, _head
-    @cython.locals(port=Port, outbox=Outbox, tail=bytes)
+    cdef bytes _address, _aimed_at, _head
+    @cython.locals(port=Port, outbox=Outbox, lead=bytes, tail=bytes, size=Py_ssize_t, with_header=bint)
     cpdef bint deliver(self, Message message, Port source) except -1
     @cython.locals(port=Port, outbox=Outbox, head=bytes)
     cpdef deliver_burst(self, Burst burst, Port source)
-    cdef _aim(self, bytes subject)
 
 cdef class LeafPort(Port):
     pass

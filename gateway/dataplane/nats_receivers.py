@@ -7,16 +7,17 @@ from protocols.message import Burst, Message
 class NatsSubscription(Receiver):
     """A NATS client's subscription. After `maximum` deliveries (0: no end) it calls `Port.exhausted`."""
 
-    __slots__ = ("_aimed_at", "_end", "_head", "delivered", "maximum", "sid")
+    __slots__ = ("_address", "_aimed_at", "_head", "delivered", "maximum", "sid")
 
     def __init__(self, port: Port, subject: bytes, queue: bytes, sid: bytes) -> None:
         super().__init__(port, subject, queue)
         self.sid = sid
         self.delivered = 0
         self.maximum = 0
+        self._address = b" %b " % sid
+        # The head of messages on one subject: the filter, or that of the last burst.
         self._aimed_at = subject
-        self._end: bytes | None = None
-        self._head = b"MSG %b %b " % (subject, sid)
+        self._head = b"MSG " + subject + self._address
 
     def deliver(self, message: Message, source: Port) -> bool:
         port = self.port
@@ -26,17 +27,23 @@ class NatsSubscription(Receiver):
         # Routes that were found before the last delivery may still lead here.
         if self.maximum and self.delivered >= self.maximum:
             return False
-        if message.subject != self._aimed_at:
-            self._aim(message.subject)
         tail = message.tail
         if tail is None:
             tail = message.make_tail()
-        if message.header_size == 0:
-            outbox.append(self._head, tail, message.size)
-        elif port.headers:
-            outbox.append(b"H" + self._head, tail, message.size)
+        size = message.size
+        with_header = False
+        if message.header_size:
+            with_header = port.headers
+            if not with_header:
+                tail = message.headerless_tail()
+                size -= message.header_size
+        if message.subject == self._aimed_at:
+            outbox.append(b"H" + self._head if with_header else self._head, tail, size)
         else:
-            outbox.append(self._head, message.headerless_tail(), message.size - message.header_size)
+            lead = message.lead
+            if lead is None:
+                lead = message.make_lead()
+            outbox.append_addressed(b"H" + lead if with_header else lead, self._address, tail, size)
         self.delivered += 1
         if self.delivered == self.maximum:
             port.exhausted(self)
@@ -51,19 +58,13 @@ class NatsSubscription(Receiver):
         if outbox is None or outbox.closed or (source is port and not port.echo):
             return
         if burst.subject != self._aimed_at:
-            self._aim(burst.subject)
+            self._aimed_at = burst.subject
+            self._head = b"MSG " + burst.subject + self._address
         head = b"H" + self._head if burst.header_size else self._head
         outbox.append_burst(
             burst.nats_pieces(head), burst.nats_size(head), burst.count, burst.count * burst.message_size
         )
         self.delivered += burst.count
-
-    def _aim(self, subject: bytes) -> None:
-        """A wildcard subscription: its head follows the subject, and runs of one subject share one."""
-        self._aimed_at = subject
-        if self._end is None:
-            self._end = b" %b " % self.sid
-        self._head = b"MSG " + subject + self._end
 
 
 class LeafPort(Port):

@@ -15,6 +15,7 @@ cdef class Outbox:
     cdef list _chunks, _blocks, _layers
     cdef Py_ssize_t _queued, _unsent
     cpdef append(self, bytes head, bytes tail, Py_ssize_t size)
+    cpdef append_addressed(self, bytes lead, bytes address, bytes tail, Py_ssize_t size)
     cpdef append_packet(self, bytes packet, Py_ssize_t size)
     cpdef append_burst(self, list pieces, Py_ssize_t wire_size, Py_ssize_t count, Py_ssize_t size)
     cpdef write(self, bytes data)

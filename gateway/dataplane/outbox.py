@@ -11,9 +11,10 @@ Encoder: TypeAlias = Callable[[bytes], bytes]
 FLUSH_AT = 1 << 20
 # Many small chunks cost more memory than their bytes; a blocked outbox joins them when they reach this.
 COMPACT_AT = 1 << 16
-# From this many bytes on pieces are sent without joining them, if they are not too many (the system takes 1024).
+# From this many bytes on pieces are sent without joining them, if they have so many bytes each on average: the system
+# takes longer to look at a small piece than it takes to copy it (and takes 1024 of them at most).
 GATHER_FROM = 1 << 14
-GATHER_MOST = 1000
+GATHER_EACH = 2000
 # Above this a publisher is held back for a moment, see `Switch.congested`.
 CONGESTED_AT = 1 << 20
 
@@ -125,6 +126,20 @@ class Outbox:
         if self._queued > FLUSH_AT:
             self._flush_early()
 
+    def append_addressed(self, lead: bytes, address: bytes, tail: bytes, size: int) -> None:
+        """Queue one message like `append`; its head is `lead`, which is equal for all receivers, and `address`."""
+        chunks = self._chunks
+        chunks.append(lead)
+        chunks.append(address)
+        chunks.append(tail)
+        self.out_messages += 1
+        self.out_bytes += size
+        self._queued += len(lead) + len(address) + len(tail)
+        if not self.touched:
+            self._touch()
+        if self._queued > FLUSH_AT:
+            self._flush_early()
+
     def append_packet(self, packet: bytes, size: int) -> None:
         """Queue one message of `size` bytes of payload, written as one packet."""
         self._chunks.append(packet)
@@ -197,7 +212,7 @@ class Outbox:
         elif self._unsent:
             self._hold()
         elif self._queued:
-            if self._queued >= GATHER_FROM and len(self._chunks) <= GATHER_MOST and self._is_bare():
+            if self._queued >= GATHER_FROM and self._queued >= GATHER_EACH * len(self._chunks) and self._is_bare():
                 self._send_gathered()
             else:
                 self._send(self._take())

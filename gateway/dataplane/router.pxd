@@ -21,7 +21,7 @@ cdef class Bucket:
 
 cdef class Routes:
     cdef public list plain, groups, links
-    cdef public bint general
+    cdef public bint general, follow
     cdef public Bucket bucket
     cdef public long long changes
     cdef public Py_ssize_t size
@@ -49,7 +49,7 @@ cdef class Router:
     cdef _retain(self, Message message)
     @cython.locals(routes=Routes)
     cpdef Routes _resolve(self, bytes subject)
-    @cython.locals(routes=Routes)
+    @cython.locals(bucket=Bucket, found=list, interest=Interest, routes=Routes)
     cdef Routes _remember(self, bytes subject)
     @cython.locals(found=list, interest=Interest, routes=Routes)
     cdef Routes _route_once(self, bytes subject)

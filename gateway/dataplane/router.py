@@ -81,15 +81,17 @@ class Routes:
     """Who gets messages on one subject: each of `plain`, one member of each of `groups`, and the far end of `links`.
 
     Where they are remembered, they hold as long as their `bucket` had no more than `changes`. `general`: they are the
-    same for all subjects that interest the same receivers. `size` is about how many bytes they take.
+    same for all subjects that interest the same receivers; those that `follow` are better made for each subject that
+    comes often. `size` is about how many bytes they take.
     """
 
-    __slots__ = ("bucket", "changes", "general", "groups", "links", "plain", "size")
+    __slots__ = ("bucket", "changes", "follow", "general", "groups", "links", "plain", "size")
 
     plain: list[Receiver]
     groups: list[Group]
     links: list[LeafRoute]
     general: bool
+    follow: bool
     bucket: Bucket
     changes: int
     size: int
@@ -106,6 +108,7 @@ def make_routes() -> Routes:
     routes = Routes.__new__(Routes)
     routes.plain = routes.groups = routes.links = NOBODY
     routes.general = True
+    routes.follow = False
     routes.bucket = NEVER
     routes.changes = 0
     routes.size = ROUTES_BYTES
@@ -257,11 +260,25 @@ class Router:
         return self._remember(subject)
 
     def _remember(self, subject: bytes) -> Routes:
-        """Look for the receivers of a subject that will come again."""
+        """Look for the receivers of a subject that will come again.
+
+        Subjects that interest the receivers of one filter with wildcards alone share its routes: many subjects need
+        little memory, and the processor finds the routes in its caches.
+        """
         self.resolved += 1
-        routes = resolve(subject, self.tree.match(subject), False)
-        routes.bucket = self._buckets[hash(subject.partition(b".")[0]) % BUCKETS]
-        routes.changes = routes.bucket.changes
+        bucket: Bucket = self._buckets[hash(subject.partition(b".")[0]) % BUCKETS]
+        found = self.tree.match(subject)
+        interest = found[0] if len(found) == 1 else None
+        routes: Routes | None = interest.routes if interest is not None else None  # type: ignore[assignment]
+        if routes is not None and routes.bucket is NEVER:
+            routes.bucket = bucket
+            routes.changes = bucket.changes
+        if routes is None or routes.follow or routes.bucket is not bucket or routes.changes != bucket.changes:
+            routes = resolve(subject, found, False)
+            routes.bucket = bucket
+            routes.changes = bucket.changes
+            if interest is not None and routes.general and interest.subject != subject:
+                interest.routes = routes
         self._cache.remember(subject, routes)
         return routes
 
@@ -362,9 +379,11 @@ def resolve(subject: bytes, interests: list[Interest], general: bool) -> Routes:
         if interest.upstream:
             linked = True
     own = -len(plain)
-    if combining and not (general and add_alone(interests[0], plain)):
-        routes.general = False
-        combine(subject, interests, plain)
+    if combining:
+        routes.follow = general and add_alone(interests[0], plain)
+        if not routes.follow:
+            routes.general = False
+            combine(subject, interests, plain)
     own += len(plain)
     if grouped:
         routes.groups = groups_of(interests)

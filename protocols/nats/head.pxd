@@ -7,6 +7,7 @@ cdef int LF, CR, SPACE, DOLLAR, UNDERSCORE, LARGE
 # It holds nothing but bytes, so no circle can go through it.
 @cython.final
 @cython.no_gc
+@cython.freelist(8)
 cdef class PayloadHead:
     cdef readonly bytes subject, reply
     cdef readonly Py_ssize_t header_size, size

@@ -61,6 +61,7 @@ class PayloadHead:
         message.delivered = 0
         message.record = None
         message.header_contents = None
+        message.lead = None
         message.content = None
         message.headerless = None
         message.mqtt3 = None

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.dataplane.outbox import CONGESTED_AT, FLUSH_AT, GATHER_FROM, GATHER_MOST, Outbox, Switch
+from gateway.dataplane.outbox import CONGESTED_AT, FLUSH_AT, GATHER_EACH, GATHER_FROM, Outbox, Switch
+from protocols.message import Buffer
 from tests.gateway.dataplane.places import MemorySink
 
 LIMIT = 8 << 20
@@ -170,17 +171,31 @@ def test_large_batch_to_a_full_peer_stops_at_the_limit():
     assert ends.sink.overruns == 1
 
 
-@pytest.mark.parametrize("count", [GATHER_MOST, GATHER_MOST + 2])
+class GatheringSink(MemorySink):
+    """Counts how often it was given pieces."""
+
+    gathered = 0
+
+    def send_pieces(self, pieces: list[Buffer]) -> int:
+        self.gathered += 1
+        return super().send_pieces(pieces)
+
+
+@pytest.mark.parametrize(("size", "gathered"), [(100, 0), (GATHER_EACH - 1, 0), (GATHER_EACH, 1)])
 @pytest.mark.parametrize("room", [None, 0, GATHER_FROM + 5])
-def test_many_and_few_large_pieces_arrive_alike(count: int, room: int | None):
+def test_large_and_small_pieces_arrive_alike_and_only_large_ones_are_left_to_the_system(
+    size: int, gathered: int, room: int | None
+):
     ends = Ends(room)
-    pieces = [b"%6d" % number + b"x" * 100 for number in range(count)]
+    ends.sink = ends.outbox.sink = GatheringSink(room)
+    pieces = [b"%06d" % number + b"x" * (size - 6) for number in range(400)]
     for piece in pieces:
         ends.outbox.write(piece)
     ends.switch.flush()
     ends.sink.room = None
     assert ends.outbox.resume() is False
     assert ends.sink.received() == b"".join(pieces)
+    assert ends.sink.gathered == gathered
 
 
 def test_flush_is_encoded_as_a_whole():

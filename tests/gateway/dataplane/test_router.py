@@ -435,3 +435,21 @@ def test_long_subjects_are_not_remembered(place: Place):
     subject = b"a." + b"x" * LONGEST_REMEMBERED_SUBJECT
     assert [place.publish(subject) for _ in range(3)] == [1] * 3
     assert place.router.resolved == 3
+
+
+def test_subjects_of_one_filter_share_routes_until_others_match_some_of_them(place: Place):
+    """Of those only: a route that others share must not take the new receivers along, nor stay without them."""
+    subjects = (b"a.b", b"a.b.x", b"a.c", b"a.c.x")
+    first = place.client(b"a.>")
+    for _ in range(3):
+        assert [place.publish(subject) for subject in subjects] == [1, 1, 1, 1]
+    second = place.client(b"a.*.x")
+    for _ in range(3):
+        assert [place.publish(subject) for subject in subjects] == [1, 2, 1, 2]
+    (interest,) = place.router.tree.match(b"a.b")
+    place.router.unsubscribe(interest.plain[0])
+    first.take()
+    for _ in range(3):
+        assert [place.publish(subject) for subject in subjects] == [0, 1, 0, 1]
+    assert first.take() == b""
+    assert second.take().count(b"MSG a.b.x ") == 6
