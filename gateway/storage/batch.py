@@ -32,39 +32,47 @@ _decoder = msgspec.json.Decoder(list[tuple[int, int, int]])
 
 
 class Changes:
-    """What happens to one table: first `removed`, the keys to remove, then `added`, the rows to insert or replace."""
+    """What happens to one table: first `removed`, the keys to remove, then `added`, the rows to insert or replace.
 
-    __slots__ = ("added", "blobs", "bytes", "removed", "table")
+    `memory` counts what they take.
+    """
 
-    def __init__(self, table: Table) -> None:
+    __slots__ = ("added", "blobs", "memory", "removed", "table")
+
+    def __init__(self, table: Table, memory: "Memory") -> None:
         self.table = table
         self.blobs = table.blobs
         self.added: dict[Key, Row] = {}
         self.removed: set[Key] = set()
-        self.bytes = 0
+        self.memory = memory
 
     def put(self, key: Key, row: Row) -> None:
         """Insert a row, or replace the one of that key."""
         old = self.added.get(key)
         if old is not None:
-            self.bytes -= self._size(old)
+            self.memory.bytes -= self._size(old)
         self.added[key] = row
-        self.bytes += self._size(row)
+        size = ROW_BYTES
+        for position in self.blobs:
+            blob = row[position]
+            if blob is not None:
+                size += len(blob)
+        self.memory.bytes += size
 
     def remove(self, key: Key) -> None:
         """Remove a row that the table may hold from an earlier batch."""
         old = self.added.pop(key, None)
         if old is not None:
-            self.bytes -= self._size(old)
+            self.memory.bytes -= self._size(old)
         if key not in self.removed:
             self.removed.add(key)
-            self.bytes += ROW_BYTES
+            self.memory.bytes += ROW_BYTES
 
     def take_back(self, key: Key) -> None:
         """Remove a row that was put once: where that was in this batch, it is never written."""
         old = self.added.pop(key, None)
         if old is not None:
-            self.bytes -= self._size(old)
+            self.memory.bytes -= self._size(old)
         else:
             self.remove(key)
 
@@ -72,11 +80,11 @@ class Changes:
         """Add changes that were made after these, of which nobody knows whether the disk holds them."""
         known = len(self.removed)
         self.removed.update(self.added, later.removed)
-        self.bytes += ROW_BYTES * (len(self.removed) - known)
+        self.memory.bytes += ROW_BYTES * (len(self.removed) - known)
         for key in later.removed:
             old = self.added.pop(key, None)
             if old is not None:
-                self.bytes -= self._size(old)
+                self.memory.bytes -= self._size(old)
         for key, row in later.added.items():
             self.put(key, row)
 
@@ -85,7 +93,7 @@ class Changes:
         keys = [key for key, row in self.added.items() if row[0] in ended]
         dropped = [self.added.pop(key) for key in keys]
         for row in dropped:
-            self.bytes -= self._size(row)
+            self.memory.bytes -= self._size(row)
         return dropped
 
     def _size(self, row: Row) -> int:
@@ -95,6 +103,15 @@ class Changes:
             if blob is not None:
                 size += len(blob)
         return size
+
+
+class Memory:
+    """About how many bytes of memory something takes."""
+
+    __slots__ = ("bytes",)
+
+    def __init__(self) -> None:
+        self.bytes = 0
 
 
 class Batch:
@@ -107,6 +124,7 @@ class Batch:
         "_freed",
         "actions",
         "ended",
+        "memory",
         "message",
         "meta",
         "published",
@@ -118,6 +136,7 @@ class Batch:
     )
 
     def __init__(self) -> None:
+        self.memory = Memory()
         (
             self.session,
             self.subscription,
@@ -127,7 +146,7 @@ class Batch:
             self.received,
             self.meta,
             self.published,
-        ) = map(Changes, TABLES)
+        ) = (Changes(table, self.memory) for table in TABLES)
         self.ended: set[int] = set()
         self.actions: list[Callable[[], None]] = []
         self._freed: list[int] = []
@@ -147,7 +166,7 @@ class Batch:
 
     def size(self) -> int:
         """About how many bytes of memory the changes take."""
-        return sum(changes.bytes for changes in self.tables()) + ROW_BYTES * len(self.ended)
+        return self.memory.bytes + ROW_BYTES * len(self.ended)
 
     def rows(self) -> int:
         return sum(len(changes.added) + len(changes.removed) for changes in self.tables()) + len(self.ended)

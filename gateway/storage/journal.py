@@ -11,7 +11,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
-from gateway.storage.batch import Batch
+from gateway.storage.batch import ROW_BYTES, Batch
 from gateway.storage.damage import is_damage
 from gateway.storage.database import Database
 from gateway.storage.durability import TOO_SLOW, Durability
@@ -31,6 +31,12 @@ GIVE_WAY_SECONDS = 0.0001
 # How long one thread computes while the other waits for the lock. Python's own 5 ms would hold up everybody whenever a
 # batch is made ready for the disk, and the batch at each of its steps.
 SWITCH_SECONDS = 0.0005
+# Changes that nobody waits for, places that leave a queue most of all, may wait for others to share their commit.
+LEISURE_SECONDS = 0.02
+# Messages that are acknowledged at once need never be written: so long a commit waits for that, and how many commits
+# do not wait after one that waited in vain.
+PATIENCE_SECONDS = 0.0002
+IMPATIENT_FOR = 64
 # Pages are read between commits. More at a time, and those who wait for a commit would wait for them.
 PAGES_AT_ONCE = 32
 REASONS = {
@@ -78,6 +84,11 @@ class Journal(Durability):
         # Whether `_begin` is called anyway: it is on its way, or what is being written has to end first.
         self._awake = False
         self._pause = FIRST_RETRY_SECONDS
+        # Whether the batch waits for something that somebody waits for; whether it has waited to become smaller, the
+        # rows that it had before, and how many batches shall not.
+        self._at_leisure = False
+        self._rows_before = 0
+        self._impatient = 0
         self._attempted: list[Callable[[], None]] = []
         # Until when a busy loop keeps the interpreter's lock; 0.0 while nothing is written.
         self._held_until = 0.0
@@ -99,13 +110,16 @@ class Journal(Durability):
     def when_durable(self, action: Callable[[], None]) -> None:
         if self.batch.actions or not self.batch.is_empty():
             self.batch.actions.append(action)
+            if self._at_leisure:
+                self._hurry()
         elif self._writing is not None:
             self._writing.actions.append(action)
         else:
             action()
 
     def has_room(self) -> bool:
-        return self.pending_bytes < self.max_pending_bytes
+        batch = self.batch
+        return self._writing_bytes + batch.memory.bytes + ROW_BYTES * len(batch.ended) < self.max_pending_bytes
 
     def obstacle(self) -> str | None:
         return self.fault or (None if self.has_room() else TOO_SLOW)
@@ -119,8 +133,8 @@ class Journal(Durability):
     def ask(self, request: PageRequest) -> None:
         """Read from the database once everything noted so far is there."""
         self._requests.append(request)
-        if not self._awake:
-            self._rouse()
+        if not self._awake or self._at_leisure:
+            self._hurry()
 
     def when_attempted(self, action: Callable[[], None]) -> None:
         """Call `action` once everything noted so far is on the disk, or a further attempt to write it has failed."""
@@ -128,6 +142,8 @@ class Journal(Durability):
             action()
         else:
             self._attempted.append(action)
+            if self._at_leisure:
+                self._hurry()
 
     def start(self, wake: Wake, after: Callable[[], None]) -> None:
         """Write what is noted from now on. `wake` has a call made in the loop's thread soon and may be called by any
@@ -180,13 +196,57 @@ class Journal(Durability):
             self._awake = True
             self._thread.wake(self._begin)
 
+    def _hurry(self) -> None:
+        """Somebody waits for the batch now."""
+        self._at_leisure = False
+        self._rouse()
+
     def _begin(self) -> None:
+        """See what is to be written, and when."""
+        thread = self._thread
+        if thread is None or self._writing is not None or self._rows_before:
+            return
+        batch = self.batch
+        if batch.is_empty() and not self._requests:
+            self._awake = False
+            self._complete(batch)
+        elif not (batch.actions or self._requests or self._attempted):
+            self._at_leisure = True
+            thread.pause(LEISURE_SECONDS, self._write)
+        elif self._impatient or self._requests or not batch.queue.added:
+            self._impatient = max(self._impatient - 1, 0)
+            self._write()
+        else:
+            self._rows_before = batch.rows()
+            thread.pause(PATIENCE_SECONDS, self._write_rest)
+
+    def _complete(self, batch: Batch) -> None:
+        """Nothing is left to write of a batch."""
+        if batch.actions:
+            actions, batch.actions = batch.actions, []
+            for action in actions:
+                call(action)
+            self._after()
+        self._tell_attempted()
+
+    def _write_rest(self) -> None:
+        """Write what the batch has become while it waited."""
+        before, self._rows_before = self._rows_before, 0
+        if not before:
+            return  # It was written meanwhile.
+        if self.batch.rows() > before // 2:
+            self._impatient = IMPATIENT_FOR
+        if self.batch.is_empty():
+            self._begin()
+        else:
+            self._write()
+
+    def _write(self) -> None:
         """Hand the batch to the writing thread, with pages to read."""
         thread = self._thread
+        self._at_leisure = False
+        self._rows_before = 0
         if thread is None or self._writing is not None:
-            return
-        if self.batch.is_empty() and not self.batch.actions and not self._requests:
-            self._awake = False
             return
         batch, self.batch = self.batch, Batch()
         requests = self._requests[:PAGES_AT_ONCE]
@@ -301,7 +361,7 @@ class Writer:
         self._orders.put((attempt, 0.0, finished))
 
     def pause(self, seconds: float, over: Callable[[], None]) -> None:
-        """Have `over` called in the loop's thread after so many seconds."""
+        """Have `over` called in the loop's thread after so many seconds, unless something else is ordered before."""
         self._orders.put((None, seconds, over))
 
     def end(self, seconds: float) -> bool:
@@ -311,22 +371,24 @@ class Writer:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while (order := self._orders.get()) is not None:
+        order = self._orders.get()
+        while order is not None:
             attempt, seconds, over = order
             if attempt is not None:
                 attempt.run()
                 self.finished.append(attempt)
             else:
                 try:
-                    self._orders.get(timeout=seconds)
+                    order = self._orders.get(timeout=seconds)
                 except Empty:
                     pass
                 else:
-                    return  # During a pause nothing is ordered but the end.
+                    continue  # What is ordered during a pause takes its place.
             try:
                 self.wake(over)
             except RuntimeError:
                 return  # The loop has ended without a word.
+            order = self._orders.get()
 
 
 def code_of(error: Exception) -> int:

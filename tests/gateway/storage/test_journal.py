@@ -69,6 +69,7 @@ def test_journal_that_is_stopped_behind_a_commit_writes_it_and_can_go_on(storage
     done: list[int] = []
     storage.journal.start(loop.calls.put, loop.after)
     keep(storage, 1)
+    storage.journal.when_durable(list)
     loop.calls.get(timeout=10)()
     assert storage.journal.stop(60)
     assert storage.journal.pending_bytes == 0
@@ -78,6 +79,54 @@ def test_journal_that_is_stopped_behind_a_commit_writes_it_and_can_go_on(storage
     storage.journal.when_durable(lambda: done.append(1))
     loop.run_until(lambda: bool(done))
     assert storage.journal.stop()
+
+
+def test_message_that_is_acknowledged_while_its_commit_is_about_to_begin_is_answered_and_never_written(
+    storage: Storage,
+):
+    loop = Loop()
+    sessions = storage.global_account.mqtt_sessions
+    done: list[int] = []
+    message = make_message(b"a", b"1")
+    storage.journal.start(loop.calls.put, loop.after)
+    sessions.enqueue(1, 1, message, 1)
+    storage.journal.when_durable(lambda: done.append(1))
+    loop.calls.get(timeout=10)()
+    assert done == []
+    sessions.dequeue(1, 1, message)
+    loop.run_until(lambda: bool(done))
+    assert storage.journal.stop()
+    assert (storage.journal.commits, loop.rounds) == (0, 1)
+
+
+def test_commits_do_not_wait_for_acknowledgements_where_none_came(storage: Storage):
+    loop = Loop()
+    sessions = storage.global_account.mqtt_sessions
+    done: list[int] = []
+    storage.journal.start(loop.calls.put, loop.after)
+    for sequence in range(1, 4):
+        loop.made = 0
+        sessions.enqueue(1, sequence, make_message(b"a", b"1"), 1)
+        storage.journal.when_durable(lambda: done.append(loop.made))
+        loop.run_until(lambda sequence=sequence: len(done) == sequence)  # type: ignore[misc]
+    assert storage.journal.stop()
+    assert done == [2, 1, 1]
+
+
+def test_changes_that_nobody_waits_for_share_the_commit_of_one_that_somebody_waits_for(storage: Storage):
+    loop = Loop()
+    done: list[int] = []
+    storage.journal.start(loop.calls.put, loop.after)
+    keep(storage, 1)
+    loop.calls.get(timeout=10)()  # It waits for company.
+    keep(storage, 2)
+    storage.journal.when_durable(lambda: done.append(1))
+    loop.run_until(lambda: bool(done))
+    assert storage.journal.commits == 1
+    keep(storage, 3)
+    loop.run_until(lambda: storage.journal.commits == 2)  # It comes without, too.
+    assert storage.journal.stop()
+    assert stored_rows(storage) == 3
 
 
 def test_writer_does_not_mind_a_loop_that_has_ended(storage: Storage):
@@ -90,6 +139,7 @@ def test_writer_does_not_mind_a_loop_that_has_ended(storage: Storage):
 
     storage.journal.start(ended, list)
     keep(storage, 1)
+    storage.journal.when_durable(list)
     calls[0]()
     assert storage.journal.stop(60)
     assert stored_rows(storage) == 1
@@ -103,6 +153,7 @@ def test_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path):
     storage.database.connection.set_progress_handler(lambda: not busy.acquire(), 1)
     storage.journal.start(loop.calls.put, loop.after)
     keep(storage, 1)
+    storage.journal.when_durable(list)
     loop.calls.get(timeout=10)()
     assert not storage.journal.stop(0.01)
     assert not storage.close()
