@@ -114,6 +114,8 @@ class Gateway:
 
     def _sweep(self, now: float) -> None:
         self.account.sweep(SWEPT_AT_ONCE)
+        if self.storage is not None:
+            self.storage.clock.tick()
         self.runtime.deadlines.call_at(now + SWEEP_SECONDS, self._sweep)
 
     def _mqtt_changed(self) -> None:
@@ -137,7 +139,7 @@ def open_storage(config: Config) -> "Storage | None":
     from gateway.storage.storage import Storage
 
     directory = Path(config.data_directory).expanduser()
-    return Storage(directory, config.mqtt.max_retained_messages, config.mqtt.max_retained_bytes)
+    return Storage(directory, config.mqtt.max_retained_messages, config.mqtt.max_retained_bytes, config.trust_clock)
 
 
 def make_session_directory(runtime: Runtime, storage: "Storage | None") -> "SessionDirectory":
@@ -229,6 +231,7 @@ class Daemon:
                     await registry.emptied()
                 registry.cut_all()
                 if self.storage is not None:
+                    self.storage.clock.save()
                     written = trio.Event()
                     self.storage.journal.when_attempted(written.set)
                     with trio.move_on_after(self.config.timeouts.drain_seconds):

@@ -1,6 +1,5 @@
 """Account: one isolated subject space, and what belongs to it."""
 
-import time
 from typing import Protocol
 
 from gateway.dataplane.port import Port, Receiver
@@ -38,6 +37,8 @@ class Account:
         self.retained = retained
         self.published_ids = published_ids
         self.durability = durability or Durability()
+        # The seconds by which all here expires.
+        self.clock = retained.clock
         # Reads retained messages to NATS clients; subscribed from the first one on.
         self.retained_requests: Receiver | None = None
         # Who is there, by the subject that says so.
@@ -50,7 +51,7 @@ class Account:
     def keep(self, message: Message) -> bool:
         """Retain a message (gateway.dataplane.router.Retainer); False when there is no room."""
         seconds = expiry_seconds(message.header())
-        kept = self.retained.keep(message, 0.0 if seconds is None else time.time() + seconds)
+        kept = self.retained.keep(message, 0.0 if seconds is None else self.clock() + seconds)
         self.offer_retained()
         return kept
 

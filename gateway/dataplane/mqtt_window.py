@@ -36,8 +36,8 @@ class QueueStore(Protocol):
 class QueuedPublish:
     """A message as the client is to get it. `message` is None once a QoS 2 one is released: the client has it.
 
-    `topic` is its topic where that is known, `expires_at` in unix seconds, 0.0 for never. `repeated`: it may have been
-    sent before; `doubtful`: by an earlier run, or not at all.
+    `topic` is its topic where that is known, `expires_at` in seconds of the account's clock, 0.0 for never.
+    `repeated`: it may have been sent before; `doubtful`: by an earlier run, or not at all.
     """
 
     __slots__ = (

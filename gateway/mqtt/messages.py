@@ -1,6 +1,6 @@
 """MQTT publishes as messages and messages as MQTT publishes: what a message of NATS has no field for is in headers."""
 
-import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from protocols.message import Message, make_message
@@ -24,10 +24,10 @@ def contents_of(message: Message) -> HeaderContents:
     return contents
 
 
-def expiry_of(message: Message) -> float:
-    """When a message that is published now expires, in unix seconds; 0.0 for never."""
+def expiry_of(message: Message, clock: Callable[[], float]) -> float:
+    """When a message that is published now expires, in seconds of the clock; 0.0 for never."""
     seconds = contents_of(message).expiry if message.header_size else None
-    return 0.0 if seconds is None else time.time() + seconds
+    return 0.0 if seconds is None else clock() + seconds
 
 
 def message_of(

@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 1.0
 
 
 class Retained(NamedTuple):
-    """A message as the client is to get it; `expires_at` in unix seconds, 0.0 for never."""
+    """A message as the client is to get it; `expires_at` in seconds of the account's clock, 0.0 for never."""
 
     message: Message
     qos: int

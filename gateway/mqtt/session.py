@@ -1,7 +1,6 @@
 """MQTT session: subscriptions and messages on their way to one client id, with or without a client."""
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -197,7 +196,7 @@ class MqttSession(MqttPort):
         away = self.client is None
         qos = min(message.qos, route.qos)
         retain = route.retain_as_published and message.is_retained()
-        expires_at = expiry_of(message)
+        expires_at = expiry_of(message, self.account.clock)
         outgoing = self.outgoing
         if not outgoing.add(message, route.topic, qos, retain, route.identifiers, expires_at, away):
             self.dropped += 1
@@ -270,7 +269,7 @@ class MqttSession(MqttPort):
         """Send a retained message; False when it has to wait for room."""
         topic = topic_of(message.subject)
         outbox = self.outbox
-        if topic is None or outbox is None or (expires_at and expires_at <= time.time()):
+        if topic is None or outbox is None or (expires_at and expires_at <= self.account.clock()):
             return True
         identifiers = (identifier,) if identifier else ()
         if qos:
@@ -327,7 +326,7 @@ class MqttSession(MqttPort):
         topic = publish.topic or topic_of(message.subject)
         # What the client was sent before it expired is sent again all the same [MQTT-4.4.0-1].
         begun = publish.repeated and not publish.doubtful
-        if topic is None or (publish.expires_at and publish.expires_at <= time.time() and not begun):
+        if topic is None or (publish.expires_at and publish.expires_at <= self.account.clock() and not begun):
             self._give_up(publish)
             return
         packet = self._packet(
@@ -374,7 +373,7 @@ class MqttSession(MqttPort):
     ) -> bytes:
         if self.version != MQTT_5_0:
             return encoder.encode_publish(self.version, topic, message.payload(), qos, packet_id, retain, dup)
-        remaining = max(math.ceil(expires_at - time.time()), 0) if expires_at else None
+        remaining = max(math.ceil(expires_at - self.account.clock()), 0) if expires_at else None
         alias, topic = self._alias(topic)
         return publish_packet(
             message, topic, qos, packet_id, retain, dup, identifiers, remaining, alias, self.runtime.names.gateway_id

@@ -1,7 +1,6 @@
 """All MQTT sessions by client id: who takes which over, how long they outlive their clients, and their wills."""
 
 import logging
-import time
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -28,7 +27,7 @@ LOSSES_IN_DETAIL = 10
 
 
 class Absence:
-    """What is due while the client of a session is away. `began` is in unix seconds."""
+    """What is due while the client of a session is away. `began` is in seconds of the account's clock."""
 
     __slots__ = ("began", "expiry", "will", "will_deadline")
 
@@ -127,7 +126,7 @@ class MqttSessions:
         if will is not None and not delay and not stopping:
             self._publish(will.message, session)
             will = None
-        self._go_absent(session, time.time(), will, delay, session.expiry_seconds, stopping)
+        self._go_absent(session, self._account.clock(), will, delay, session.expiry_seconds, stopping)
 
     def lost(self, session: MqttSession) -> None:
         """A message found no room in the session's queue. It is counted there; here it gets into the log."""
@@ -137,11 +136,11 @@ class MqttSessions:
 
     def restore(self, found: list[RestoredSession]) -> None:
         """Take up the sessions that an earlier run left in the store."""
-        now = time.time()
+        now = self._account.clock()
         over: list[tuple[MqttSession, StoredWill | None]] = []
         for restored in found:
             stored = restored.session
-            # The clock may be behind what it was: a machine without a clock of its own has just been started.
+            # A crash may leave some of the last run uncounted.
             ended_at = min(stored.ended_at or now, now)
             session = self._restored(restored)
             left: float = NEVER_EXPIRES
@@ -193,7 +192,7 @@ class MqttSessions:
         now = trio.current_time()
         call_at = self._runtime.deadlines.call_at
         if will is not None:
-            will.due_at = time.time() + will_in
+            will.due_at = self._account.clock() + will_in
             absence.will = will
             if not stopping:
                 absence.will_deadline = call_at(now + max(will_in, 0.0), lambda _: self._will_is_due(client_id))

@@ -263,6 +263,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
 
     name: Name = ""
     data_directory: str = ""
+    # Whether the machine's clock is right whenever the gateway starts, although nobody synchronises it.
+    trust_clock: bool = False
     ports_file: str = ""
     listeners: tuple[Listener, ...] = DEFAULT_LISTENERS
     monitoring: Monitoring = Monitoring()

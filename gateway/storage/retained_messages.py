@@ -29,8 +29,8 @@ STORED = "SELECT subject, reply, header_size, body, qos, expires_at FROM retaine
 class RetainedMessages:
     """At most `max_messages` messages with `max_bytes` of subjects, headers and payloads.
 
-    One that does not fit is refused and counted; what is kept of its subject stays. `clock` gives unix time. A message
-    that has expired is not given out; it leaves when somebody asks for it, or with `sweep`.
+    One that does not fit is refused and counted; what is kept of its subject stays. `clock` gives the seconds by which
+    messages expire. One that has expired is not given out; it leaves when somebody asks for it, or with `sweep`.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class RetainedMessages:
         max_messages: int,
         max_bytes: int,
         journal: "Journal | None" = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
         account: str = GLOBAL_ACCOUNT,
     ) -> None:
         self.max_messages = max_messages
@@ -46,7 +46,7 @@ class RetainedMessages:
         self.bytes = 0
         self.refused = 0
         self._journal = journal
-        self._clock = clock
+        self.clock = clock
         self._account = account
         self._packed: dict[bytes, bytes] = {}
         self._subjects = OrderedSubjects()
@@ -103,7 +103,7 @@ class RetainedMessages:
         if packed is None:
             return None
         message, expires_at = unpack(subject, packed)
-        if expires_at and expires_at <= self._clock():
+        if expires_at and expires_at <= self.clock():
             self._remove(subject)
             return None
         return message
@@ -131,7 +131,7 @@ class RetainedMessages:
 
     def sweep(self, most: int) -> None:
         """Remove what has expired, looking at `most` subjects or some more; the next call goes on behind them."""
-        now = self._clock()
+        now = self.clock()
         while self._expiring and most > 0:
             subjects = self._subjects.stride(self._swept)
             for subject in subjects:

@@ -11,6 +11,7 @@ from gateway.storage.journal import Journal
 from gateway.storage.message_store import MessageStore
 from gateway.storage.published_ids import PublishedIds
 from gateway.storage.retained_messages import RetainedMessages
+from gateway.storage.running_clock import RunningClock, is_synchronised
 from gateway.storage.schema import GLOBAL_ACCOUNT
 from gateway.storage.session_store import SessionStore
 from gateway.storage.stored_session import RestoredSession
@@ -25,10 +26,17 @@ class Storage:
 
     `gateway_id` names the directory's gateway in reply subjects. What is noted is written once `journal.start` was
     called. A database that turns out to be damaged is set aside, `database.set_aside` says where, and an empty one
-    takes its place.
+    takes its place. `trust_clock`: the wall clock is right, whatever the kernel says of it.
     """
 
-    def __init__(self, directory: Path | None, max_retained_messages: int, max_retained_bytes: int) -> None:
+    def __init__(
+        self,
+        directory: Path | None,
+        max_retained_messages: int,
+        max_retained_bytes: int,
+        trust_clock: bool = False,
+    ) -> None:
+        self._trust_clock = trust_clock
         self._limits = (max_retained_messages, max_retained_bytes)
         self.database = Database(directory)
         try:
@@ -65,13 +73,15 @@ class Storage:
         """What an account holds: nothing where nobody has heard of it before."""
         found = self._accounts.get(name)
         if found is None:
-            found = self._accounts[name] = AccountStorage(self.journal, self._messages, name, *self._limits)
+            found = self._accounts[name] = AccountStorage(self.journal, self._messages, name, self.clock, *self._limits)
         return found
 
     def _load(self) -> None:
         self._accounts: dict[str, AccountStorage] = {}
         self.gateway_id = self.database.remember("gateway-id", new_token()[:GATEWAY_ID_LENGTH]).encode()
         self.journal = Journal(self.database)
+        self.clock = RunningClock(self.journal, (lambda: True) if self._trust_clock else is_synchronised)
+        self.clock.load()
         self._messages = MessageStore(self.journal)
         self._messages.load()
         # Loading is what finds damage that no check has found.
@@ -87,12 +97,13 @@ class AccountStorage:
         journal: Journal,
         messages: MessageStore,
         name: str,
+        clock: RunningClock,
         max_retained_messages: int,
         max_retained_bytes: int,
     ) -> None:
         self.mqtt_sessions = SessionStore(journal, messages, name)
         self.restored: list[RestoredSession] = []
-        self.retained = RetainedMessages(max_retained_messages, max_retained_bytes, journal, account=name)
+        self.retained = RetainedMessages(max_retained_messages, max_retained_bytes, journal, clock.now, name)
         self.published_ids = PublishedIds(journal, account=name)
 
     def load(self) -> None:

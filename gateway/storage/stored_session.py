@@ -1,4 +1,5 @@
-"""What of an MQTT session is stored, as values. Times are unix seconds; 0.0 stands for none."""
+"""What of an MQTT session is stored, as values. Times are seconds of the running clock; 0.0 stands for
+none."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -24,8 +24,8 @@ def test_topic_of_a_subject(subject: bytes, topic: bytes | None):
 
 
 def test_message_without_an_expiry_never_expires():
-    assert expiry_of(make_message(b"a", b"")) == 0.0
-    assert expiry_of(make_message(b"a", b"", b"", b"NATS/1.0\r\nX: y\r\n\r\n")) == 0.0
+    assert expiry_of(make_message(b"a", b""), time.monotonic) == 0.0
+    assert expiry_of(make_message(b"a", b"", b"", b"NATS/1.0\r\nX: y\r\n\r\n"), time.monotonic) == 0.0
 
 
 def round_trip(properties: Properties) -> Properties | None:

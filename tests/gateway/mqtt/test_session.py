@@ -1,6 +1,5 @@
 """An MQTT session on both sides of a restart: what is sent, sent again, given up and not sent any more."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -110,7 +109,7 @@ async def test_message_expires_while_it_waits_but_not_once_it_was_sent():
         display.close(CloseReason.READ_ERROR)
         waiting = display.kept.outgoing.waiting
         assert waiting is not None
-        waiting[0].expires_at = waiting[1].expires_at = time.time() - 1
+        waiting[0].expires_at = waiting[1].expires_at = gateway.account.clock() - 1
         again = Peer(gateway, b"display")
         assert [packet.payload for packet in again.packets] == [b"sent", b"stays"]  # type: ignore[attr-defined]
 

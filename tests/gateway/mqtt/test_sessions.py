@@ -1,7 +1,6 @@
 """All MQTT sessions: take-over, how long they live, their wills, and what a restart makes of them."""
 
 import logging
-import time
 from pathlib import Path
 
 import pytest
@@ -125,8 +124,8 @@ async def test_clock_that_was_set_back_by_years_neither_ends_sessions_nor_holds_
     async with running_gateway() as gateway:
         heir = await listener(gateway)
         years = 50 * 365 * 86_400.0
-        will = StoredWill(make_message(b"w", b"gone"), delay_seconds=30, due_at=time.time() + years)
-        gateway.mqtt_sessions.of(gateway.account).restore([restored(100, time.time() + years, will)])
+        will = StoredWill(make_message(b"w", b"gone"), delay_seconds=30, due_at=gateway.account.clock() + years)
+        gateway.mqtt_sessions.of(gateway.account).restore([restored(100, gateway.account.clock() + years, will)])
         await trio.sleep(31)
         assert heir.hear_messages() == [(b"gone", 0, False)]
         assert len(gateway.mqtt_sessions.of(gateway.account)) == 2
@@ -136,7 +135,7 @@ async def test_clock_that_was_set_back_by_years_neither_ends_sessions_nor_holds_
 
 async def test_shorter_limit_of_a_sessions_life_holds_for_those_that_are_restored(autojump_clock: MockClock):
     async with running_gateway(Config(mqtt=Mqtt(max_session_expiry_seconds=100))) as gateway:
-        gateway.mqtt_sessions.of(gateway.account).restore([restored(NEVER_EXPIRES, time.time())])
+        gateway.mqtt_sessions.of(gateway.account).restore([restored(NEVER_EXPIRES, gateway.account.clock())])
         await trio.sleep(99)
         assert len(gateway.mqtt_sessions.of(gateway.account)) == 1
         await trio.sleep(2)
