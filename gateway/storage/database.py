@@ -12,6 +12,7 @@ from pathlib import Path
 from gateway.errors import StorageError
 from gateway.storage.batch import prepare
 from gateway.storage.damage import HEADER_SIZE, DamagedError, check, check_header, is_damage, reading, version_of
+from gateway.storage.file_watch import FileWatch
 from gateway.storage.log_damage import MOST_UNFINISHED, commits_behind
 from gateway.storage.schema import MIGRATIONS
 
@@ -47,17 +48,19 @@ class Database:
         self.set_aside: Path | None = None
         self.path: Path | None = None
         self._migrations = migrations
-        self._lock = -1
+        self._locks: list[int] = []
+        self._watch: FileWatch | None = None
         if directory is None:
             self.connection = self._connect(":memory:")
             return
-        self._lock = take_directory(directory)
+        self._locks = take_directory(directory)
         self.path = directory / FILE_NAME
         try:
             self.connection = self._open()
         except BaseException:
-            os.close(self._lock)
+            self._unlock()
             raise
+        self._watch_files()
 
     def remember(self, name: str, value: str) -> str:
         """What was once remembered under a name; the value given, from now on, where that is nothing."""
@@ -67,20 +70,25 @@ class Database:
 
     def close(self) -> None:
         self.connection.close()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._unlock()
+
+    def look_at_files(self) -> None:
+        """See that they are still there; before a commit and behind it. Raises LostFileError and OSError."""
+        if self._watch is not None:
+            self._watch.look()
 
     def revive(self) -> None:
         """Open the same file anew: where its disk was away, the open one is of no more use. Raises sqlite3.Error."""
         if self.path is not None:
             self.connection.close()
             self.connection = self._connect(str(self.path))
+            self._watch_files()
 
     def start_anew(self, reason: str) -> None:
         """Move a damaged file out of the way and begin an empty one. Raises StorageError."""
         self.connection.close()
         self.connection = self._replace(reason)
+        self._watch_files()
 
     def suspect(self) -> None:
         """Have the next start look at the whole file."""
@@ -90,9 +98,21 @@ class Database:
             except OSError as error:
                 log.warning("event=cannot-mark-database reason=%r", error.strerror)
 
+    def _watch_files(self) -> None:
+        assert self.path is not None
+        self._watch = FileWatch(self.path)
+        self._watch.look()
+
+    def _unlock(self) -> None:
+        for lock in self._locks:
+            os.close(lock)
+        self._locks.clear()
+
     def _open(self) -> sqlite3.Connection:
         """Open the file, and a new one where it is damaged."""
         assert self.path is not None
+        if self.path.exists() and not self.path.stat().st_size:
+            log.warning("event=database-empty path=%s reason=%r", self.path, "the file has no bytes; a new one begins")
         header = header_of(self.path)
         self._refuse_newer(version_of(header))
         suspect = self.path.with_name(SUSPECT_NAME)
@@ -189,25 +209,45 @@ class Database:
             raise StorageError(f"data-directory: cannot create {self.path}: {error}") from None
 
 
-def take_directory(directory: Path) -> int:
-    """Make the directory where it is missing and lock it; returns the descriptor that holds the lock."""
+def take_directory(directory: Path) -> list[int]:
+    """Make the directory where it is missing and lock it; returns the descriptors that hold the locks.
+
+    The lock file tells who has it, also to older gateways. But a file can be removed while it is locked: the directory
+    itself is locked, too.
+    """
+    locks: list[int] = []
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StorageError(f"data-directory: cannot write to {directory}: {reason_of(error)}") from None
-    try:
+        locks.append(lock)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locks.append(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        lock_directory(locks[-1])
         os.ftruncate(lock, 0)
         os.pwrite(lock, b"%d\n" % os.getpid(), 0)
     except BlockingIOError:
-        owner = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
-        os.close(lock)
-        raise StorageError(f"data-directory: {directory} is in use by another gateway (process {owner})") from None
+        owner = os.pread(locks[0], 20, 0).decode("ascii", "replace").strip()
+        who = f" (process {owner})" if owner else ""
+        raise StorageError(f"data-directory: {directory} is in use by another gateway{who}") from None
     except OSError as error:
-        os.close(lock)
         raise StorageError(f"data-directory: cannot write to {directory}: {reason_of(error)}") from None
-    return lock
+    else:
+        kept, locks = locks, []
+        return kept
+    finally:
+        for lock in locks:
+            os.close(lock)
+
+
+def lock_directory(descriptor: int) -> None:
+    """Raises BlockingIOError when somebody else has the lock."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        # Network file systems lock only what is open for writing.
+        log.warning("event=cannot-lock-directory reason=%r", reason_of(error))
 
 
 def aside(path: Path) -> Path:

@@ -15,6 +15,7 @@ from gateway.storage.batch import ROW_BYTES, Batch
 from gateway.storage.damage import is_damage
 from gateway.storage.database import Database
 from gateway.storage.durability import TOO_SLOW, Durability
+from gateway.storage.file_watch import LostFileError
 from gateway.storage.queue_pages import PageRequest, read_pages
 from gateway.storage.stored_session import QueuedMessage
 
@@ -310,7 +311,7 @@ class Journal(Durability):
         reason = reason_of(error)
         if self.fault is None:
             self.faults += 1
-            expected = isinstance(error, sqlite3.Error) or is_damage(error)
+            expected = isinstance(error, (sqlite3.Error, LostFileError)) or is_damage(error)
             log.error(
                 "event=storage-fault reason=%r error=%r pending_bytes=%d",
                 reason,
@@ -339,7 +340,9 @@ class Attempt:
         try:
             if self.stale:
                 self.database.revive()
+            self.database.look_at_files()
             self.freed = self.batch.write(self.database.connection)
+            self.database.look_at_files()
             self.written = True
             self.pages = read_pages(self.database.connection, self.requests)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the changes are kept and the gateway goes on
@@ -401,6 +404,8 @@ def reason_of(error: Exception) -> str:
     """What to tell people about an error."""
     if is_damage(error):
         return DAMAGED
+    if isinstance(error, LostFileError):
+        return str(error)
     if not isinstance(error, sqlite3.Error):
         return "unexpected error, see the log"
     reason = REASONS.get(code_of(error))
