@@ -29,11 +29,15 @@ class Answers:
     that holds the change.
     """
 
-    __slots__ = ("_awaited", "_durability", "_obstacle", "_waiting", "_write", "held", "owed")
+    __slots__ = ("_awaited", "_durability", "_obstacle", "_part", "_waiting", "_write", "held", "owed")
 
-    def __init__(self, durability: Durability, write: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, durability: Durability, write: Callable[[bytes], None], refuse: Callable[[], None] | None = None
+    ) -> None:
+        """`refuse` parts with the client because what it waits for cannot be promised."""
         self._durability = durability
         self._write = write
+        self._part = refuse
         self._waiting: deque[Promise] | None = None
         # What stands for the commit that the last promise waits for.
         self._awaited: object | None = None
@@ -46,6 +50,11 @@ class Answers:
     def fault(self) -> str | None:
         """Why nothing more can be promised at the moment."""
         return self._durability.fault or self._obstacle
+
+    @property
+    def broken(self) -> str | None:
+        """Why nothing can be promised at all, not even that something is removed."""
+        return self._durability.fault
 
     def look(self) -> None:
         """See whether the disk has room for more; once a batch will do."""
@@ -74,7 +83,7 @@ class Answers:
         self.owed += publishes
         if new:
             self._awaited = awaited
-            durability.when_durable(self._send)
+            durability.when_durable(self._send, self._refuse)
 
     def withhold(self, connection: Connection, mark: int) -> None:
         """Let nothing reach the client before what was changed since `mark` is durable.
@@ -90,6 +99,11 @@ class Answers:
     def close(self) -> None:
         """The client has gone: it will ask again."""
         self._waiting = None
+
+    def _refuse(self) -> None:
+        if self._waiting and self._part is not None:
+            self._waiting = None
+            self._part()
 
     def _send(self) -> None:
         if self._waiting:

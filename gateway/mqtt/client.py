@@ -185,6 +185,9 @@ class MqttClient:
         assert self._sessions is not None
         self._sessions.leave(session, self.will, reason)
 
+    def _cannot_store(self) -> None:
+        self.violate(ReasonCode.QUOTA_EXCEEDED, "something can never be stored", CloseReason.STORAGE_FAILURE)
+
     def write(self, data: bytes) -> None:
         self.connection.outbox.write(data)
 
@@ -236,7 +239,7 @@ class MqttClient:
         """Take up the session, and say so."""
         config = self.runtime.settings.mqtt
         self._sessions = sessions
-        self._answers = Answers(account.durability, self.write)
+        self._answers = Answers(account.durability, self.write, self._cannot_store)
         self._answers.look()
         self.will = will_of(packet.will, self.runtime.names.gateway_id)
         expiry = session_expiry(packet, config)
@@ -382,7 +385,7 @@ class MqttClient:
         session = self.session
         assert session is not None
         mark = self._answers.mark()
-        if self._answers.fault and session.store is not None and self.version == MQTT_5_0:
+        if self._answers.broken and session.store is not None and self.version == MQTT_5_0:
             refused = [ReasonCode.UNSPECIFIED_ERROR] * len(packet.topic_filters)
             self._answers.give(encoder.encode_unsuback(self.version, packet.packet_id, refused), mark)
             return

@@ -47,6 +47,11 @@ def refusal_of(
     # That a stored session ends cannot be promised either.
     if fault and (session_expiry(packet, settings.mqtt) or sessions.stores(client_id)):
         return ReasonCode.QUOTA_EXCEEDED, CloseReason.STORAGE_FAILURE, fault
+    # Who has a session may always come and empty it.
+    if session_expiry(packet, settings.mqtt) and not sessions.stores(client_id):
+        obstacle = sessions.obstacle
+        if obstacle is not None:
+            return ReasonCode.QUOTA_EXCEEDED, CloseReason.STORAGE_FAILURE, obstacle
     if packet.will is not None:
         refusal = publish_fault(settings, packet.will.topic, len(packet.will.payload))
         if refusal is not None:

@@ -70,6 +70,11 @@ class MqttSessions:
         """Why nothing can be stored at the moment."""
         return self._account.durability.fault
 
+    @property
+    def obstacle(self) -> str | None:
+        """Why no more may be stored at the moment."""
+        return self._account.durability.obstacle()
+
     def expect_replies(self) -> None:
         """Take what is sent to the gateway's own reply subjects from now on."""
         if self._replies.slot < 0:
@@ -102,7 +107,7 @@ class MqttSessions:
         session.attach(client)
         self.connected += 1
         # A will that cannot be written down now is none to outlive a crash.
-        lasting = expiry_seconds or (client.will is not None and not self.fault)
+        lasting = expiry_seconds or (client.will is not None and not self.obstacle)
         if self.store is not None and not session.key and lasting:
             session.key = session.outgoing.key = self.store.new_key()
             # Of a session that ends with its connection nothing but the will outlives a crash.

@@ -78,8 +78,12 @@ class AcknowledgedPublish(Receiver):
             self._waiting -= 1
             self._answer(reply, told)
 
+        def refused() -> None:
+            self._waiting -= 1
+            self._answer(reply, {"error": {"code": UNAVAILABLE, "description": "it cannot be stored"}})
+
         self._waiting += 1
-        durability.when_durable(durable)
+        durability.when_durable(durable, refused)
 
     def _storage_fault(self, message: Message, identifier: bytes) -> Fault | None:
         """Why nothing can be promised about a message at the moment, if so."""

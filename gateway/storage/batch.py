@@ -6,7 +6,7 @@ changes out of it. A statement outside a transaction is a transaction of its own
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
 import msgspec
@@ -19,6 +19,11 @@ Row: TypeAlias = tuple[Any, ...]
 
 # What a row or the key of one to remove is counted with, besides the bytes that it holds.
 ROW_BYTES = 200
+
+# More than this goes to the disk with several transactions: SQLite takes no value of a gigabyte.
+MOST_AT_ONCE = 8 << 20
+# What no retry and no other disk would make of use.
+UNWRITABLE = (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
 
 # The queue of sessions that end.
 QUEUED = """SELECT json_group_array(json_array(queue.session, sequence, message))
@@ -115,7 +120,8 @@ class Memory:
 
 
 class Batch:
-    """`ended` are the keys of sessions to remove with everything under them. `actions` are called once it is written.
+    """`ended` are the keys of sessions to remove with everything under them. `actions` are called once it is written,
+    or what stands beside them where a part of it never can be.
 
     A batch is changed by the trio thread until it is taken for writing, and by the writing thread from then on.
     """
@@ -133,6 +139,7 @@ class Batch:
         "retained",
         "session",
         "subscription",
+        "unwritable",
     )
 
     def __init__(self) -> None:
@@ -148,7 +155,9 @@ class Batch:
             self.published,
         ) = (Changes(table, self.memory) for table in TABLES)
         self.ended: set[int] = set()
-        self.actions: list[Callable[[], None]] = []
+        self.actions: list[tuple[Callable[[], None], Callable[[], None] | None]] = []
+        # What was set apart, in words.
+        self.unwritable: list[str] = []
         self._freed: list[int] = []
 
     def tables(self) -> tuple[Changes, ...]:
@@ -183,13 +192,88 @@ class Batch:
         self._freed += later._freed
 
     def write(self, connection: sqlite3.Connection) -> list[int]:
-        """Write everything in one transaction; returns the messages that ended sessions had queued, one entry for each
-        place in a queue. Raises sqlite3.Error and DamagedError; then nothing is written.
+        """Write everything, in one transaction where it is not very much; returns the messages that ended sessions had
+        queued, one entry for each place in a queue. Raises sqlite3.Error and DamagedError; then some of it may be
+        written, and all is to be written again.
+
+        Several transactions come in an order in which none promises what only a later one keeps. A row that can never
+        be written is set apart: `unwritable` tells of it, and the others are written.
         """
+        self.unwritable = []
         freed = self._end_sessions(connection) if self.ended else []
-        if not self.is_empty():
-            connection.execute(WRITE, self._values())
+        if self.is_empty():
+            return freed
+        if self.memory.bytes <= MOST_AT_ONCE:
+            try:
+                connection.execute(WRITE, self._values())
+                return freed
+            except Exception as error:
+                if not is_unwritable(error):
+                    raise
+        for part in self._parts():
+            self._write_part(connection, part)
         return freed
+
+    def _parts(self) -> Iterator["Batch"]:
+        """The batch in pieces of a size that is good for the disk."""
+        part = Batch()
+        part.ended = self.ended
+        for changes in self.tables():
+            table = changes.table
+            # What is replaced anyway must not be gone in between.
+            for key in changes.removed:
+                if key not in changes.added:
+                    part.of(table).remove(key)
+            for key, row in changes.added.items():
+                if part.memory.bytes > MOST_AT_ONCE:
+                    yield part
+                    part = Batch()
+                part.of(table).put(key, row)
+        if not part.is_empty():
+            yield part
+
+    def _write_part(self, connection: sqlite3.Connection, part: "Batch") -> None:
+        """Write a part; where a row in it cannot be written, all but that one."""
+        try:
+            connection.execute(WRITE, part._values())
+        except Exception as error:
+            if not is_unwritable(error):
+                raise
+            halves = part.halves()
+            if halves is None:
+                self.unwritable.append(f"{part}: {error}")
+                return
+            for half in halves:
+                self._write_part(connection, half)
+
+    def halves(self) -> "tuple[Batch, Batch] | None":
+        """Two batches with the changes of this one; None where it is but one."""
+        changes: list[tuple[Table, Key, Row | None]] = [
+            (one.table, key, None) for one in self.tables() for key in one.removed
+        ]
+        changes += [(one.table, key, row) for one in self.tables() for key, row in one.added.items()]
+        if len(changes) + len(self.ended) <= 1:
+            return None
+        first, second = Batch(), Batch()
+        first.ended = self.ended
+        middle = 0 if self.ended and len(changes) == 1 else len(changes) // 2
+        for number, (table, key, row) in enumerate(changes):
+            half = (first if number < middle else second).of(table)
+            if row is None:
+                half.remove(key)
+            else:
+                half.put(key, row)
+        return first, second
+
+    def of(self, table: Table) -> Changes:
+        """The changes of a table."""
+        changes: Changes = getattr(self, table.name)
+        return changes
+
+    def __str__(self) -> str:
+        """The kinds of what is in it, without any content."""
+        kinds = [one.table.name for one in self.tables() if one.added or one.removed]
+        return f"{self.rows()} changes of {', '.join(kinds)} with {self.memory.bytes} bytes"
 
     def _end_sessions(self, connection: sqlite3.Connection) -> list[int]:
         self._freed += [row[2] for row in self.queue.drop(self.ended) if row[2]]
@@ -214,6 +298,15 @@ class Batch:
                 encoded, position = encode_rows(rows, blobs, content, position)
                 texts.append(encoded)
         return [*texts, b"".join(content)]
+
+
+def is_unwritable(error: Exception) -> bool:
+    """Whether it is for what is written, whatever the disk is like."""
+    if isinstance(error, sqlite3.Error):
+        # Python's own refusals have no code: a value that is too long for a parameter, say.
+        code = getattr(error, "sqlite_errorcode", None)
+        return isinstance(error, sqlite3.DataError) if code is None else code & 0xFF in UNWRITABLE
+    return isinstance(error, (OverflowError, TypeError, ValueError))
 
 
 def encode(value: object) -> str:

@@ -25,8 +25,10 @@ class Durability:
         """What stands for the commit that `when_durable` waits for; None when everything is durable."""
         return None
 
-    def when_durable(self, action: Callable[[], None]) -> None:
-        """Call `action` once everything noted so far is durable; at once when it is."""
+    def when_durable(self, action: Callable[[], None], refused: Callable[[], None] | None = None) -> None:
+        """Call `action` once everything noted so far is durable; at once when it is. Where something that was noted can
+        never be written, `refused` is called instead, if it is given.
+        """
         action()
 
     def has_room(self) -> bool:

@@ -72,6 +72,8 @@ class Journal(Durability):
         self.faults = 0
         self.commits = 0
         self.rows = 0
+        # Changes that could never be written.
+        self.set_apart = 0
         # Called with messages whose place in a queue went with its session (see Batch.write).
         self.freed: Callable[[list[int]], None] | None = None
         self._writing: Batch | None = None
@@ -108,13 +110,13 @@ class Journal(Durability):
             return self.batch
         return self._writing
 
-    def when_durable(self, action: Callable[[], None]) -> None:
+    def when_durable(self, action: Callable[[], None], refused: Callable[[], None] | None = None) -> None:
         if self.batch.actions or not self.batch.is_empty():
-            self.batch.actions.append(action)
+            self.batch.actions.append((action, refused))
             if self._at_leisure:
                 self._hurry()
         elif self._writing is not None:
-            self._writing.actions.append(action)
+            self._writing.actions.append((action, refused))
         else:
             action()
 
@@ -188,6 +190,7 @@ class Journal(Durability):
             "faults": self.faults,
             "commits": self.commits,
             "rows": self.rows,
+            "set_apart": self.set_apart,
             "pending_bytes": self.pending_bytes,
         }
 
@@ -225,7 +228,7 @@ class Journal(Durability):
         """Nothing is left to write of a batch."""
         if batch.actions:
             actions, batch.actions = batch.actions, []
-            for action in actions:
+            for action, _ in actions:
                 call(action)
             self._after()
         self._tell_attempted()
@@ -268,8 +271,9 @@ class Journal(Durability):
             self.rows += rows
             if attempt.freed and self.freed is not None:
                 self.freed(attempt.freed)
-            for action in attempt.batch.actions:
-                call(action)
+            self._tell_set_apart(attempt.batch.unwritable)
+            for action, refused in attempt.batch.actions:
+                call(refused if attempt.batch.unwritable and refused is not None else action)
         for request, page in zip(attempt.requests, attempt.pages, strict=False):
             call(partial(request.action, page))
         self._tell_attempted()
@@ -283,6 +287,11 @@ class Journal(Durability):
         else:
             thread.pause(self._pause, self._begin)
             self._pause = min(self._pause * 2, LONGEST_RETRY_SECONDS)
+
+    def _tell_set_apart(self, unwritable: list[str]) -> None:
+        self.set_apart += len(unwritable)
+        for what in unwritable:
+            log.error("event=change-set-apart what=%r reason=%r", what, "it can never be written")
 
     def _tell_attempted(self) -> None:
         if self.fault is not None or self.batch.is_empty():

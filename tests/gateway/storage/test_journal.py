@@ -338,7 +338,7 @@ async def test_damage_while_running_stays_a_fault_and_the_next_start_sets_the_fi
         keep(storage, number, 100)
     async with running(storage.journal):
         await durable(storage.journal)
-        storage.database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        storage.database.connection.execute("PRAGMA wal_checkpoint(RESTART)")
         size = (tmp_path / FILE_NAME).stat().st_size
         with (tmp_path / FILE_NAME).open("r+b") as file:
             file.seek(4096)
