@@ -26,6 +26,10 @@ class Port:
     def undelivered(self, message: Message) -> None:
         """A message with a reply subject from this port reached nobody."""
 
+    def publisher(self) -> bytes:
+        """What tells one publisher from others, also when it comes again."""
+        return b""
+
     def exhausted(self, receiver: "Receiver") -> None:
         """A subscription of this port took its last message."""
 

@@ -162,6 +162,9 @@ class MqttSession(MqttPort):
 
     # What routing calls (gateway.dataplane.port.Port, mqtt_receivers.MqttPort).
 
+    def publisher(self) -> bytes:
+        return b"mqtt " + self.client_id
+
     def combine(self, subject: bytes, receivers: list[Receiver]) -> Receiver | None:
         topic = topic_of(subject)
         if topic is None:

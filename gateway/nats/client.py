@@ -98,6 +98,9 @@ class NatsClientSession(Port):
             return
         self._call_in(self.runtime.settings.timeouts.connect_seconds, self._check_spoke)
 
+    def publisher(self) -> bytes:
+        return b"nats " + str(self.connection.address[0]).encode()
+
     def receive(self, data: bytes) -> None:
         events = self.decoder.receive(data)
         self._act(events)

@@ -5,7 +5,8 @@ answered once everything that must survive because of it is on the disk.
 
 The answer is `{"seq":7}`; with `"duplicate":true` behind it when the message was published before, by its
 `Nats-Msg-Id` (see gateway.storage.published_ids): then it goes to nobody again. Or it was not published:
-`{"error":{"code":503,"description":"..."}}`. After 400 and 403 there is no use in trying again, after 503 there is.
+`{"error":{"code":503,"description":"..."}}`. After 400 and 403 there is no use in trying again, after 429 (too
+many ids from this publisher) and 503 there is.
 Headers go on with the message. Requests from beyond an uplink are not answered: who is there has a server nearer by.
 """
 
@@ -14,6 +15,7 @@ import msgspec
 from gateway.accounts.account import Account
 from gateway.dataplane.port import Port, Receiver
 from gateway.storage.durability import TOO_SLOW
+from gateway.storage.published_ids import WINDOW_SECONDS
 from protocols.message import Message, make_message
 from protocols.nats.headers import find_field
 from protocols.subjects import RESERVED_SUBJECTS, is_valid_literal
@@ -25,7 +27,7 @@ LONGEST_ID = 128
 # Answers that may wait for the disk at the same time.
 MOST_WAITING = 16_384
 
-INVALID, RESERVED, UNAVAILABLE = 400, 403, 503
+INVALID, RESERVED, TOO_MANY, UNAVAILABLE = 400, 403, 429, 503
 Fault = tuple[int, str]
 
 
@@ -48,7 +50,11 @@ class AcknowledgedPublish(Receiver):
         header = message.header()
         identifier = message_id(header)
         published = make_message(subject, message.payload(), header=header)
-        fault = request_fault(subject, identifier) or self._storage_fault(published, identifier)
+        fault = (
+            request_fault(subject, identifier)
+            or self._storage_fault(published, identifier)
+            or self._quota_fault(identifier, source)
+        )
         if fault is None:
             self._publish(published, identifier, message.reply, source)
         else:
@@ -67,7 +73,7 @@ class AcknowledgedPublish(Receiver):
             sequence = ids.next()
             account.publish(message, source)
             if identifier:
-                ids.note(identifier, sequence)
+                ids.note(identifier, sequence, source.publisher())
         told: dict[str, object] = {"seq": sequence, "duplicate": True} if repeated else {"seq": sequence}
         # What is repeated may itself be on its way to the disk still.
         if durability.mark() == mark and not repeated:
@@ -93,6 +99,13 @@ class AcknowledgedPublish(Receiver):
         if reason is None or not (identifier or self._account.must_store(message)):
             return None
         return UNAVAILABLE, reason
+
+    def _quota_fault(self, identifier: bytes, source: Port) -> Fault | None:
+        """Why this publisher may not use a further id at the moment, if so."""
+        ids = self._account.published_ids
+        if not identifier or ids.has_room(source.publisher()) or ids.find(identifier):
+            return None
+        return TOO_MANY, f"too many ids in {WINDOW_SECONDS:.0f} seconds"
 
     def _answer(self, reply: bytes, told: dict[str, object]) -> None:
         self._account.publish(make_message(reply, msgspec.json.encode(told)), self.port)

@@ -142,6 +142,17 @@ async def test_answer_waits_for_the_disk_where_something_is_kept():
         assert device.ask(b"a", b"1", b"x") == {"seq": 3, "duplicate": True}
 
 
+async def test_publisher_with_too_many_ids_is_refused_and_its_repeats_are_still_known():
+    async with offering() as gateway:
+        ids = gateway.account.published_ids
+        device = Device(gateway)
+        assert device.ask(b"a", b"1", b"x") == {"seq": 1}
+        ids._most_each = 1
+        assert device.refused(b"a", b"y") == 429
+        assert device.ask(b"a", b"1", b"x") == {"seq": 1, "duplicate": True}
+        assert device.ask(b"a") == {"seq": 2}
+
+
 async def test_nothing_is_promised_while_the_disk_refuses():
     async with keeping() as gateway:
         device = Device(gateway)

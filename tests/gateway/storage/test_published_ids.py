@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gateway.storage.published_ids import SWEPT_AT_ONCE, PublishedIds
+from gateway.storage.published_ids import ID_BYTES, SWEPT_AT_ONCE, PublishedIds
 from gateway.storage.storage import Storage
 from tests.gateway.storage.running_journal import commit
 
@@ -32,7 +32,7 @@ def stored(storage: Storage) -> list[tuple[bytes, int]]:
 
 def test_id_is_known_until_its_time_is_over():
     clock = Clock()
-    ids = PublishedIds(None, 120.0, 10, clock)
+    ids = PublishedIds(clock=clock)
     assert publish(ids, b"a") == 1
     clock.now = 119.0
     assert publish(ids, b"b") == 2
@@ -46,16 +46,46 @@ def test_id_is_known_until_its_time_is_over():
     assert publish(ids, b"a") == 3
 
 
-def test_oldest_gives_way_when_there_are_too_many():
-    ids = PublishedIds(None, 120.0, 3, Clock())
-    for identifier in (b"a", b"b", b"c", b"d"):
-        publish(ids, identifier)
-    assert [ids.find(identifier) for identifier in (b"a", b"b", b"c", b"d")] == [0, 2, 3, 4]
+def test_publisher_at_its_bound_has_no_room_and_takes_nothing_from_others():
+    clock = Clock()
+    ids = PublishedIds(most_each=3 * (ID_BYTES + 1), clock=clock)
+    ids.note(b"z", ids.next(), b"quiet")
+    for identifier in (b"a", b"b", b"c"):
+        assert ids.has_room(b"loud")
+        ids.note(identifier, ids.next(), b"loud")
+    assert not ids.has_room(b"loud")
+    assert ids.has_room(b"quiet")
+    assert [ids.find(identifier) for identifier in (b"z", b"a", b"b", b"c")] == [1, 2, 3, 4]
+    clock.now = 120.0
+    assert ids.has_room(b"loud")
+    assert ids._bytes_of == {}
+
+
+def test_all_publishers_together_are_bounded_too():
+    ids = PublishedIds(most=2 * (ID_BYTES + 1), clock=Clock())
+    for number in range(2):
+        assert ids.has_room(b"%d" % number)
+        ids.note(b"%d" % number, ids.next(), b"%d" % number)
+    assert not ids.has_room(b"another")
+
+
+def test_restart_does_not_give_a_publisher_more_room(tmp_path: Path):
+    storage = opened(tmp_path)
+    ids = storage.global_account.published_ids
+    ids.note(b"a", ids.next(), b"loud")
+    commit(storage.journal)
+    storage.close()
+    storage = opened(tmp_path)
+    ids = PublishedIds(storage.journal, most_each=ID_BYTES)
+    ids.load()
+    assert not ids.has_room(b"loud")
+    assert ids.has_room(b"quiet")
+    storage.close()
 
 
 def test_many_are_forgotten_little_by_little_and_none_of_them_is_found():
     clock = Clock()
-    ids = PublishedIds(None, 120.0, 10 * SWEPT_AT_ONCE, clock)
+    ids = PublishedIds(clock=clock)
     count = 3 * SWEPT_AT_ONCE
     for number in range(count):
         ids.note(b"%d" % number, ids.next())
@@ -83,13 +113,11 @@ def test_restart_knows_the_ids_and_counts_on(tmp_path: Path):
 def test_what_is_forgotten_leaves_the_disk(tmp_path: Path):
     storage = opened(tmp_path)
     clock = Clock()
-    ids = PublishedIds(storage.journal, 120.0, 2, clock)
+    ids = PublishedIds(storage.journal, clock=clock)
     publish(ids, b"a")
     publish(ids, b"b")
     assert stored(storage) == [(b"a", 1), (b"b", 2)]
-    publish(ids, b"c")
-    assert stored(storage) == [(b"b", 2), (b"c", 3)]
     clock.now = 120.0
     publish(ids, b"b")  # gone and come again with one commit
-    assert stored(storage) == [(b"b", 4)]
+    assert stored(storage) == [(b"b", 3)]
     storage.close()
