@@ -14,6 +14,7 @@ from gateway.storage.batch import prepare
 from gateway.storage.damage import HEADER_SIZE, DamagedError, check, check_header, is_damage, reading, version_of
 from gateway.storage.file_watch import FileWatch
 from gateway.storage.log_damage import MOST_UNFINISHED, commits_behind
+from gateway.storage.reserve import Reserve
 from gateway.storage.schema import MIGRATIONS
 
 log = logging.getLogger("leafgate.storage")
@@ -33,6 +34,8 @@ MOST_CHECKED_BYTES = 64 << 20
 # two syncs are paid.
 CHECKPOINT_PAGES = 4096
 PAGE_CACHE_KIB = 8192
+# Free pages that leave the file in one go: some tens of milliseconds, in which no commit begins.
+SHRINK_PAGES = 2048
 # Another program, a shell that looks into the file say, may hold it for so long.
 BUSY_SECONDS = 0.5
 
@@ -50,17 +53,22 @@ class Database:
         self._migrations = migrations
         self._locks: list[int] = []
         self._watch: FileWatch | None = None
+        self.reserve: Reserve | None = None
+        # When the file was last looked at for room to give back (Attempt).
+        self.tidied_at = 0.0
         if directory is None:
             self.connection = self._connect(":memory:")
             return
         self._locks = take_directory(directory)
         self.path = directory / FILE_NAME
+        self.reserve = Reserve(directory)
         try:
             self.connection = self._open()
         except BaseException:
             self._unlock()
             raise
         self._watch_files()
+        self.reserve.take()
 
     def remember(self, name: str, value: str) -> str:
         """What was once remembered under a name; the value given, from now on, where that is nothing."""
@@ -76,6 +84,27 @@ class Database:
         """See that they are still there; before a commit and behind it. Raises LostFileError and OSError."""
         if self._watch is not None:
             self._watch.look()
+
+    def make_room(self) -> bool:
+        """Give back the reserve, where there is one: what makes room is to be written with it."""
+        return self.reserve is not None and self.reserve.release()
+
+    def shrink(self, most_free: int) -> bool:
+        """Make the file smaller where it has more free pages than that, in a step that is bounded; whether there is
+        more to do. Raises sqlite3.Error.
+        """
+        connection = self.connection
+        (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+        if free <= most_free or self.path is None:
+            return False
+        if self._watch is not None:
+            self._watch.allow_cut()
+        # A script, because its steps are made with one hold of the interpreter's lock.
+        step = min(free - most_free, SHRINK_PAGES)
+        connection.executescript(f"PRAGMA incremental_vacuum({step}); PRAGMA wal_checkpoint(TRUNCATE)")
+        left: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
+        self.look_at_files()
+        return most_free < left < int(free)
 
     def revive(self) -> None:
         """Open the same file anew: where its disk was away, the open one is of no more use. Raises sqlite3.Error."""
@@ -160,12 +189,15 @@ class Database:
         connection = sqlite3.connect(name, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             with reading():
+                if not connection.execute("PRAGMA page_count").fetchone()[0]:  # It cannot be had later.
+                    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA secure_delete = OFF")  # Debian's default would write what is deleted once more.
             connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            pages = self.reserve.log_pages(CHECKPOINT_PAGES) if self.reserve is not None else CHECKPOINT_PAGES
+            connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
             self._migrate(connection)
             prepare(connection)
         except BaseException:

@@ -38,6 +38,9 @@ LEISURE_SECONDS = 0.02
 # do not wait after one that waited in vain.
 PATIENCE_SECONDS = 0.0002
 IMPATIENT_FOR = 64
+# How often the file is looked at for room to give back, and the free pages that it keeps.
+TIDY_SECONDS = 10.0
+FREE_PAGES = 1024
 # Pages are read between commits. More at a time, and those who wait for a commit would wait for them.
 PAGES_AT_ONCE = 32
 REASONS = {
@@ -70,6 +73,8 @@ class Journal(Durability):
         self.changes = 0
         self.fault: str | None = None
         self.faults = 0
+        # The disk has room for nothing but what makes room.
+        self.full = False
         self.commits = 0
         self.rows = 0
         # Changes that could never be written.
@@ -121,11 +126,15 @@ class Journal(Durability):
             action()
 
     def has_room(self) -> bool:
+        if self.full:
+            return False
         batch = self.batch
         return self._writing_bytes + batch.memory.bytes + ROW_BYTES * len(batch.ended) < self.max_pending_bytes
 
     def obstacle(self) -> str | None:
-        return self.fault or (None if self.has_room() else TOO_SLOW)
+        if self.fault or self.full:
+            return self.fault or REASONS[sqlite3.SQLITE_FULL]
+        return None if self.has_room() else TOO_SLOW
 
     def note(self) -> None:
         """Something was added to `batch`."""
@@ -256,7 +265,7 @@ class Journal(Durability):
         requests = self._requests[:PAGES_AT_ONCE]
         self._writing, self._writing_bytes = batch, batch.size()
         self._held_until = time.monotonic() + HOLD_SECONDS
-        thread.attempt(Attempt(self.database, batch, requests, self._stale), partial(self._finish, thread))
+        thread.attempt(Attempt(self.database, batch, requests, self._stale, self.full), partial(self._finish, thread))
 
     def _finish(self, thread: "Writer") -> None:
         """An attempt is over: tell who waited for it, and begin the next one."""
@@ -266,6 +275,7 @@ class Journal(Durability):
         self._settle(attempt)
         self._judge(attempt.error)
         if attempt.written:
+            self._note_full(attempt.full)
             rows = attempt.rows
             self.commits += rows > 0
             self.rows += rows
@@ -287,6 +297,13 @@ class Journal(Durability):
         else:
             thread.pause(self._pause, self._begin)
             self._pause = min(self._pause * 2, LONGEST_RETRY_SECONDS)
+
+    def _note_full(self, full: bool) -> None:
+        if full and not self.full:
+            log.error("event=disk-full reason=%r", "what makes room is written still, and nothing else")
+        elif self.full and not full:
+            log.warning("event=disk-has-room")
+        self.full = full
 
     def _tell_set_apart(self, unwritable: list[str]) -> None:
         self.set_apart += len(unwritable)
@@ -334,7 +351,7 @@ class Journal(Durability):
 class Attempt:
     """One go at writing a batch and reading pages; `run` runs in the writing thread and never raises."""
 
-    def __init__(self, database: Database, batch: Batch, requests: list[PageRequest], stale: bool) -> None:
+    def __init__(self, database: Database, batch: Batch, requests: list[PageRequest], stale: bool, full: bool) -> None:
         self.database = database
         self.batch = batch
         self.rows = batch.rows()
@@ -344,18 +361,41 @@ class Attempt:
         self.freed: list[int] = []
         self.pages: list[list[QueuedMessage]] = []
         self.error: Exception | None = None
+        # Whether the disk has room for nothing but what makes room; whether the file can become smaller still.
+        self.full = full
+        self.shrinking = False
 
     def run(self) -> None:
         try:
             if self.stale:
                 self.database.revive()
             self.database.look_at_files()
-            self.freed = self.batch.write(self.database.connection)
+            try:
+                self.freed = self.batch.write(self.database.connection)
+            except sqlite3.Error as error:
+                if code_of(error) != sqlite3.SQLITE_FULL or not self.database.make_room():
+                    raise
+                self.full = True
+                self.freed = self.batch.write(self.database.connection)
             self.database.look_at_files()
             self.written = True
+            self._tidy()
             self.pages = read_pages(self.database.connection, self.requests)
         except Exception as error:  # noqa: BLE001 -- whatever it is, the changes are kept and the gateway goes on
             self.error = error
+
+    def _tidy(self) -> None:
+        """Give room back to the disk, all of it where that is full."""
+        database = self.database
+        now = time.monotonic()
+        if not self.full and now < database.tidied_at + TIDY_SECONDS:
+            return
+        database.tidied_at = now
+        self.shrinking = database.shrink(0 if self.full else FREE_PAGES)
+        if self.shrinking:
+            database.tidied_at = -TIDY_SECONDS
+        if self.full and database.reserve is not None and database.reserve.take():
+            self.full = False
 
 
 class Writer:

@@ -67,7 +67,7 @@ def test_newer_database_is_refused_and_not_touched(tmp_path: Path):
     with pytest.raises(StorageError, match="written by a newer leafgate"):
         Database(tmp_path)
     assert path.read_bytes() == before
-    assert sorted(one.name for one in tmp_path.iterdir()) == [FILE_NAME, "leafgate.lock"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == [FILE_NAME, "leafgate.lock", "leafgate.reserve"]
 
 
 def test_newer_version_that_stands_in_the_log_is_refused_too(tmp_path: Path):
