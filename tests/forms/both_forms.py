@@ -3,7 +3,8 @@
 import functools
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceFileLoader
 from types import ModuleType
 
@@ -36,11 +37,27 @@ needs_both_forms = pytest.mark.skipif(
 class Form:
     """The modules of one form, by their name without the form."""
 
-    def __init__(self, modules: dict[str, ModuleType]) -> None:
+    def __init__(self, modules: dict[str, ModuleType], pure: bool) -> None:
         self._modules = modules
+        self.pure = pure
 
     def __getitem__(self, name: str) -> ModuleType:
         return self._modules[name]
+
+    @contextmanager
+    def imported(self) -> Iterator[None]:
+        """What is imported meanwhile, too, is of this form: the gateway imports some parts when they are needed."""
+        others = _ours()
+        _put(self._modules)
+        if self.pure:
+            sys.meta_path.insert(0, _SourceFinder)
+        try:
+            yield
+        finally:
+            if self.pure:
+                sys.meta_path.remove(_SourceFinder)
+            self._modules = _ours()
+            _put(others)
 
 
 class _SourceFinder:
@@ -61,25 +78,24 @@ class _SourceFinder:
 def installed_form() -> Form:
     for name in MODULES:
         importlib.import_module(name)
-    return Form(_ours())
+    return Form(_ours(), pure=False)
 
 
 @functools.cache
 def pure_form() -> Form:
     """Modules of its own, so no class of it is one of the installed form's."""
-    installed = _ours()
-    for name in installed:
-        del sys.modules[name]
-    sys.meta_path.insert(0, _SourceFinder)
-    try:
+    form = Form({}, pure=True)
+    with form.imported():
         for name in MODULES:
             importlib.import_module(name)
-        return Form(_ours())
-    finally:
-        sys.meta_path.remove(_SourceFinder)
-        for name in _ours():
-            del sys.modules[name]
-        sys.modules.update(installed)
+    return form
+
+
+def _put(modules: dict[str, ModuleType]) -> None:
+    """Let these be our modules, and no others."""
+    for name in _ours():
+        del sys.modules[name]
+    sys.modules.update(modules)
 
 
 def _ours() -> dict[str, ModuleType]:

@@ -154,7 +154,8 @@ def play(form: Form, steps: Iterable[Step], max_pending: int) -> Record:
     """Introduce the peers (see SAID) to a fresh gateway and play the script to its end."""
     logging.disable(logging.CRITICAL)
     try:
-        return trio.run(_play, form, steps, max_pending, clock=MockClock())
+        with form.imported():
+            return trio.run(_play, form, steps, max_pending, clock=MockClock())
     finally:
         logging.disable(logging.NOTSET)
 
