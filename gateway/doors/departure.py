@@ -33,8 +33,11 @@ async def send_away(runtime: Runtime, registry: Registry) -> None:
 
 
 def say_goodbye(runtime: Runtime, registry: Registry) -> None:
-    """Route what peers have sent already, then say goodbye to each; what is queued is delivered in the time left."""
-    connections = list(registry.open.values())
+    """Route what peers have sent already, then say goodbye to each; what is queued is delivered in the time left.
+
+    Links go last: what clients leave behind, their wills, is for hubs too.
+    """
+    connections = sorted(registry.open.values(), key=lambda one: not one.session.is_client)
     for connection in connections:
         connection.read_ready()
     runtime.switch.flush()

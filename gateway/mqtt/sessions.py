@@ -120,15 +120,15 @@ class MqttSessions:
         """The client has gone; `will` is what it wants to be said, None after a DISCONNECT."""
         self.connected -= 1
         session.detach()
-        stopping = reason is CloseReason.SERVER_SHUTDOWN
+        # Only a session that is there again after the next start can have its will wait for that (3.1.2.5).
+        stopping = reason is CloseReason.SERVER_SHUTDOWN and session.store is not None
         if session.expiry_seconds == 0:
             self._end(session)
-            # That the gateway stops is no fault of the client or the way to it.
-            if will is not None and not stopping:
+            if will is not None:
                 self._publish(will.message, session)
             return
         delay = min(will.delay_seconds, session.expiry_seconds) if will is not None else 0
-        if will is not None and not delay and not stopping:
+        if will is not None and not stopping and (not delay or reason is CloseReason.SERVER_SHUTDOWN):
             self._publish(will.message, session)
             will = None
         self._go_absent(session, self._account.clock(), will, delay, session.expiry_seconds, stopping)
@@ -191,7 +191,7 @@ class MqttSessions:
         expires_in: float,
         stopping: bool = False,
     ) -> None:
-        """Note what is due. When the gateway is `stopping` the will waits for the next start (3.1.2.5)."""
+        """Note what is due. When the gateway is `stopping` the will waits for the next start."""
         client_id = session.client_id
         absence = self._absences[client_id] = Absence(began)
         now = trio.current_time()

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from protocols.mqtt import encoder
+from protocols.mqtt import encoder, packets
 from tests.integration.leafnode_pair import IMPATIENT, LEAF_AUTHORIZATION, LINK_UP, hub_and_edge, leaf_url
 from tests.integration.mqtt_peers import paho_client
+from tests.integration.mqtt_servers import mqtt_server
 from tests.integration.offences import CONNACK, MQTT_CONNECT, NATS_CONNECT, UPGRADE, close_frame, frame
 from tests.integration.peers import Peer, gateway, nats_server, uplink, wait_until
 from tests.integration.raw_peer import RawPeer
@@ -112,6 +113,47 @@ class TestTermination:
             assert inbox.read_to_end() == b"MSG last 1 5\r\nwords\r\n"
             inbox.close()
             assert edge.wait_exit() == 0
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
+    def test_retained_will_of_a_client_that_does_not_return_is_what_the_next_start_has(
+        self, tmp_path: Path, number: signal.Signals
+    ) -> None:
+        at_once = "[timeouts]\nlame-duck-grace-seconds = 0\nlame-duck-seconds = 0\n"
+        will = packets.Will(b"tele/t1/LWT", b"Offline", 0, True)
+        with mqtt_server(tmp_path, ("mqtt",), config=at_once, reference=False) as edge:
+            with RawPeer(edge.address("mqtt")) as sensor:
+                sensor.send(encoder.encode_connect(packets.Connect(4, b"t1", clean_start=True, will=will)))
+                assert sensor.read(4) == CONNACK
+                sensor.send(encoder.encode_publish(4, b"tele/t1/LWT", b"Online", 1, 7, True, False))
+                assert sensor.read(4) == encoder.encode_puback(4, 7)
+                edge.send_signal(number)
+                assert sensor.read_to_end() == b""
+            assert edge.wait_exit() == 0
+            edge.start()
+            edge.wait_ports()
+            with RawPeer(edge.address("mqtt")) as heir:
+                heir.send(MQTT_CONNECT + encoder.encode_subscribe(4, 9, [packets.Subscription(b"tele/t1/LWT", 0)]))
+                assert heir.read(9) == CONNACK + encoder.encode_suback(4, 9, [0])
+                retained = encoder.encode_publish(4, b"tele/t1/LWT", b"Offline", 0, 0, True, False)
+                assert heir.read(len(retained)) == retained
+
+    def test_will_of_a_client_reaches_the_hub_before_the_link_ends(self, tmp_path: Path) -> None:
+        will = packets.Will(b"last/words", b"gone", 0)
+        with (
+            nats_server(tmp_path / "hub", leafnodes=LEAF_AUTHORIZATION) as hub,
+            gateway(tmp_path / "edge", protocols=("nats", "mqtt"), config=uplink(leaf_url(hub), **IMPATIENT)) as edge,
+            nats_client(hub) as inbox,
+            RawPeer(edge.address("mqtt")) as sensor,
+        ):
+            edge.wait_for_log(LINK_UP)
+            inbox.send(b"SUB last.words 1\r\nSUB probe 2\r\nPING\r\n")
+            inbox.read_through(b"PONG\r\n")
+            wait_until(lambda: knows_interest(edge, b"probe"), "interest of the hub")
+            inbox.read_through(b"MSG probe 2 answer 0\r\n\r\n")
+            sensor.send(encoder.encode_connect(packets.Connect(4, b"t1", clean_start=True, will=will)))
+            assert sensor.read(4) == CONNACK
+            edge.send_signal(signal.SIGTERM)
+            assert inbox.read_through(b"gone\r\n") == b"MSG last.words 1 4\r\ngone\r\n"
 
     def test_reader_that_never_reads_does_not_hold_it_up(self, tmp_path: Path) -> None:
         with gateway(tmp_path, config="[timeouts]\ndrain-seconds = 0.2\n") as edge, reader_of_a_flood(edge):

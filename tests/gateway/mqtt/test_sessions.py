@@ -116,6 +116,28 @@ async def test_will_of_a_lasting_session_waits_for_the_restart_when_the_gateway_
         assert absence.will_deadline is not None
 
 
+@pytest.mark.parametrize("expiry", [0, 1000])
+async def test_will_of_a_session_that_no_restart_brings_back_is_said_when_the_gateway_stops(expiry: int):
+    async with running_gateway() as gateway:
+        heir = await listener(gateway)
+        for will in (AT_ONCE, LATER):
+            Peer(gateway, will=will, session_expiry_interval=expiry).close(CloseReason.SERVER_SHUTDOWN)
+            assert heir.hear_messages() == [(b"gone", 0, False)]
+
+
+async def test_retained_will_of_a_session_without_a_store_is_on_the_disk_after_the_gateway_has_stopped(tmp_path: Path):
+    will = packets.Will(b"tele/t1/LWT", b"Offline", 0, True)
+    async with stored_gateway(tmp_path) as gateway:
+        peer = Peer(gateway, b"t1", version=4, clean_start=True, will=will)
+        peer.publish(b"tele/t1/LWT", b"Online", retain=True)
+        peer.close(CloseReason.SERVER_SHUTDOWN)
+        await commit(gateway)
+    async with stored_gateway(tmp_path) as gateway:
+        kept = gateway.account.retained.get(b"tele.t1.LWT")
+        assert kept is not None
+        assert kept.payload() == b"Offline"
+
+
 def restored(expiry: int, ended_at: float, will: StoredWill | None = None) -> RestoredSession:
     return RestoredSession(StoredSession(7, b"peer", 5, expiry, ended_at, will), [], set(), 0, 0, 0, 0)
 
