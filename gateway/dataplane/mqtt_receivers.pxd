@@ -13,6 +13,7 @@ cdef class MqttPort(Port):
     cdef public Py_ssize_t limit, high_water, max_packet_size
     cdef public Window outgoing
     cdef public dict aliases
+    cdef public long long oversized
     cdef public bint durable
     cpdef bint takes_plain(self, Message message) except -1
     @cython.locals(message=Message, topic=bytes, outbox=Outbox, head=bytes)

@@ -19,18 +19,19 @@ class MqttPort(Port):
 
     `version` is the protocol level of the connected client, `AWAY` while there is none. `limit` is how many bytes may
     wait for the client before QoS 0 messages are dropped, `high_water` how many before others wait in the queue,
-    `max_packet_size` the largest packet that it takes. `outgoing` holds its messages with a QoS above 0. `durable`:
-    what waits for it outlives the process. `aliases`, by topic, is set where topics go out as aliases, so that no two
-    clients get the same bytes.
+    `max_packet_size` the largest packet that it takes; `oversized` counts the dropped messages that were larger.
+    `outgoing` holds its messages with a QoS above 0. `durable`: what waits for it outlives the process. `aliases`, by
+    topic, is set where topics go out as aliases, so that no two clients get the same bytes.
     """
 
-    __slots__ = ("aliases", "durable", "high_water", "limit", "max_packet_size", "outgoing", "version")
+    __slots__ = ("aliases", "durable", "high_water", "limit", "max_packet_size", "outgoing", "oversized", "version")
 
     def __init__(self, limit: int) -> None:
         super().__init__(None)
         self.version = AWAY
         self.set_limit(limit)
         self.max_packet_size = 0
+        self.oversized = 0
         self.durable = False
         self.outgoing = Window()
         self.aliases: dict[bytes, int] | None = None
@@ -47,6 +48,13 @@ class MqttPort(Port):
     def encode_unshared(self, message: Message, route: "MqttRoute") -> bytes:
         """The QoS 0 packet of a message that no other client gets in the same bytes."""
         raise NotImplementedError
+
+    def drop(self, topic: bytes, oversized: bool) -> None:
+        """Count a message that the client does not get; the packet that tells an alias may be among them."""
+        self.dropped += 1
+        if oversized:
+            self.oversized += 1
+        self.dismiss_alias(topic)
 
     def dismiss_alias(self, topic: bytes) -> None:
         """The packet that tells an alias did not go out: the topic has none from now on."""
@@ -203,12 +211,10 @@ class MqttRoute(Receiver):
         if outbox.pending() + size > session.limit:
             outbox.flush()  # What counts is what the client does not take.
             if outbox.pending() + size > session.limit:
-                session.dropped += 1
-                session.dismiss_alias(self.topic)
+                session.drop(self.topic, False)
                 return True
         if session.max_packet_size and size > session.max_packet_size:  # [MQTT-3.1.2-25]: as if it had been sent.
-            session.dropped += 1
-            session.dismiss_alias(self.topic)
+            session.drop(self.topic, True)
             return True
         outbox.append_packet(packet, message.size - message.header_size)
         return True

@@ -10,8 +10,10 @@ import trio
 from gateway.dataplane.outbox import Outbox
 from gateway.doors.listeners import OpenListener
 from gateway.doors.session_makers import SessionMaker
+from gateway.doors.turning_away import refusal, turn_away
 from gateway.runtime.runtime import Runtime
 from gateway.transport.registry import Registry
+from gateway.transport.transport import peer_address
 
 log = logging.getLogger("leafgate.listeners")
 
@@ -58,12 +60,22 @@ class Door:
     def _take(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        host = peer_address(sock)[0]
+        limit = self._registry.full_for(host)
+        if limit is not None:
+            text = "event=turned-away address=%s peer=%s limit=%s"
+            key = ("turned-away", self.listener.address, limit)
+            self._runtime.repeats.log(log, logging.WARNING, key, text, self.listener.address, host, limit)
+            turn_away(sock, refusal(self.listener.config.protocol, self._runtime, sock))
+            return
         connection = self._registry.connection_over(sock)
         connection.session = self._make_session(connection, self.listener.config)
         connection.begin()
 
     def _rest(self, error: OSError) -> None:
-        log.error("event=accept-failed address=%s error=%r", self.listener.address, error.strerror)
+        text = "event=accept-failed address=%s error=%r"
+        key = ("accept-failed", self.listener.address)
+        self._runtime.repeats.log(log, logging.ERROR, key, text, self.listener.address, error.strerror)
         reader = self._registry.reader
         reader.pause(self._fileno)
         when = trio.current_time() + EXHAUSTED_PAUSE_SECONDS

@@ -119,7 +119,10 @@ class Observer:
     def _mqtt(self) -> MqttSnapshot:
         sessions, retained = self._sources.mqtt_sessions, self._sources.account.retained
         there, connected = (0, 0) if sessions is None else (len(sessions), sessions.connected)
-        return MqttSnapshot(there, connected, len(retained), retained.bytes, retained.refused)
+        dropped, oversized = (0, 0) if sessions is None else sessions.losses()
+        return MqttSnapshot(
+            there, connected, len(retained), retained.bytes, retained.refused, dropped, oversized
+        )
 
     def _storage(self) -> StorageSnapshot | None:
         storage = self._sources.storage

@@ -23,13 +23,18 @@ class ListenerSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class MqttSnapshot:
-    """The MQTT sessions, with and without a client, and the retained messages; `refused` counts those without room."""
+    """The MQTT sessions, with and without a client, and the retained messages; `refused` counts those without room.
+
+    `dropped` messages did not get to their client; `oversized` of them because they were larger than it takes.
+    """
 
     sessions: int
     clients: int
     retained_messages: int
     retained_bytes: int
     retained_refused: int
+    dropped: int = 0
+    oversized: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from gateway.mqtt.sessions import MqttSessions, capped_expiry
 from gateway.mqtt.subscribing import grant
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.identity import new_token
+from gateway.runtime.logs import shown
 from gateway.settings.schema import Mqtt
 from gateway.storage.durability import Durability
 from gateway.storage.stored_session import StoredWill
@@ -84,6 +85,7 @@ class MqttClient:
         "client_id",
         "connection",
         "decoder",
+        "keep_alive",
         "longest_silence",
         "max_packet_size",
         "publishing",
@@ -116,6 +118,7 @@ class MqttClient:
         self.session: MqttSession | None = None
         self.publishing: Publishing | None = None
         self.will: StoredWill | None = None
+        self.keep_alive = 0
         self.longest_silence = 0.0
         # What the client said it takes.
         self.receive_maximum = UNLIMITED
@@ -180,7 +183,6 @@ class MqttClient:
         if session is None:
             return
         self._say_farewell(reason)
-        self._report_losses(session)
         self.publishing = None
         assert self._sessions is not None
         self._sessions.leave(session, self.will, reason)
@@ -191,9 +193,20 @@ class MqttClient:
     def write(self, data: bytes) -> None:
         self.connection.outbox.write(data)
 
-    def take_over(self) -> None:
+    def take_over(self, heir: Connection) -> None:
         """Another connection is the client now."""
-        self.connection.close(CloseReason.DUPLICATE_CLIENT_ID, f"client id {self.client_id!r} connected again")
+        name = shown(self.client_id)
+        self.runtime.repeats.log(
+            log,
+            logging.WARNING,
+            ("take-over", name),
+            "event=take-over client-id=%s peer=%s:%d new-peer=%s:%d keep-alive=%d",
+            name,
+            *self.connection.address,
+            *heir.address,
+            self.keep_alive,
+        )
+        self.connection.close(CloseReason.DUPLICATE_CLIENT_ID, f"client id {name} connected again")
 
     # CONNECT and DISCONNECT.
 
@@ -247,14 +260,15 @@ class MqttClient:
         session, present = sessions.open(self, packet.clean_start, expiry)
         self.session = session
         self.publishing = Publishing(self, session, self._answers)
+        self.connection.introduce()
         self.runtime.deadlines.cancel(self._deadline)
         properties = connack_properties(packet, self.client_id, expiry, config)
         present = present and self.version != MQTT_3_1  # It has no such flag.
         self.write(encoder.encode_connack(self.version, present, 0, properties))
         self._answers.withhold(self.connection, mark)
-        keep_alive = keep_alive_of(packet, config)
-        if keep_alive:
-            self.longest_silence = keep_alive * KEEP_ALIVE_GRACE
+        self.keep_alive = keep_alive_of(packet, config)
+        if self.keep_alive:
+            self.longest_silence = self.keep_alive * KEEP_ALIVE_GRACE
             self._call_in(self.longest_silence, self._check_keep_alive)
         session.pump()
 
@@ -412,20 +426,12 @@ class MqttClient:
         self.connection.close(CloseReason.AUTHENTICATION_TIMEOUT, "no CONNECT in time")
 
     def _check_keep_alive(self, now: float) -> None:
-        assert self.session is not None
-        self._report_losses(self.session)
         silent = now - self.connection.last_activity
         if silent >= self.longest_silence:
             self.connection.registry.stale_connections += 1
             self.connection.close(CloseReason.STALE_CONNECTION, f"silent for {silent:.0f} s")
         else:
             self._call_in(self.longest_silence - silent, self._check_keep_alive)
-
-    def _report_losses(self, session: MqttSession) -> None:
-        if session.dropped != session.reported:
-            session.reported = session.dropped
-            reason = "the client takes messages too slowly, or its queue was full while it was away"
-            log.warning("cid=%d event=dropped total=%d reason=%r", self.connection.cid, session.dropped, reason)
 
     def _call_in(self, seconds: float, action: Callable[[float], None]) -> None:
         self._deadline = self.runtime.deadlines.call_at(trio.current_time() + seconds, action)

@@ -35,9 +35,6 @@ def refusal_of(
     if properties.authentication_method is not None:
         code = ReasonCode.BAD_AUTHENTICATION_METHOD
         return code, CloseReason.AUTHENTICATION_FAILURE, "there is no authentication method"
-    if connection.registry.clients > settings.limits.max_connections:
-        code = ReasonCode.SERVER_UNAVAILABLE
-        return code, CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED, "too many connections"
     if not directory.admits():
         code = ReasonCode.CONNECTION_RATE_EXCEEDED
         return code, CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED, "too many connections in this second"

@@ -39,6 +39,11 @@ class SessionDirectory:
         """How many of them have a client."""
         return sum(sessions.connected for sessions in self._sessions.values())
 
+    def losses(self) -> tuple[int, int]:
+        """Messages that did not get to their client since the start, and those of them that were too large for it."""
+        counts = [sessions.losses() for sessions in self._sessions.values()]
+        return sum(dropped for dropped, _ in counts), sum(oversized for _, oversized in counts)
+
     def admits(self) -> bool:
         """Whether one more client may connect in this second; it counts as having come."""
         most = self._runtime.settings.mqtt.max_connects_per_second

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import trio
 
 from gateway.accounts.account import Account
+from gateway.runtime.logs import shown
 from gateway.runtime.runtime import Runtime
 from gateway.transport.connection import Connection
 from protocols.close_reason import CloseReason
@@ -99,7 +100,7 @@ class RetainedFeed:
         try:
             await self._feed()
         except Exception:
-            log.exception("event=retained-feed-failed client-id=%r", self.session.client_id)
+            log.exception("event=retained-feed-failed client-id=%s", shown(self.session.client_id))
             if self.session.client is not None and not self._stopped:
                 self.session.client.connection.close(CloseReason.INTERNAL_ERROR)
         finally:

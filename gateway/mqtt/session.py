@@ -37,7 +37,7 @@ class AttachedClient(Protocol):
 
     def write(self, data: bytes) -> None: ...
 
-    def take_over(self) -> None:
+    def take_over(self, heir: Connection) -> None:
         """Another connection is the client now."""
 
 
@@ -69,6 +69,7 @@ class MqttSession(MqttPort):
         "key",
         "received",
         "reported",
+        "reported_oversized",
         "runtime",
         "store",
         "subscriptions",
@@ -97,7 +98,9 @@ class MqttSession(MqttPort):
         self.outgoing: OutgoingQueue = OutgoingQueue(config.max_queued_messages, config.max_queued_bytes, self.pump)
         self.received: set[int] = set()
         self.feed: RetainedFeed | None = None
+        # How many of the dropped messages, and of the oversized ones among them, the log has told of.
         self.reported = 0
+        self.reported_oversized = 0
 
     # Connection and disconnection.
 
@@ -208,6 +211,10 @@ class MqttSession(MqttPort):
         if not away and len(outgoing.sent) < outgoing.window:
             self.pump()
         return True
+
+    def drop(self, topic: bytes, oversized: bool) -> None:
+        super().drop(topic, oversized)
+        self._lost(self)
 
     def encode_unshared(self, message: Message, route: MqttRoute) -> bytes:
         retain = route.retain_as_published and message.is_retained()
@@ -357,8 +364,7 @@ class MqttSession(MqttPort):
         """False for a packet that is larger than the client takes: it counts as sent [MQTT-3.1.2-25]."""
         assert self.outbox is not None
         if self.max_packet_size and len(packet) > self.max_packet_size:
-            self.dropped += 1
-            self.dismiss_alias(topic)
+            self.drop(topic, True)
             return False
         self.outbox.append_packet(packet, message.size - message.header_size)
         return True

@@ -9,6 +9,7 @@ from gateway.accounts.account import Account
 from gateway.mqtt.replies import ReplyReceiver
 from gateway.mqtt.session import AttachedClient, MqttSession
 from gateway.runtime.deadlines import Deadline
+from gateway.runtime.logs import shown
 from gateway.runtime.runtime import Runtime
 from gateway.settings.schema import Mqtt
 from gateway.storage.schema import UNKNOWN_SENT
@@ -59,6 +60,9 @@ class MqttSessions:
         self._absences: dict[bytes, Absence] = {}
         # Sessions that have lost messages since the last report.
         self._losers: dict[bytes, MqttSession] = {}
+        # What sessions had lost that are over.
+        self._dropped_before = 0
+        self._oversized_before = 0
         for section in ("limits", "mqtt"):
             runtime.settings.subscribe(section, self._settings_changed)
 
@@ -80,6 +84,12 @@ class MqttSessions:
         if self._replies.slot < 0:
             self._account.router.subscribe(self._replies)
 
+    def losses(self) -> tuple[int, int]:
+        """Messages that did not get to their client since the start, and those of them that were too large for it."""
+        sessions = self._sessions.values()
+        dropped = self._dropped_before + sum(session.dropped for session in sessions)
+        return dropped, self._oversized_before + sum(session.oversized for session in sessions)
+
     def has_room(self, client_id: bytes) -> bool:
         return client_id in self._sessions or len(self._sessions) < self._runtime.settings.mqtt.max_sessions
 
@@ -93,7 +103,7 @@ class MqttSessions:
         client_id = client.client_id
         session = self._sessions.get(client_id)
         if session is not None and session.client is not None:
-            session.client.take_over()
+            session.client.take_over(client.connection)
             session = self._sessions.get(client_id)
         if session is not None and clean_start:
             self._end(session)
@@ -134,7 +144,7 @@ class MqttSessions:
         self._go_absent(session, self._account.clock(), will, delay, session.expiry_seconds, stopping)
 
     def lost(self, session: MqttSession) -> None:
-        """A message found no room in the session's queue. It is counted there; here it gets into the log."""
+        """A message did not get to the session's client. It is counted there; here it gets into the log."""
         if not self._losers:
             self._runtime.deadlines.call_at(trio.current_time() + LOSS_REPORT_SECONDS, self._report_losses)
         self._losers[session.client_id] = session
@@ -219,6 +229,8 @@ class MqttSessions:
         self._sessions.pop(session.client_id, None)
         self._cancel(absence)
         session.end()
+        self._dropped_before += session.dropped
+        self._oversized_before += session.oversized
         if self.store is not None and session.key:
             self.store.delete(session.key)
         if absence is not None and absence.will is not None:
@@ -245,14 +257,32 @@ class MqttSessions:
         losers = [one for one in self._losers.values() if one.dropped != one.reported]
         self._losers.clear()
         for session in losers[:LOSSES_IN_DETAIL]:
-            session.reported = session.dropped
-            client_id = session.client_id
-            log.warning(
-                "event=dropped client-id=%r total=%d reason=%r", client_id, session.dropped, "its queue is full"
-            )
-        more = len(losers) - LOSSES_IN_DETAIL
-        if more > 0:
-            log.warning("event=dropped sessions=%d reason=%r", more, "their queues are full")
+            self._report_loss(session)
+        others = losers[LOSSES_IN_DETAIL:]
+        if others:
+            count = sum(one.dropped - one.reported for one in others)
+            for session in others:
+                session.reported, session.reported_oversized = session.dropped, session.oversized
+            log.warning("event=dropped sessions=%d messages=%d", len(others), count)
+
+    def _report_loss(self, session: MqttSession) -> None:
+        """One line, with each cause and how many messages it cost since the last one."""
+        count = session.dropped - session.reported
+        oversized = session.oversized - session.reported_oversized
+        session.reported, session.reported_oversized = session.dropped, session.oversized
+        causes = []
+        if oversized:
+            causes.append(f"{oversized} above its maximum packet size")
+        if count > oversized:
+            away = "its queue was full while it was away" if session.client is None else "it takes messages too slowly"
+            causes.append(f"{count - oversized}: {away}")
+        log.warning(
+            "event=dropped client-id=%s messages=%d total=%d reason=%r",
+            shown(session.client_id),
+            count,
+            session.dropped,
+            ", ".join(causes),
+        )
 
     def _save(self, session: MqttSession, ended_at: float, will: StoredWill | None) -> None:
         if self.store is not None and session.key:

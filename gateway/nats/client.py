@@ -92,10 +92,6 @@ class NatsClientSession(Port):
         if somebody is not None:
             self.account = somebody.account
         self._write(server.encode_info(self._info()))
-        registry = self.connection.registry
-        if registry.clients > self.runtime.settings.limits.max_connections:
-            self._close(CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED, "maximum connections exceeded")
-            return
         self._call_in(self.runtime.settings.timeouts.connect_seconds, self._check_spoke)
 
     def publisher(self) -> bytes:
@@ -304,6 +300,7 @@ class NatsClientSession(Port):
 
     def _start_pinging(self) -> None:
         self._spoke = True
+        self.connection.introduce()
         self.runtime.deadlines.cancel(self._deadline)
         soon = FIRST_PING_SECONDS + random.random() * FIRST_PING_SPREAD
         self._call_in(min(soon, self.runtime.settings.timeouts.ping_interval_seconds), self._ping)

@@ -193,6 +193,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     max_control_line_bytes: Annotated[int, Meta(ge=64, le=MIB)] = 4 * KIB
     max_header_lines: Annotated[int, Meta(ge=1, le=10_000)] = 1000
     max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 65_536
+    max_unintroduced: Annotated[int, Meta(ge=1, le=1_000_000)] = 16_384
+    max_unintroduced_per_address: Annotated[int, Meta(ge=1, le=1_000_000)] = 8192
     max_subscriptions: Annotated[int, Meta(ge=0, le=100_000_000)] = 0
     max_pending_bytes: Annotated[int, Meta(ge=4 * KIB, le=4096 * MIB)] = 64 * MIB
 

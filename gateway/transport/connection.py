@@ -73,7 +73,6 @@ class Session(Protocol):
 class Roll(Protocol):
     """Who keeps the list of connections (gateway.transport.registry)."""
 
-    clients: int
     slow_consumers: int
     stale_connections: int
 
@@ -81,7 +80,7 @@ class Roll(Protocol):
 
     def add(self, connection: "Connection") -> None: ...
 
-    def ended(self, connection: "Connection") -> None: ...
+    def introduced(self, connection: "Connection") -> None: ...
 
     def remove(self, connection: "Connection") -> None: ...
 
@@ -132,6 +131,7 @@ class Connection:
         "cid",
         "close_detail",
         "close_reason",
+        "introduced",
         "last_activity",
         "outbox",
         "registry",
@@ -154,6 +154,7 @@ class Connection:
         self.session: Session
         self.close_reason: CloseReason | None = None
         self.close_detail = ""
+        self.introduced = False
         self.stalls = 0
         self._size = SMALLEST_READ
         # Reading stops while there is any of these: a decision that is awaited, outboxes that must empty first.
@@ -179,6 +180,12 @@ class Connection:
         except Exception:
             log.exception(FAILED, self.cid, self.session.kind)
             self._fail()
+
+    def introduce(self) -> None:
+        """The peer has said who it is, as far as its protocol asks for that."""
+        if not self.introduced:
+            self.introduced = True
+            self.registry.introduced(self)
 
     async def wait_ended(self) -> None:
         """Return when nothing is left of the connection."""
@@ -252,7 +259,6 @@ class Connection:
 
     def _ended(self, reason: CloseReason) -> None:
         self.close_reason = reason
-        self.registry.ended(self)
         if self._pauses:  # The peer's end of the stream has to be seen.
             self._pauses = 0
             self.transport.resume()

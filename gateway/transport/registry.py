@@ -8,6 +8,7 @@ from typing import Any
 
 import trio
 
+from gateway.runtime.logs import shorten
 from gateway.runtime.runtime import Runtime
 from gateway.transport.connection import Connection
 from gateway.transport.reader import Reader
@@ -17,13 +18,17 @@ from protocols.close_reason import CloseReason
 log = logging.getLogger("leafgate.connection")
 
 REMEMBERED_CLOSED = 1024
+# What is said of connections from one host within a minute: the rest is counted.
+LINES_PER_MINUTE = 2000
+LONGEST_DETAIL = 512
 
 
 class Registry:
     """Counts messages and bytes over the gateway's life.
 
-    `clients` counts the open connections that clients made. `remember`, set by monitoring, makes what is kept of each
-    closed connection; only the last ones are.
+    `clients` counts the open connections that clients made, up to the end of their last words; `strangers` those that
+    have not introduced themselves, `strangers_from` the same by address. `remember`, set by monitoring, makes what is
+    kept of each closed connection; only the last ones are.
     """
 
     def __init__(self, runtime: Runtime, reader: Reader) -> None:
@@ -33,6 +38,8 @@ class Registry:
         self.remember: Callable[[Connection], object] | None = None
         self.total = 0
         self.clients = 0
+        self.strangers = 0
+        self.strangers_from: dict[str, int] = {}
         self.slow_consumers = 0
         self.stale_connections = 0
         self._runtime = runtime
@@ -46,6 +53,17 @@ class Registry:
         """A connection over a connected, non-blocking socket; give it a session and let it begin."""
         return Connection(self._runtime, self, SocketTransport(sock, self.reader))
 
+    def full_for(self, host: str) -> str | None:
+        """The key of the limit that leaves no room for one more client from there; None where there is room."""
+        limits = self._runtime.settings.limits
+        if self.clients >= limits.max_connections:
+            return "max-connections"
+        if self.strangers >= limits.max_unintroduced:
+            return "max-unintroduced"
+        if self.strangers_from.get(host, 0) >= limits.max_unintroduced_per_address:
+            return "max-unintroduced-per-address"
+        return None
+
     def next_cid(self) -> int:
         self._last_cid += 1
         return self._last_cid
@@ -55,32 +73,39 @@ class Registry:
         self.total += 1
         if connection.session.is_client:
             self.clients += 1
-        log.info(
-            "cid=%d event=open kind=%s peer=%s:%d",
-            connection.cid,
-            connection.session.kind,
-            *connection.address,
-        )
+            host = connection.transport.peer[0]
+            self.strangers += 1
+            self.strangers_from[host] = self.strangers_from.get(host, 0) + 1
+        self._tell(connection, "cid=%d event=open kind=%s peer=%s:%d", connection.session.kind, *connection.address)
 
-    def ended(self, connection: Connection) -> None:
-        """The connection only lingers for its last words; it takes no client's place any more."""
+    def introduced(self, connection: Connection) -> None:
+        """Called once for each."""
         if connection.session.is_client:
-            self.clients -= 1
+            host = connection.transport.peer[0]
+            self.strangers -= 1
+            left = self.strangers_from[host] - 1
+            if left:
+                self.strangers_from[host] = left
+            else:
+                del self.strangers_from[host]
 
     def remove(self, connection: Connection) -> None:
         if self.open.pop(connection.cid, None) is None:
             return
+        connection.introduce()
+        if connection.session.is_client:
+            self.clients -= 1
         for index, value in enumerate(counters(connection)):
             self._gone[index] += value
         if self.remember is not None:
             self.closed.append(self.remember(connection))
         reason = connection.close_reason
-        log.info(
+        self._tell(
+            connection,
             "cid=%d event=closed kind=%s reason=%r%s",
-            connection.cid,
             connection.session.kind,
             reason.value if reason else "",
-            f" detail={connection.close_detail!r}" if connection.close_detail else "",
+            f" detail={shorten(connection.close_detail, LONGEST_DETAIL)!r}" if connection.close_detail else "",
         )
         if not self.open and self._emptied is not None:
             self._emptied.set()
@@ -107,6 +132,12 @@ class Registry:
             for index, value in enumerate(counters(connection)):
                 sums[index] += value
         return (sums[0], sums[1], sums[2], sums[3])
+
+    def _tell(self, connection: Connection, text: str, *arguments: object) -> None:
+        """A line about a connection; of a host that comes again and again only some."""
+        key = ("connections", connection.transport.peer[0])
+        repeats = self._runtime.repeats
+        repeats.log(log, logging.INFO, key, text, connection.cid, *arguments, allowance=LINES_PER_MINUTE)
 
     def _settings_changed(self) -> None:
         for connection in self.open.values():

@@ -28,6 +28,7 @@ class MemoryConnection:
         self.close_reason: CloseReason | None = None
         self.close_detail = ""
         self.withheld = False
+        self.introduced = False
 
     def start(self, session: object) -> None:
         self.session = session
@@ -60,6 +61,8 @@ class MemoryConnection:
             self.gateway.runtime.switch.flush()
 
         self.runtime.spawn(wait)
+    def introduce(self) -> None:
+        self.introduced = True
 
     def withhold(self) -> None:
         """Tests read on: what they look at is there, whether or not it may leave yet."""

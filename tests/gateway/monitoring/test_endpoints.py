@@ -70,6 +70,8 @@ def test_varz_shows_the_server():
             "retained_messages": 10,
             "retained_bytes": 11,
             "retained_refused": 12,
+            "dropped": 0,
+            "oversized": 0,
         },
         "websocket": {},
         "jetstream": {},

@@ -125,7 +125,7 @@ async def test_longest_keep_alive_holds_for_all(keep_alive: int, allowed: float,
         (CloseReason.CLIENT_CLOSED, SAID),  # the stream ended without a DISCONNECT
         (CloseReason.READ_ERROR, SAID),
         (CloseReason.SLOW_CONSUMER_WRITE_DEADLINE, SAID),
-        (CloseReason.SERVER_SHUTDOWN, b""),
+        (CloseReason.SERVER_SHUTDOWN, SAID),
     ],
 )
 async def test_will_is_said_when_the_client_did_not_say_goodbye(reason: CloseReason, said: bytes):

@@ -9,7 +9,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from gateway.daemon import Gateway
-from gateway.settings.schema import Config, Mqtt
+from gateway.settings.schema import Config, Limits, Mqtt
 from gateway.storage.stored_session import NEVER_EXPIRES, RestoredSession, StoredSession, StoredWill
 from protocols.close_reason import CloseReason
 from protocols.message import make_message
@@ -179,8 +179,59 @@ async def test_losses_of_sessions_whose_clients_are_away_are_logged_once_in_a_wh
             assert caplog.messages == []
             await trio.sleep(61)
         assert len(caplog.messages) == 11
-        assert caplog.messages[0] == "event=dropped client-id=b'away-0' total=4 reason='its queue is full'"
-        assert caplog.messages[-1] == "event=dropped sessions=2 reason='their queues are full'"
+        assert caplog.messages[0] == (
+            "event=dropped client-id='away-0' messages=4 total=4 reason='4: its queue was full while it was away'"
+        )
+        assert caplog.messages[-1] == "event=dropped sessions=2 messages=8"
+        assert gateway.mqtt_sessions.losses() == (48, 0)
+        Peer(gateway, b"away-0", clean_start=True)
+        assert gateway.mqtt_sessions.losses() == (48, 0)
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_message_above_the_clients_maximum_is_told_of_as_such(
+    qos: int, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+):
+    async with running_gateway() as gateway:
+        small = Peer(gateway, b"small", maximum_packet_size=100)
+        small.subscribe(b"t", 1)
+        sensor = Peer(gateway, b"sensor")
+        for packet_id in range(1, 4):
+            sensor.publish(b"t", bytes(200), qos, packet_id)
+            await trio.sleep(1)
+        await trio.sleep(61)
+        (line,) = [line for line in caplog.messages if "event=dropped" in line]
+        assert line.endswith("client-id='small' messages=3 total=3 reason='3 above its maximum packet size'")
+        assert gateway.mqtt_sessions.losses() == (3, 3)
+
+
+async def test_slow_client_is_told_of_as_such(caplog: pytest.LogCaptureFixture, autojump_clock: MockClock):
+    async with running_gateway(Config(limits=Limits(max_payload_bytes=4096, max_pending_bytes=4096))) as gateway:
+        slow = Peer(gateway, b"slow")
+        slow.subscribe(b"t", 0)
+        slow.sink.room = 0
+        sensor = Peer(gateway, b"sensor")
+        for _ in range(5):
+            sensor.publish(b"t", bytes(2000))
+        await trio.sleep(61)
+        (line,) = [line for line in caplog.messages if "event=dropped" in line]
+        assert line.endswith("client-id='slow' messages=3 total=3 reason='3: it takes messages too slowly'")
+
+
+async def test_clients_that_take_each_other_over_are_two_lines_a_minute(
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+):
+    async with running_gateway() as gateway:
+        name = b"twin" * 10_000
+        for port in range(100):
+            peer = Peer(gateway, name)
+            peer.address = ("127.0.0.1", port)
+        await trio.sleep(61)
+        first, last = [line for line in caplog.messages if "event=take-over" in line]
+        assert first.startswith("event=take-over client-id='twintwin")
+        assert first.endswith("peer=127.0.0.1:0 new-peer=127.0.0.1:50000 keep-alive=0")
+        assert last.endswith("peer=127.0.0.1:98 new-peer=127.0.0.1:50000 keep-alive=0 times=98")
+        assert len(first) < 300
 
 
 async def test_answer_to_the_request_in_a_will_comes_back_with_its_correlation_data():
