@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from gateway.accounts.account import Account
+from gateway.accounts.account import UNLIMITED, Account
 from gateway.accounts.admission import Admission, OpenAdmission
 from gateway.doors.announcement import announce, write_ports_file
 from gateway.doors.departure import say_goodbye, send_away
@@ -89,7 +89,9 @@ class Gateway:
         # None where there is no MQTT. Sessions on the disk take messages while nobody may connect, too.
         mqtt = storage is not None or any(one.protocol != "nats" for one in config.listeners)
         self.mqtt_sessions = make_session_directory(self.runtime, storage) if mqtt else None
+        self.account.report_refusal = self._report_refusal
         self.settings.subscribe("mqtt", self._mqtt_changed)
+        self._mqtt_changed()
 
     def restore(self) -> None:
         """Take up what an earlier run left on the disk."""
@@ -121,6 +123,13 @@ class Gateway:
     def _mqtt_changed(self) -> None:
         limits = self.settings.mqtt
         self.account.retained.set_limits(limits.max_retained_messages, limits.max_retained_bytes)
+        self.account.max_retained_per_client = limits.max_retained_messages_per_client or UNLIMITED
+        self.account.max_retained_bytes_per_client = limits.max_retained_bytes_per_client or UNLIMITED
+
+    def _report_refusal(self, limit: str) -> None:
+        text = "event=not-retained limit=mqtt.%s value=%d"
+        value = getattr(self.settings.mqtt, limit.replace("-", "_"))
+        self.runtime.repeats.log(log, logging.WARNING, ("not-retained", limit), text, limit, value)
 
 
 def make_account(config: Config, storage: "Storage | None") -> Account:

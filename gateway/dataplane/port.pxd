@@ -7,7 +7,7 @@ cdef class Port:
     cdef public Outbox outbox
     cdef public bint echo, headers, leaf
     # Counters for the whole life of a connection: Py_ssize_t would end at 2 GiB on a 32-bit board.
-    cdef public long long in_messages, in_bytes, dropped
+    cdef public long long in_messages, in_bytes, dropped, retained, retained_bytes
 
 cdef class Receiver:
     cdef public Port port

@@ -9,10 +9,22 @@ class Port:
 
     `echo`: the peer wants its own messages back. `headers`: it understands NATS headers. `leaf`: it is a leafnode link,
     so nothing goes from it to another link. `outbox` is None for a port that only publishes. `dropped` counts messages
-    that the peer did not get because too much was waiting for it.
+    that the peer did not get because too much was waiting for it; `retained` and `retained_bytes` are how much it made the
+    gateway keep for those that come later.
     """
 
-    __slots__ = ("__weakref__", "dropped", "echo", "headers", "in_bytes", "in_messages", "leaf", "outbox")
+    __slots__ = (
+        "__weakref__",
+        "dropped",
+        "echo",
+        "headers",
+        "in_bytes",
+        "in_messages",
+        "leaf",
+        "outbox",
+        "retained",
+        "retained_bytes",
+    )
 
     def __init__(self, outbox: Outbox | None) -> None:
         self.outbox = outbox
@@ -22,6 +34,8 @@ class Port:
         self.in_messages = 0
         self.in_bytes = 0
         self.dropped = 0
+        self.retained = 0
+        self.retained_bytes = 0
 
     def undelivered(self, message: Message) -> None:
         """A message with a reply subject from this port reached nobody."""

@@ -46,7 +46,7 @@ cdef class Router:
     cpdef Py_ssize_t forward(self, list events, Py_ssize_t index, Port source) except -1
     @cython.locals(routes=Routes)
     cpdef Py_ssize_t publish(self, Message message, Port source, bytes subject=*) except -1
-    cdef _retain(self, Message message)
+    cdef _retain(self, Message message, Port source)
     @cython.locals(routes=Routes)
     cpdef Routes _resolve(self, bytes subject)
     @cython.locals(bucket=Bucket, found=list, interest=Interest, routes=Routes)

@@ -30,8 +30,8 @@ class InterestObserver(Protocol):
 class Retainer(Protocol):
     """Who keeps the last message of a subject for those that come later."""
 
-    def keep(self, message: Message) -> bool:
-        """Replace what is kept of the message's subject; False when there is no room."""
+    def keep(self, message: Message, source: Port) -> bool:
+        """Replace what is kept of the message's subject; False when there is no room, or none for this publisher."""
 
 
 class Group:
@@ -166,14 +166,14 @@ class Router:
                 message = event
                 deliver(message, self._resolve(message.subject), source)
                 if message.header_size:
-                    self._retain(message)
+                    self._retain(message, source)
                 received += 1
                 size += message.size
             elif type(event) is Burst:
                 burst = event
                 deliver_burst(burst, self._resolve(burst.subject), source)
                 if burst.header_size:
-                    self._retain(burst.last_retained())
+                    self._retain(burst.last_retained(), source)
                 received += burst.count
                 size += burst.count * burst.message_size
             else:
@@ -196,7 +196,7 @@ class Router:
             routes = self._resolve(message.subject)
         deliver(message, routes, source)
         if message.header_size:
-            self._retain(message)
+            self._retain(message, source)
         return message.delivered
 
     def observe(self, observer: InterestObserver) -> None:
@@ -243,10 +243,10 @@ class Router:
         else:
             self._buckets[hash(tokens[0]) % BUCKETS].changes += 1
 
-    def _retain(self, message: Message | None) -> None:
+    def _retain(self, message: Message | None, source: Port) -> None:
         """Keep a message for its subject, if its header says so."""
         if self._retainer is not None and message is not None and message.is_retained():
-            self._retainer.keep(message)
+            self._retainer.keep(message, source)
 
     def _resolve(self, subject: bytes) -> Routes:
         """Where messages on a subject go: remembered, else looked for."""

@@ -44,9 +44,9 @@ def _index(provider: SnapshotProvider, query: dict[str, str]) -> Response:
 def _healthz(provider: SnapshotProvider, query: dict[str, str]) -> Response:
     error = provider.health()
     if error is None:
-        # Devices that are away are told, but make the gateway itself no less available.
-        faults = provider.serial_faults()
-        return _json({"status": "degraded", "serial": faults} if faults else {"status": "ok"}, indent=-1)
+        # What makes the gateway itself no less available is told all the same.
+        faults = provider.degradations()
+        return _json({"status": "degraded"} | faults if faults else {"status": "ok"}, indent=-1)
     return _json({"status": "unavailable", "error": error}, indent=-1, status=503)
 
 

@@ -113,8 +113,14 @@ class Observer:
         fault = self._sources.account.durability.fault
         return f"storage: {fault}" if fault else None
 
-    def serial_faults(self) -> dict[str, str]:
-        return dict(self._sources.serial_faults)
+    def degradations(self) -> dict[str, object]:
+        found: dict[str, object] = {}
+        if self._sources.serial_faults:
+            found["serial"] = dict(self._sources.serial_faults)
+        limit = self._sources.account.retained.short_of
+        if limit is not None:
+            found["retained"] = f"{limit} is reached: new messages are not retained"
+        return found
 
     def _mqtt(self) -> MqttSnapshot:
         sessions, retained = self._sources.mqtt_sessions, self._sources.account.retained

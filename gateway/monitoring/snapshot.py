@@ -134,5 +134,5 @@ class SnapshotProvider(Protocol):
     def health(self) -> str | None:
         """What is wrong, or None."""
 
-    def serial_faults(self) -> dict[str, str]:
-        """What is wrong with serial ports, by port."""
+    def degradations(self) -> dict[str, object]:
+        """What does not go as it should, by part: `serial` ports by name, a store of `retained` messages that is full."""

@@ -73,6 +73,11 @@ class Publishing:
         if message.reply:
             session.expect_replies()
         if qos:
+            limit = session.account.limit_for(message, session) if packet.retain else None
+            if limit is not None:
+                session.account.report_refusal(limit)
+                self._refuse(qos, packet.packet_id, ReasonCode.QUOTA_EXCEEDED, f"retained messages: {limit} is reached")
+                return
             self._take(message, packet.packet_id)
         else:
             session.account.router.publish(message, session)

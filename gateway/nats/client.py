@@ -50,6 +50,7 @@ class NatsClientSession(Port):
         "_pinged_at",
         "_pings_out",
         "_presence",
+        "_presence_subject",
         "_spoke",
         "_told_account",
         "account",
@@ -81,6 +82,8 @@ class NatsClientSession(Port):
         self._spoke = False
         self._told_account = False
         self._presence: Presence | None = None
+        # A connection has one, once and for all.
+        self._presence_subject = ""
         self._deadline: Deadline | None = None
 
     @property
@@ -187,6 +190,8 @@ class NatsClientSession(Port):
             self._close(CloseReason.PROTOCOL_VIOLATION, "no responders requires headers support")
         elif options.presence and not is_presence_subject(options.presence.encode()):
             self._close(CloseReason.PROTOCOL_VIOLATION, "Invalid Presence Subject")
+        elif options.presence and self._presence_subject not in ("", options.presence):
+            self._close(CloseReason.PROTOCOL_VIOLATION, "Second Presence Subject")
         else:
             credentials = Credentials(
                 kind=self.kind,
@@ -214,6 +219,7 @@ class NatsClientSession(Port):
         self.options = options
         self.echo = options.echo
         self.headers = options.headers
+        self._presence_subject = options.presence or self._presence_subject
         self._tell_presence(options.presence)
         self._accepted()
         self._act(held)

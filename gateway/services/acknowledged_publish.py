@@ -58,8 +58,7 @@ class AcknowledgedPublish(Receiver):
         if fault is None:
             self._publish(published, identifier, message.reply, source)
         else:
-            code, description = fault
-            self._answer(message.reply, {"error": {"code": code, "description": description}})
+            self._refuse(message.reply, *fault)
         return True
 
     def _publish(self, message: Message, identifier: bytes, reply: bytes, source: Port) -> None:
@@ -70,6 +69,11 @@ class AcknowledgedPublish(Receiver):
         sequence = ids.find(identifier) if identifier else 0
         repeated = sequence > 0
         if not repeated:
+            limit = account.limit_for(message, source)
+            if limit is not None:
+                account.report_refusal(limit)
+                self._refuse(reply, UNAVAILABLE, f"retained messages: {limit} is reached")
+                return
             sequence = ids.next()
             account.publish(message, source)
             if identifier:
@@ -106,6 +110,9 @@ class AcknowledgedPublish(Receiver):
         if not identifier or ids.has_room(source.publisher()) or ids.find(identifier):
             return None
         return TOO_MANY, f"too many ids in {WINDOW_SECONDS:.0f} seconds"
+
+    def _refuse(self, reply: bytes, code: int, description: str) -> None:
+        self._answer(reply, {"error": {"code": code, "description": description}})
 
     def _answer(self, reply: bytes, told: dict[str, object]) -> None:
         self._account.publish(make_message(reply, msgspec.json.encode(told)), self.port)

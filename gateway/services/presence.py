@@ -7,10 +7,16 @@ from protocols.message import make_message
 from protocols.nats.lenient_json import REPLACEMENT
 from protocols.subjects import RESERVED_SUBJECTS, is_valid_literal
 
-ONLINE_LINE = b"Leafgate-Presence: online\r\n"
+LINE = b"Leafgate-Presence: "
+ONLINE_LINE = LINE + b"online\r\n"
+OFFLINE_LINE = LINE + b"offline\r\n"
+# Who is away for so long does not come back.
+OFFLINE_SECONDS = 30 * 86_400
 # Who subscribes later wants to know, too. A gateway that was killed finds by the second line whom to take back.
 ONLINE = b"NATS/1.0\r\nMqtt-Retain: 1\r\n%b\r\n" % ONLINE_LINE
-OFFLINE = b"NATS/1.0\r\nMqtt-Retain: 1\r\n\r\n"
+OFFLINE = b"NATS/1.0\r\nMqtt-Retain: 1\r\n%bMqtt-Message-Expiry: %d\r\n\r\n" % (OFFLINE_LINE, OFFLINE_SECONDS)
+# What says of peers that they are away takes at most this part of the room for retained messages: the oldest give way.
+ABSENT_SHARE = 4
 
 
 def is_presence_subject(subject: bytes) -> bool:
@@ -54,11 +60,27 @@ def publish(account: Account, subject: bytes, present: bool, about: dict[str, st
     payload = msgspec.json.encode({"state": "online" if present else "offline"} | about)
     message = make_message(subject, payload, header=ONLINE if present else OFFLINE)
     account.publish(message)
+    account.absent.pop(subject, None)
+    if not present:
+        account.absent[subject] = None
+        forget_oldest(account)
+
+
+def forget_oldest(account: Account) -> None:
+    """Delete what is retained of those that left first, where they are too many."""
+    most = account.retained.max_messages // ABSENT_SHARE
+    while len(account.absent) > most:
+        subject = next(iter(account.absent))
+        del account.absent[subject]
+        kept = account.retained.get(subject)
+        if kept is not None and OFFLINE_LINE in kept.header():  # Otherwise it is a message of somebody's own by now.
+            account.retained.keep(make_message(subject, b""))
 
 
 def take_back(account: Account) -> None:
     """Tell of everybody whom an earlier run left online, because it was killed, that they are not there."""
     retained = account.retained
+    account.absent = dict.fromkeys(retained.containing(OFFLINE_LINE))
     for subject in retained.containing(ONLINE_LINE):
         message = retained.get(subject)
         if message is None:

@@ -244,6 +244,8 @@ class Mqtt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keba
     max_topic_levels: Annotated[int, Meta(ge=1, le=65_535)] = 128
     max_retained_messages: Annotated[int, Meta(ge=0, le=100_000_000)] = 65_536
     max_retained_bytes: Annotated[int, Meta(ge=0, le=4096 * MIB)] = 32 * MIB
+    max_retained_messages_per_client: Annotated[int, Meta(ge=0, le=100_000_000)] = 16_384
+    max_retained_bytes_per_client: Annotated[int, Meta(ge=0, le=4096 * MIB)] = 16 * MIB
 
 
 class Logging(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):

@@ -45,6 +45,8 @@ class RetainedMessages:
         self.max_bytes = max_bytes
         self.bytes = 0
         self.refused = 0
+        # The key of the limit at which one was refused last, until something has been deleted.
+        self.short_of: str | None = None
         self._journal = journal
         self.clock = clock
         self._account = account
@@ -60,6 +62,7 @@ class RetainedMessages:
         """Hold other limits from now on; what is kept stays, be it more than they say."""
         self.max_messages = max_messages
         self.max_bytes = max_bytes
+        self.short_of = None
 
     def load(self) -> None:
         """Take what the database holds, be it more than the limits say now; to be called once, before anything else.
@@ -83,10 +86,10 @@ class RetainedMessages:
             if old is not None:
                 self._remove(subject)
             return True
-        grown = self.bytes + len(subject) + message.size - (len(subject) + body_size(old) if old is not None else 0)
-        full = grown > self.max_bytes or (old is None and len(self._packed) >= self.max_messages)
-        if full or (self._journal is not None and not self._journal.has_room()):
+        limit = self.limit_for(message)
+        if limit is not None or (self._journal is not None and not self._journal.has_room()):
             self.refused += 1
+            self.short_of = limit or self.short_of
             return False
         content = (message.reply, message.header_size, message.body(), message.qos, expires_at)
         self._set(subject, pack(*content))
@@ -96,6 +99,22 @@ class RetainedMessages:
             self._journal.batch.retained.put((self._account, subject), (self._account, subject, *content))
             self._journal.note()
         return True
+
+    def limit_for(self, message: Message) -> str | None:
+        """The key of the limit that leaves no room for a message; None where there is room."""
+        if message.size == message.header_size:
+            return None
+        if message.subject not in self._packed and len(self._packed) >= self.max_messages:
+            return "max-retained-messages"
+        return "max-retained-bytes" if self.bytes + self.growth(message) > self.max_bytes else None
+
+    def growth(self, message: Message) -> int:
+        """How many bytes more there are when a message is kept."""
+        old = self._packed.get(message.subject)
+        return message.size + (len(message.subject) if old is None else -body_size(old))
+
+    def __contains__(self, subject: bytes) -> bool:
+        return subject in self._packed
 
     def get(self, subject: bytes) -> Message | None:
         """What is kept of one subject: each time a message of its own."""
@@ -154,6 +173,7 @@ class RetainedMessages:
         self._expiring -= expiry_of(packed) > 0.0
 
     def _remove(self, subject: bytes) -> None:
+        self.short_of = None
         self._uncount(subject, self._packed.pop(subject))
         self._subjects.remove(subject)
         if self._journal is not None:

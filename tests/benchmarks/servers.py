@@ -139,6 +139,8 @@ def _start_gateway(server: ServerProcess, wish: Wish, core: int) -> None:
             f"max-queued-bytes = {_QUEUED_BYTES}",
             f"max-retained-messages = {_RETAINED_MESSAGES}",
             f"max-retained-bytes = {_QUEUED_BYTES}",
+            "max-retained-messages-per-client = 0",
+            "max-retained-bytes-per-client = 0",
         ]
     if wish.hub is not None:
         host, port = wish.hub

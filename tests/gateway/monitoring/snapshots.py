@@ -61,7 +61,7 @@ class FixedProvider:
 
     def __init__(self, *connections: ConnectionSnapshot, error: str | None = None, **server: Any) -> None:
         self._connections = connections
-        self.faults: dict[str, str] = {}
+        self.faults: dict[str, object] = {}
         self._error = error
         self._server = dataclasses.replace(SERVER, **server)
 
@@ -75,5 +75,5 @@ class FixedProvider:
     def health(self) -> str | None:
         return self._error
 
-    def serial_faults(self) -> dict[str, str]:
+    def degradations(self) -> dict[str, object]:
         return self.faults

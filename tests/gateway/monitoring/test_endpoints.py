@@ -32,7 +32,7 @@ def test_health_tells_what_is_wrong():
 
 def test_serial_ports_that_fail_degrade_health():
     provider = FixedProvider()
-    provider.faults = {"/dev/ttyUSB0": "not plugged in"}
+    provider.faults = {"serial": {"/dev/ttyUSB0": "not plugged in"}}
     response = get("/healthz", provider)
     assert response.status == 200
     assert response.body == b'{"status":"degraded","serial":{"/dev/ttyUSB0":"not plugged in"}}'

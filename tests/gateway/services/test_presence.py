@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import pytest
 import trio
@@ -9,8 +10,8 @@ from trio.testing import MockClock
 
 from gateway.daemon import Gateway
 from gateway.nats.client import NatsClientSession
-from gateway.services.presence import ONLINE, is_presence_subject, take_back
-from gateway.settings.schema import Config, Timeouts
+from gateway.services.presence import OFFLINE_SECONDS, ONLINE, is_presence_subject, take_back
+from gateway.settings.schema import Config, Mqtt, Timeouts
 from protocols.close_reason import CloseReason
 from protocols.message import make_message
 from tests.gateway.dataplane.places import ClientPort
@@ -57,6 +58,16 @@ def retained(gateway: Gateway, subject: str = SUBJECT) -> dict[str, str] | None:
     return None if message is None else json.loads(message.payload())
 
 
+def retained_bytes(gateway: Gateway, subject: str) -> bytes:
+    message = gateway.account.retained.get(subject.encode())
+    return b"" if message is None else message.payload()
+
+
+def session_of(connection: MemoryConnection) -> NatsClientSession:
+    assert isinstance(connection.session, NatsClientSession)
+    return connection.session
+
+
 async def test_presence_is_told_and_retained_from_connect_to_the_end():
     async with running_gateway() as gateway:
         place = listen(gateway)
@@ -101,17 +112,55 @@ async def test_last_to_come_speaks_for_the_subject():
         assert heard(place) == [("one", offline("two"))]
 
 
-async def test_second_connect_may_change_the_subject():
+async def test_second_connect_may_give_the_subject_up_and_have_it_again_but_no_other():
     async with running_gateway() as gateway:
         place = listen(gateway)
         connection = connect(gateway, presence=SUBJECT)
         introduce(connection)
         introduce(connection, presence=SUBJECT)
         assert heard(place) == [("one", online())]
-        introduce(connection, presence="sheds.two")
-        assert heard(place) == [("one", offline()), ("two", online())]
         introduce(connection, presence="")
-        assert heard(place) == [("two", offline())]
+        assert heard(place) == [("one", offline())]
+        introduce(connection, presence=SUBJECT)
+        assert heard(place) == [("one", online())]
+        for number in range(10):
+            introduce(connection, presence=f"sheds.{number}")
+        assert connection.take() == b"-ERR 'Second Presence Subject'\r\n"
+        assert connection.close_reason is CloseReason.PROTOCOL_VIOLATION
+        assert heard(place) == [("one", offline())]
+        assert len(gateway.account.retained) == 1
+
+
+async def test_those_who_left_first_give_way_when_too_many_are_away():
+    async with running_gateway(Config(mqtt=Mqtt(max_retained_messages=40))) as gateway:
+        stays = connect(gateway, presence="sheds.stays")
+        for number in range(20):
+            connect(gateway, presence=f"sheds.{number}").close(CloseReason.CLIENT_CLOSED)
+            if number == 3:
+                own = make_message(b"sheds.3", b"mine", header=b"NATS/1.0\r\nMqtt-Retain: 1\r\n\r\n")
+                gateway.account.router.publish(own, session_of(stays))
+        kept = [number for number in range(20) if retained_bytes(gateway, f"sheds.{number}")]
+        assert kept == [3, *range(10, 20)]
+        assert retained(gateway, "sheds.stays") == online()
+        assert len(gateway.account.absent) == 10
+
+
+async def test_who_does_not_come_back_is_forgotten_in_time():
+    async with running_gateway() as gateway:
+        connect(gateway, presence=SUBJECT).close(CloseReason.CLIENT_CLOSED)
+        expires_at = gateway.account.retained.expires_at(SUBJECT.encode())
+        assert 0 < expires_at - time.time() <= OFFLINE_SECONDS
+        connect(gateway, presence=SUBJECT)
+        assert gateway.account.retained.expires_at(SUBJECT.encode()) == 0.0
+        assert gateway.account.absent == {}
+
+
+async def test_those_whom_an_earlier_run_told_to_be_away_are_among_those_who_give_way():
+    async with running_gateway() as gateway:
+        connect(gateway, presence=SUBJECT).close(CloseReason.CLIENT_CLOSED)
+        gateway.account.absent.clear()
+        take_back(gateway.account)
+        assert list(gateway.account.absent) == [SUBJECT.encode()]
 
 
 @pytest.mark.parametrize(
