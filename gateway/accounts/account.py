@@ -78,7 +78,7 @@ class Account:
         return kept
 
     def limit_for(self, message: Message, source: Port) -> str | None:
-        """The key of the limit that keeps a message from being retained; None where there is none, or nothing to retain.
+        """The key of the limit that keeps a message from being retained; None where nothing does.
 
         The gateway itself and hubs are no clients with a share.
         """

@@ -31,5 +31,6 @@ cdef class Outbox:
     cdef bytes _through_layers(self, bytes data)
     cdef bint _is_bare(self) except -1
     cdef _touch(self)
+    @cython.locals(pending=Py_ssize_t, congested=list)
     cdef _check(self)
     cdef _flush_early(self)

@@ -303,7 +303,9 @@ class Outbox:
             self.close()
             self.sink.overrun()
         elif pending > CONGESTED_AT:
-            self.switch.congested.append(self)
+            congested = self.switch.congested
+            if not congested or congested[-1] is not self:
+                congested.append(self)
 
     def _flush_early(self) -> None:
         """Flush in the middle of a batch; the outbox stays in the list of touched ones, where a flush does no harm."""

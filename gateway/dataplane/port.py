@@ -9,8 +9,8 @@ class Port:
 
     `echo`: the peer wants its own messages back. `headers`: it understands NATS headers. `leaf`: it is a leafnode link,
     so nothing goes from it to another link. `outbox` is None for a port that only publishes. `dropped` counts messages
-    that the peer did not get because too much was waiting for it; `retained` and `retained_bytes` are how much it made the
-    gateway keep for those that come later.
+    that the peer did not get because too much was waiting for it; `retained` and `retained_bytes` are how much it made
+    the gateway keep for those that come later.
     """
 
     __slots__ = (

@@ -135,4 +135,4 @@ class SnapshotProvider(Protocol):
         """What is wrong, or None."""
 
     def degradations(self) -> dict[str, object]:
-        """What does not go as it should, by part: `serial` ports by name, a store of `retained` messages that is full."""
+        """What does not go as it should, by part: `serial` ports by name, `retained` messages without room."""

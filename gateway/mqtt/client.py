@@ -64,6 +64,10 @@ FAREWELLS = {
 }
 
 
+# Nothing waits for the disk before there is a session, nor behind its connection.
+NO_ANSWERS = Answers(Durability(), lambda packet: None)
+
+
 class MqttClient:
     """One connection of an MQTT client; `session` is None until its CONNECT is accepted.
 
@@ -125,7 +129,7 @@ class MqttClient:
         self.max_packet_size = 0
         self.topic_alias_maximum = 0
         self.tells_problems = True
-        self._answers = Answers(Durability(), self.write)
+        self._answers = NO_ANSWERS
         # The reason code to part with, where the reason to close does not say it; None when all is said.
         self._farewell: ReasonCode | None = ReasonCode.SUCCESS
         self._deadline: Deadline | None = None
@@ -179,6 +183,7 @@ class MqttClient:
     def closed(self, reason: CloseReason) -> None:
         self.runtime.deadlines.cancel(self._deadline)
         self._answers.close()
+        self._answers = NO_ANSWERS
         session = self.session
         if session is None:
             return

@@ -107,6 +107,39 @@ class Gone:
 GONE = Gone()
 
 
+class Departed:
+    """What stands in the place of a session whose connection is gone: it says what was spoken."""
+
+    is_client = False
+    port = None
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def opened(self) -> None:
+        pass
+
+    def receive(self, data: bytes) -> None:
+        pass
+
+    def closing_bytes(self, reason: CloseReason) -> bytes:
+        return b""
+
+    def closed(self, reason: CloseReason) -> None:
+        pass
+
+    def announce_lame_duck(self) -> None:
+        pass
+
+    def settings_changed(self) -> None:
+        pass
+
+    def describe(self) -> PeerSnapshot:
+        return PeerSnapshot(type="nats")
+
+
 class Connection:
     """A transport and the session over it. `cid` is unique in this gateway's life.
 
@@ -295,7 +328,8 @@ class Connection:
         self.registry.remove(self)
         if self._end is not None:
             self._end.set()
-        # Cut the circle of connection, session and outbox: it would wait for a garbage collection.
+        # Cut the circles of connection, session and outbox: they would wait for a garbage collection.
+        self.session = Departed(self.session.kind)
         outbox.sink = GONE
         outbox.unstack()
 

@@ -1,4 +1,4 @@
-"""Limits of what is retained: whoever asked for a message to be kept that is not hears so, and the log and health tell."""
+"""Limits of what is retained: whoever asked for a message that is not kept hears so, and the log and health tell."""
 
 import json
 import logging

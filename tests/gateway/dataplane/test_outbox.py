@@ -128,6 +128,19 @@ def test_batch_larger_than_the_limit_closes_when_the_peer_takes_too_little_of_it
     assert (ends.outbox.closed, ends.sink.overruns) == (True, 1)
 
 
+@pytest.mark.parametrize("frames", [False, True])
+def test_congested_outboxes_do_not_pile_up_where_nobody_asks_for_them(frames: bool):
+    ends = Ends(room=0)
+    ends.outbox.write(bytes(CONGESTED_AT + 1))
+    for _ in range(1000):
+        if frames:
+            ends.outbox.write_wire(b"x")
+        else:
+            ends.outbox.write(b"x")
+            ends.switch.flush()
+    assert ends.switch.congested == [ends.outbox]
+
+
 def test_congested_outboxes_are_listed_until_they_have_drained():
     ends = Ends(room=0)
     ends.outbox.write(b"x" * CONGESTED_AT)
