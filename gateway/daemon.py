@@ -51,6 +51,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 # How often expired retained messages are looked for.
 SWEEP_SECONDS = 5.0
 SWEPT_AT_ONCE = 1000
+# What a retained message takes besides its bytes.
+RETAINED_BYTES = 240
 
 
 def run(config: Config) -> int:
@@ -90,6 +92,10 @@ class Gateway:
         mqtt = storage is not None or any(one.protocol != "nats" for one in config.listeners)
         self.mqtt_sessions = make_session_directory(self.runtime, storage) if mqtt else None
         self.account.report_refusal = self._report_refusal
+        retained = self.account.retained
+        self.runtime.budget.elsewhere["retained"] = lambda: retained.bytes + RETAINED_BYTES * len(retained)
+        if storage is not None:
+            self.runtime.budget.elsewhere["journal"] = lambda: storage.journal.pending_bytes
         self.settings.subscribe("mqtt", self._mqtt_changed)
         self._mqtt_changed()
 

@@ -22,15 +22,15 @@ cpdef QueuedPublish make_queued(long long sequence, Message message, bytes topic
 
 cdef class Window:
     cdef public Py_ssize_t window, behind
-    cdef public long long key, sequence, loaded
+    cdef public long long key, sequence, loaded, flight, charged
     cdef public dict sent
     cdef public object store, waiting
     @cython.locals(sent=dict, sequence=cython.longlong, packet_id=int)
     cpdef int admit(self, Message message, bytes topic, int qos) except -1
-    @cython.locals(publish=QueuedPublish)
+    @cython.locals(publish=QueuedPublish, message=Message)
     cpdef bint acknowledge(self, object packet_id, int qos) except -1
     cpdef acknowledge_all(self, list packet_ids, int qos)
-    @cython.locals(publish=QueuedPublish)
+    @cython.locals(publish=QueuedPublish, message=Message)
     cpdef bint release(self, object packet_id) except -1
     cpdef list release_all(self, list packet_ids)
 

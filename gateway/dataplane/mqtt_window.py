@@ -9,6 +9,8 @@ from typing import Protocol
 from protocols.message import Message
 
 LAST_PACKET_ID = 65_535
+# What a session may have in memory before anybody is asked; it counts as part of every session.
+UNASKED_BYTES = 4096
 
 
 class QueueStore(Protocol):
@@ -93,10 +95,10 @@ class Window:
 
     None passes those that wait: in `waiting`, or `behind` them, so many, on the disk. `sequence` is the number of the
     last message of all, `loaded` of the last that is or was in memory. With a `store` every change is noted there under
-    `key`.
+    `key`. `flight` is how many bytes the messages have in `sent`, `charged` how many may be in memory unasked.
     """
 
-    __slots__ = ("behind", "key", "loaded", "sent", "sequence", "store", "waiting", "window")
+    __slots__ = ("behind", "charged", "flight", "key", "loaded", "sent", "sequence", "store", "waiting", "window")
 
     def __init__(self) -> None:
         self.window = 0
@@ -107,11 +109,13 @@ class Window:
         self.behind = 0
         self.sequence = 0
         self.loaded = 0
+        self.flight = 0
+        self.charged = UNASKED_BYTES
 
     def admit(self, message: Message, topic: bytes, qos: int) -> int:
         """Count a message as sent, with nothing but a payload; returns its packet identifier, 0 when it has to wait."""
         sent = self.sent
-        if self.waiting or self.behind or len(sent) >= self.window:
+        if self.waiting or self.behind or len(sent) >= self.window or self.flight + message.size > self.charged:
             return 0
         sequence = self.sequence + 1
         packet_id = packet_id_of(sequence)
@@ -122,6 +126,7 @@ class Window:
             return 0
         self.sequence = self.loaded = sequence
         sent[packet_id] = make_queued(sequence, message, topic, qos, False, (), 0.0)
+        self.flight += message.size
         return packet_id
 
     def acknowledge(self, packet_id: int, qos: int) -> bool:
@@ -130,8 +135,11 @@ class Window:
         if publish is None or publish.qos != qos:
             return False
         del self.sent[packet_id]
+        message = publish.message
+        if message is not None:
+            self.flight -= message.size
         if self.store is not None:
-            self.store.dequeue(self.key, publish.sequence, publish.message)
+            self.store.dequeue(self.key, publish.sequence, message)
         return True
 
     def acknowledge_all(self, packet_ids: list[int], qos: int) -> None:
@@ -144,9 +152,11 @@ class Window:
         publish = self.sent.get(packet_id)
         if publish is None or publish.qos != 2:
             return False
-        if publish.message is not None:
+        message = publish.message
+        if message is not None:
             if self.store is not None:
-                self.store.release(self.key, publish.sequence, publish.message)
+                self.store.release(self.key, publish.sequence, message)
+            self.flight -= message.size
             publish.message = None
         return True
 

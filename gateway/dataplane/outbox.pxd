@@ -3,7 +3,8 @@ cimport cython
 @cython.final
 cdef class Switch:
     cdef public list touched, congested
-    cdef public object publisher
+    cdef public object publisher, memory
+    cdef public long long pending
 
 @cython.final
 cdef class Outbox:
@@ -13,7 +14,7 @@ cdef class Outbox:
     cdef public long long out_messages, out_bytes
     cdef public bint closed, touched
     cdef list _chunks, _blocks, _layers
-    cdef Py_ssize_t _queued, _unsent
+    cdef Py_ssize_t _queued, _unsent, _counted
     cpdef append(self, bytes head, bytes tail, Py_ssize_t size)
     cpdef append_addressed(self, bytes lead, bytes address, bytes tail, Py_ssize_t size)
     cpdef append_packet(self, bytes packet, Py_ssize_t size)
@@ -33,4 +34,5 @@ cdef class Outbox:
     cdef _touch(self)
     @cython.locals(pending=Py_ssize_t, congested=list)
     cdef _check(self)
+    cdef _count(self, Py_ssize_t pending)
     cdef _flush_early(self)

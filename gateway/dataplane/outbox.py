@@ -38,14 +38,25 @@ class Sink(Protocol):
         """What the outbox held could not be encoded; it has closed itself."""
 
 
+class Memory(Protocol):
+    """Who says how much may wait in all (gateway.runtime.budget)."""
+
+    def grants(self, held: int, size: int) -> bool:
+        """Whether who holds so many bytes may hold `size` more."""
+
+
 class Switch:
     """What the outboxes of one gateway share: which of them the current batch touched, which were congested when they
     were flushed last, and whose batch it is, where that is somebody who can be held back.
+
+    `pending` is how many bytes wait for peers that take none at the moment; `memory` judges how many may for one.
     """
 
-    __slots__ = ("congested", "publisher", "touched")
+    __slots__ = ("congested", "memory", "pending", "publisher", "touched")
 
-    def __init__(self) -> None:
+    def __init__(self, memory: Memory | None = None) -> None:
+        self.memory = memory
+        self.pending = 0
         self.touched: list[Outbox] = []
         self.congested: list[Outbox] = []
         self.publisher: object = None
@@ -83,6 +94,7 @@ class Outbox:
     __slots__ = (
         "_blocks",
         "_chunks",
+        "_counted",
         "_layers",
         "_queued",
         "_unsent",
@@ -112,6 +124,8 @@ class Outbox:
         self._queued = 0
         self._blocks: list[bytes | memoryview] | None = None
         self._unsent = 0
+        # What of it stands in the switch's sum.
+        self._counted = 0
 
     def append(self, head: bytes, tail: bytes, size: int) -> None:
         """Queue one message of `size` bytes of header and payload, written as `head` and `tail`."""
@@ -228,11 +242,13 @@ class Outbox:
             self._unsent -= sent
             if sent < len(block):
                 self._blocks[0] = memoryview(block)[sent:]
+                self._count(self._queued + self._unsent)
                 return True
             del self._blocks[0]
             if not self._blocks and self._queued:
                 self._append_block()
         self._blocks = None
+        self._count(0)
         return False
 
     def close(self) -> None:
@@ -241,6 +257,7 @@ class Outbox:
         self._chunks.clear()
         self._blocks = None
         self._queued = self._unsent = 0
+        self._count(0)
 
     def _send_gathered(self) -> None:
         """Let the operating system gather the pieces: for many bytes that is cheaper than joining them."""
@@ -299,13 +316,19 @@ class Outbox:
 
     def _check(self) -> None:
         pending = self._queued + self._unsent
-        if pending > self.limit:
+        self._count(pending)
+        memory = self.switch.memory
+        if pending > self.limit or (memory is not None and not memory.grants(pending, 0)):
             self.close()
             self.sink.overrun()
         elif pending > CONGESTED_AT:
             congested = self.switch.congested
             if not congested or congested[-1] is not self:
                 congested.append(self)
+
+    def _count(self, pending: int) -> None:
+        self.switch.pending += pending - self._counted
+        self._counted = pending
 
     def _flush_early(self) -> None:
         """Flush in the middle of a batch; the outbox stays in the list of touched ones, where a flush does no harm."""

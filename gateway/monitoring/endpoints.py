@@ -87,6 +87,7 @@ def _varz(provider: SnapshotProvider, query: dict[str, str]) -> Response:
             "now": timestamp(server.now),
             "uptime": uptime(server.now - server.start),
             "mem": server.mem,
+            "memory": dict(server.memory),
             "cores": server.cores,
             "cpu": server.cpu,
             "connections": server.connections,

@@ -98,6 +98,7 @@ class Observer:
             websocket=self._listeners.get("websocket"),
             mqtt_state=self._mqtt(),
             storage=self._storage(),
+            memory=self._memory(),
         )
 
     def connections(self, state: ConnectionState) -> Iterable[ConnectionSnapshot]:
@@ -129,6 +130,10 @@ class Observer:
         return MqttSnapshot(
             there, connected, len(retained), retained.bytes, retained.refused, dropped, oversized
         )
+
+    def _memory(self) -> dict[str, int]:
+        budget = self._sources.runtime.budget
+        return {"limit": budget.limit, "used": budget.used(), "refused": budget.refused} | budget.by_kind()
 
     def _storage(self) -> StorageSnapshot | None:
         storage = self._sources.storage

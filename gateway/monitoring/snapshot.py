@@ -3,7 +3,7 @@
 Points in time are aware datetimes, spans and intervals are seconds, sizes are bytes.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -90,6 +90,8 @@ class ServerSnapshot:
     leaf: ListenerSnapshot | None = None
     mqtt_state: MqttSnapshot
     storage: StorageSnapshot | None = None
+    # What peers make the gateway keep, in bytes: `limit`, `used`, how often somebody was `refused`, and by kind.
+    memory: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

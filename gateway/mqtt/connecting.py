@@ -57,6 +57,14 @@ def refusal_of(
             if code is ReasonCode.PACKET_TOO_LARGE:
                 reason = CloseReason.MAXIMUM_PAYLOAD_EXCEEDED
             return code, reason, f"will: {detail}"
+    will = will_of(packet.will, connection.runtime.names.gateway_id)
+    size = will.message.size if will is not None else 0
+    most = settings.mqtt.max_will_bytes
+    if size > most:
+        detail = f"will: payload and properties of {size} bytes are longer than {most}"
+        return ReasonCode.PACKET_TOO_LARGE, CloseReason.MAXIMUM_PAYLOAD_EXCEEDED, detail
+    if not sessions.has_memory(client_id, will):
+        return ReasonCode.QUOTA_EXCEEDED, CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED, "no memory is left for it"
     return None
 
 

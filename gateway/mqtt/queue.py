@@ -12,13 +12,17 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gateway.dataplane.mqtt_window import QueuedPublish, Window, make_queued
+from gateway.dataplane.mqtt_window import UNASKED_BYTES, QueuedPublish, Window, make_queued
+from gateway.runtime.budget import MESSAGE_BYTES, Holding
 from gateway.storage.stored_session import QueuedMessage
 from protocols.message import Message
 
 if TYPE_CHECKING:
     from gateway.storage.session_store import SessionStore
 
+# Of the memory that was asked for so much is kept for the next messages.
+LARGE_CHARGE = 1 << 16
+QUEUES = "queues"
 # Rows that one look at the disk brings, and when the next ones are asked for.
 PAGE_ROWS = 200
 PAGE_BYTES = 1 << 20
@@ -28,7 +32,8 @@ class OutgoingQueue(Window):
     """At most `window` messages are sent and unacknowledged; at most `max_messages` wait, with `max_bytes` of content.
 
     With a `store` every change is noted there under `key`, and while the client is away the messages are on the disk
-    alone; `ready` is called when some have come back from there, or may be sent now.
+    alone; `ready` is called when some have come back from there, or may be sent now. What is in memory is asked of
+    `holding`, where there is one.
     """
 
     __slots__ = (
@@ -36,6 +41,7 @@ class OutgoingQueue(Window):
         "_committed",
         "_loading",
         "bytes",
+        "holding",
         "max_bytes",
         "max_messages",
         "ready",
@@ -48,6 +54,7 @@ class OutgoingQueue(Window):
         self.max_bytes = max_bytes
         self.ready = ready
         self.store: SessionStore | None = None
+        self.holding: Holding | None = None
         self.bytes = 0
         self._loading = False
         # Up to this sequence all is on the disk, where there is one; and what stands for the commit that is awaited.
@@ -83,13 +90,16 @@ class OutgoingQueue(Window):
         idle = not waiting and not self.behind and len(self.sent) < self.window
         if not idle and (len(self) >= self.max_messages or self.bytes + message.size > self.max_bytes):
             return False
+        on_disk = self.behind or (away and self.store is not None)  # Nothing may pass what is on the disk.
+        if not on_disk and not self._has_memory(message.size):
+            return False
         sequence = self.sequence + 1
         store = self.store
         if store is not None and not store.enqueue(self.key, sequence, message, qos, retain, identifiers, expires_at):
             return False
         self.sequence = sequence
         self.bytes += message.size
-        if self.behind or (away and self.store is not None):  # Nothing may pass what is on the disk.
+        if on_disk:
             self.behind += 1
             return True
         self.loaded = sequence
@@ -102,6 +112,8 @@ class OutgoingQueue(Window):
         """The next message to send, now counted as sent; None when there is none or the window is full."""
         waiting = self.waiting
         if not waiting:
+            if self.charged > LARGE_CHARGE:
+                self._give_back(self.flight)
             if self.behind:
                 self._load()
             return None
@@ -119,6 +131,7 @@ class OutgoingQueue(Window):
         sent[publish.packet_id] = publish
         if publish.message is not None:
             self.bytes -= publish.message.size
+            self.flight += publish.message.size
         if self.behind and len(waiting) < PAGE_ROWS // 2:
             self._load()
         return publish
@@ -140,7 +153,10 @@ class OutgoingQueue(Window):
                 self.bytes += publish.message.size
         again = deque((*self.sent.values(), *unsent))
         self.sent.clear()
+        self.flight = 0
         self.waiting = again or None
+        if self.store is not None:
+            self._give_back(sum(one.message.size for one in again if one.message is not None))
 
     def close(self) -> None:
         """The session is over: nothing is taken any more."""
@@ -150,6 +166,29 @@ class OutgoingQueue(Window):
         self._loading = False
         self.waiting = None
         self.sent.clear()
+        self.flight = 0
+        self._give_back(0)
+
+    def _has_memory(self, size: int) -> bool:
+        """Whether a message more may be in memory, asked for in steps."""
+        held = self.flight + self.bytes + size + MESSAGE_BYTES * len(self.waiting or ())
+        if held <= self.charged or self.holding is None:
+            return True
+        more = held - self.charged
+        if not self.holding.ask(QUEUES, more + held // 4):
+            if not self.holding.ask(QUEUES, more):
+                return False
+        else:
+            more += held // 4
+        self.charged += more
+        return True
+
+    def _give_back(self, held: int) -> None:
+        """So many bytes are in memory, and not so many any more as were asked for."""
+        keep = max(2 * held, UNASKED_BYTES)
+        if self.holding is not None and keep < self.charged:
+            self.holding.add(QUEUES, keep - self.charged)
+            self.charged = keep
 
     def _leave_to_disk(self, unsent: list[QueuedPublish]) -> list[QueuedPublish]:
         """Forget what was not sent; returns what was: that this is a repetition is not on the disk."""

@@ -11,7 +11,9 @@ from gateway.dataplane.port import Receiver
 from gateway.mqtt.messages import expiry_of, publish_packet
 from gateway.mqtt.queue import OutgoingQueue
 from gateway.mqtt.retained_feed import RetainedFeed
+from gateway.runtime.budget import MESSAGE_BYTES, SESSION_BYTES, Holding, subscription_bytes
 from gateway.runtime.runtime import Runtime
+from gateway.storage.stored_session import StoredWill
 from gateway.transport.connection import Connection
 from gateway.transport.snapshot import PeerSnapshot, SubscriptionSnapshot
 from protocols.message import Message
@@ -23,6 +25,10 @@ from protocols.topic_mapping import filter_to_subjects, share_name_to_queue
 
 if TYPE_CHECKING:
     from gateway.storage.session_store import SessionStore
+
+SUBSCRIPTIONS = "subscriptions"
+WILLS = "wills"
+AS_SUBJECT = bytes.maketrans(b"/+#", b".*>")
 
 
 class AttachedClient(Protocol):
@@ -66,6 +72,7 @@ class MqttSession(MqttPort):
         "expect_replies",
         "expiry_seconds",
         "feed",
+        "holding",
         "key",
         "received",
         "reported",
@@ -96,6 +103,8 @@ class MqttSession(MqttPort):
         self.store: SessionStore | None = None
         self.subscriptions: dict[bytes, HeldSubscription] = {}
         self.outgoing: OutgoingQueue = OutgoingQueue(config.max_queued_messages, config.max_queued_bytes, self.pump)
+        self.holding = self.outgoing.holding = Holding(runtime.budget)
+        self.holding.add("sessions", session_bytes(client_id))
         self.received: set[int] = set()
         self.feed: RetainedFeed | None = None
         # How many of the dropped messages, and of the oversized ones among them, the log has told of.
@@ -131,6 +140,7 @@ class MqttSession(MqttPort):
             self._withdraw(held)
         self.subscriptions.clear()
         self.outgoing.close()
+        self.holding.release()
         self.store = None
         self.durable = False
 
@@ -233,9 +243,27 @@ class MqttSession(MqttPort):
         for receiver in receivers:
             self.account.router.subscribe(receiver)
         self.subscriptions[wanted.topic_filter] = HeldSubscription(wanted, identifier, receivers)
+        if known is None:
+            self.holding.add(SUBSCRIPTIONS, filter_bytes(wanted.topic_filter))
         if self.store is not None:
             self.store.save_subscription(self.key, wanted, identifier)
         return known is None
+
+    def has_room_for(self, topic_filter: bytes) -> bool:
+        """Whether the client may subscribe to one filter more."""
+        if topic_filter in self.subscriptions:
+            return True
+        size = filter_bytes(topic_filter)
+        most = self.runtime.settings.limits.max_subscription_bytes
+        if most and self.holding.of(SUBSCRIPTIONS) + size > most:
+            return False
+        return self.runtime.budget.grants(self.holding.bytes, size)
+
+    def hold_will(self, will: StoredWill | None) -> None:
+        """What is kept for the client's end."""
+        size = will_bytes(will.message) if will is not None else 0
+        if size or self.holding.of(WILLS):
+            self.holding.add(WILLS, size - self.holding.of(WILLS))
 
     def unsubscribe(self, topic_filter: bytes) -> bool:
         """False when there is no such subscription."""
@@ -243,6 +271,7 @@ class MqttSession(MqttPort):
         if held is None:
             return False
         self._withdraw(held)
+        self.holding.add(SUBSCRIPTIONS, -filter_bytes(topic_filter))
         if self.feed is not None:
             self.feed.cancel(topic_filter)
         if self.store is not None:
@@ -400,3 +429,20 @@ class MqttSession(MqttPort):
             return 0, topic
         alias = aliases[topic] = len(aliases) + 1
         return alias, topic
+
+
+def filter_bytes(topic_filter: bytes) -> int:
+    """About how much memory a subscription takes."""
+    # What ends with all levels below is two subscriptions, as in `a/#`.
+    count = 2 if topic_filter.endswith(b"#") else 1
+    return count * subscription_bytes(topic_filter.translate(AS_SUBJECT))
+
+
+def session_bytes(client_id: bytes) -> int:
+    """About how much memory a session takes with nothing in it."""
+    return SESSION_BYTES + 4 * len(client_id)
+
+
+def will_bytes(message: Message) -> int:
+    """About how much memory a will takes."""
+    return message.size + len(message.subject) + len(message.reply) + MESSAGE_BYTES

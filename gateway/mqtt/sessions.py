@@ -7,7 +7,7 @@ import trio
 
 from gateway.accounts.account import Account
 from gateway.mqtt.replies import ReplyReceiver
-from gateway.mqtt.session import AttachedClient, MqttSession
+from gateway.mqtt.session import AttachedClient, MqttSession, session_bytes, will_bytes
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.logs import shown
 from gateway.runtime.runtime import Runtime
@@ -93,6 +93,15 @@ class MqttSessions:
     def has_room(self, client_id: bytes) -> bool:
         return client_id in self._sessions or len(self._sessions) < self._runtime.settings.mqtt.max_sessions
 
+    def has_memory(self, client_id: bytes, will: StoredWill | None) -> bool:
+        """Whether the gateway can afford a client's session and what it wants to be said at its end."""
+        session = self._sessions.get(client_id)
+        held = session.holding.bytes if session is not None else 0
+        size = session_bytes(client_id) if session is None else 0
+        if will is not None:
+            size += will_bytes(will.message)
+        return not size or self._runtime.budget.grants(held, size)
+
     def stores(self, client_id: bytes) -> bool:
         """Whether a session of this client outlives the process."""
         session = self._sessions.get(client_id)
@@ -114,6 +123,7 @@ class MqttSessions:
         else:
             self._cancel(self._absences.pop(client_id, None))
         session.expiry_seconds = expiry_seconds
+        session.hold_will(client.will)
         session.attach(client)
         self.connected += 1
         # A will that cannot be written down now is none to outlive a crash.
@@ -203,6 +213,7 @@ class MqttSessions:
     ) -> None:
         """Note what is due. When the gateway is `stopping` the will waits for the next start."""
         client_id = session.client_id
+        session.hold_will(will)
         absence = self._absences[client_id] = Absence(began)
         now = trio.current_time()
         call_at = self._runtime.deadlines.call_at
@@ -221,6 +232,7 @@ class MqttSessions:
         session = self._sessions[client_id]
         if will is not None:
             self._publish(will.message, session)
+            session.hold_will(None)
             self._save(session, absence.began, None)
 
     def _end(self, session: MqttSession) -> None:

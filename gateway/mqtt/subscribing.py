@@ -17,6 +17,8 @@ def grant(session: MqttSession, wanted: packets.Subscription, identifier: int) -
         return ReasonCode.TOPIC_FILTER_INVALID, False
     if most and topic_filter not in session.subscriptions and len(session.subscriptions) >= most:
         return ReasonCode.QUOTA_EXCEEDED, False
+    if not session.has_room_for(topic_filter):
+        return ReasonCode.QUOTA_EXCEEDED, False
     if session.store is not None and session.account.durability.obstacle():
         return ReasonCode.QUOTA_EXCEEDED, False
     is_new = session.subscribe(wanted, identifier)

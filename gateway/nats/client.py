@@ -12,6 +12,7 @@ from gateway.accounts.admission import Admission, Credentials, Decision, Refusal
 from gateway.dataplane.nats_receivers import NatsSubscription
 from gateway.dataplane.port import Port, Receiver
 from gateway.nats.server_info import server_info
+from gateway.runtime.budget import Holding, subscription_bytes
 from gateway.runtime.deadlines import Deadline
 from gateway.services.presence import Presence, is_presence_subject
 from gateway.transport.connection import Connection
@@ -30,6 +31,7 @@ log = logging.getLogger("leafgate.nats")
 FIRST_PING_SECONDS = 2.0
 FIRST_PING_SPREAD = 0.4
 SYSTEM_QUEUE = b"_sys_"
+SUBSCRIPTIONS = "subscriptions"
 
 
 class NatsClientSession(Port):
@@ -56,6 +58,7 @@ class NatsClientSession(Port):
         "account",
         "connection",
         "decoder",
+        "holding",
         "options",
         "rtt",
         "runtime",
@@ -76,6 +79,7 @@ class NatsClientSession(Port):
         self._held: list[object] | None = None
         self.options = server.DEFAULT_OPTIONS
         self.subscriptions: dict[bytes, NatsSubscription] = {}
+        self.holding = Holding(self.runtime.budget)
         self.rtt: float | None = None
         self._pings_out = 0
         self._pinged_at = 0.0
@@ -236,6 +240,12 @@ class NatsClientSession(Port):
             self._refuse(f'Subscription to "{text(event.subject)}" using queue "{text(event.queue)}"')
             return
         if event.sid not in self.subscriptions:
+            most = self.runtime.settings.limits.max_subscription_bytes
+            size = subscription_bytes(event.subject, event.queue, event.sid)
+            holding = self.holding
+            if (most and holding.bytes + size > most) or not holding.ask(SUBSCRIPTIONS, size):
+                self._write(encode_error("maximum subscriptions exceeded"))
+                return
             subscription = self.subscription_type(self, event.subject, event.queue, event.sid)
             self.subscriptions[event.sid] = subscription
             self.account.router.subscribe(subscription)
@@ -355,7 +365,9 @@ class NatsClientSession(Port):
         self.connection.close(reason, "", encode_error(error))
 
     def _remove(self, subscription: NatsSubscription) -> None:
-        self.subscriptions.pop(subscription.sid, None)
+        if self.subscriptions.pop(subscription.sid, None) is not None:
+            size = subscription_bytes(subscription.subject, subscription.queue, subscription.sid)
+            self.holding.add(SUBSCRIPTIONS, -size)
         self.account.router.unsubscribe(subscription)
 
     def _tell_presence(self, subject: str) -> None:
@@ -379,6 +391,7 @@ class NatsClientSession(Port):
         for subscription in self.subscriptions.values():
             self.account.router.unsubscribe(subscription)
         self.subscriptions.clear()
+        self.holding.release()
 
 
 def text(subject: bytes) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from gateway.dataplane.outbox import Switch
+from gateway.runtime.budget import Budget, default_limit
 from gateway.runtime.deadlines import Deadlines
 from gateway.runtime.identity import Names
 from gateway.runtime.logs import Repeats
@@ -16,19 +17,29 @@ class Runtime:
     connections do; it is set while the daemon runs. `repeats` writes what peers can make the log say without end.
     """
 
-    __slots__ = ("deadlines", "names", "nursery", "repeats", "settings", "stopping", "switch")
+    __slots__ = ("budget", "deadlines", "names", "nursery", "repeats", "settings", "stopping", "switch")
 
     def __init__(self, settings: Settings, names: Names) -> None:
         self.settings = settings
         self.names = names
-        self.switch = Switch()
+        self.budget = Budget(memory_limit(settings))
+        self.switch = Switch(self.budget)
+        self.budget.elsewhere["outboxes"] = lambda: self.switch.pending
+        settings.subscribe("limits", self._limits_changed)
         self.deadlines = Deadlines()
         self.repeats = Repeats(self.deadlines)
         self.stopping = trio.Event()
         self.nursery: trio.Nursery | None = None
+
+    def _limits_changed(self) -> None:
+        self.budget.limit = memory_limit(self.settings)
 
     def spawn(self, task: Callable[[], Awaitable[object]]) -> None:
         """Run a task that lives as long as the connections do."""
         if self.nursery is None:
             raise RuntimeError("the gateway does not run")
         self.nursery.start_soon(task)
+
+
+def memory_limit(settings: Settings) -> int:
+    return settings.limits.max_memory_bytes or default_limit()

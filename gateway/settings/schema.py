@@ -196,7 +196,9 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     max_unintroduced: Annotated[int, Meta(ge=1, le=1_000_000)] = 16_384
     max_unintroduced_per_address: Annotated[int, Meta(ge=1, le=1_000_000)] = 8192
     max_subscriptions: Annotated[int, Meta(ge=0, le=100_000_000)] = 0
+    max_subscription_bytes: Annotated[int, Meta(ge=0, le=1 << 50)] = 0
     max_pending_bytes: Annotated[int, Meta(ge=4 * KIB, le=4096 * MIB)] = 64 * MIB
+    max_memory_bytes: Annotated[int, Meta(ge=0, le=1 << 50)] = 0
 
     def __post_init__(self) -> None:
         if self.max_payload_bytes > self.max_pending_bytes:
@@ -239,6 +241,7 @@ class Mqtt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keba
     max_inflight: Annotated[int, Meta(ge=1, le=65_535)] = 100
     max_queued_messages: Annotated[int, Meta(ge=0, le=1_000_000)] = 1000
     max_queued_bytes: Annotated[int, Meta(ge=0, le=4096 * MIB)] = 64 * MIB
+    max_will_bytes: Annotated[int, Meta(ge=0, le=64 * MIB)] = MIB + 64 * KIB
     receive_maximum: Annotated[int, Meta(ge=1, le=65_535)] = 1000
     max_topic_aliases: Annotated[int, Meta(ge=0, le=65_535)] = 32
     max_topic_levels: Annotated[int, Meta(ge=1, le=65_535)] = 128

@@ -8,6 +8,7 @@ from typing import Any
 
 import trio
 
+from gateway.runtime.budget import CONNECTION_BYTES
 from gateway.runtime.logs import shorten
 from gateway.runtime.runtime import Runtime
 from gateway.transport.connection import Connection
@@ -46,6 +47,7 @@ class Registry:
         self._last_cid = 0
         self._gone = [0, 0, 0, 0]
         self._emptied: trio.Event | None = None
+        runtime.budget.elsewhere["connections"] = lambda: self.clients * CONNECTION_BYTES
         for section in ("limits", "mqtt"):
             runtime.settings.subscribe(section, self._settings_changed)
 
@@ -62,6 +64,8 @@ class Registry:
             return "max-unintroduced"
         if self.strangers_from.get(host, 0) >= limits.max_unintroduced_per_address:
             return "max-unintroduced-per-address"
+        if not self._runtime.budget.grants(0, CONNECTION_BYTES):
+            return "max-memory-bytes"
         return None
 
     def next_cid(self) -> int:

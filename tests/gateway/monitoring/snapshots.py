@@ -28,6 +28,7 @@ SERVER = ServerSnapshot(
     now=NOW,
     max_payload=1048576,
     max_connections=65536,
+    memory={"limit": 1000, "used": 10, "refused": 0},
     max_control_line=4096,
     max_pending=67108864,
     ping_interval=120.0,

@@ -81,6 +81,7 @@ def test_varz_shows_the_server():
         "now": "2026-01-03T05:04:08.12Z",
         "uptime": "1d2h0m3s",
         "mem": 33554432,
+        "memory": {"limit": 1000, "used": 10, "refused": 0},
         "cores": 4,
         "cpu": 1.5,
         "connections": 3,
