@@ -127,9 +127,7 @@ class Observer:
         sessions, retained = self._sources.mqtt_sessions, self._sources.account.retained
         there, connected = (0, 0) if sessions is None else (len(sessions), sessions.connected)
         dropped, oversized = (0, 0) if sessions is None else sessions.losses()
-        return MqttSnapshot(
-            there, connected, len(retained), retained.bytes, retained.refused, dropped, oversized
-        )
+        return MqttSnapshot(there, connected, len(retained), retained.bytes, retained.refused, dropped, oversized)
 
     def _memory(self) -> dict[str, int]:
         budget = self._sources.runtime.budget

@@ -48,9 +48,9 @@ class MonitoringService:
                     except OSError as error:
                         self._places.release_on_behalf_of(place)
                         if error.errno in (errno.EMFILE, errno.ENFILE):
-                            text = "event=accept-failed address=%s error=%r"
-                            repeats = self._sources.runtime.repeats
-                            repeats.log(log, logging.ERROR, "monitoring", text, self.address, error.strerror)
+                            text = "event=accept-failed error=%r"
+                            repeats = self.sources.runtime.repeats
+                            repeats.log(log, logging.ERROR, "monitoring", text, error.strerror)
                             await trio.sleep(1)
                         continue
                     nursery.start_soon(self._serve, trio.SocketStream(sock), handler, place)

@@ -61,6 +61,7 @@ class MemoryConnection:
             self.gateway.runtime.switch.flush()
 
         self.runtime.spawn(wait)
+
     def introduce(self) -> None:
         self.introduced = True
 
