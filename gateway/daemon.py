@@ -5,8 +5,10 @@ Nurseries nest by who must outlive whom: services (time, storage, monitoring) ar
 
 import logging
 import os
+import resource
 import signal
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +19,10 @@ from gateway.accounts.admission import Admission, OpenAdmission
 from gateway.doors.announcement import announce, write_ports_file
 from gateway.doors.departure import say_goodbye, send_away
 from gateway.doors.door import Door
-from gateway.doors.listeners import OpenListener, open_listeners
+from gateway.doors.entrance import Entrance
+from gateway.doors.listeners import OpenListener
 from gateway.doors.session_makers import session_makers
+from gateway.errors import DirectoryError, ListenError
 from gateway.runtime.identity import Names, new_gateway_id, new_server_id
 from gateway.runtime.logs import start_logging
 from gateway.runtime.memory import tune_memory
@@ -51,20 +55,27 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 # How often expired retained messages are looked for.
 SWEEP_SECONDS = 5.0
 SWEPT_AT_ONCE = 1000
+# How often the start looks again for what is not there yet.
+RETRY_SECONDS = 1.0
+# Descriptors that are no client's: listeners, files, the event loop's own, monitoring's.
+OTHER_DESCRIPTORS = 100
 # What a retained message takes besides its bytes.
 RETAINED_BYTES = 240
 
 
-def run(config: Config) -> int:
-    """Run a gateway until a signal ends it; returns the exit status.
+def run(config: Config, path: Path | None = None) -> int:
+    """Run a gateway until a signal ends it; returns the exit status. `path` is the file that `config` came from.
 
-    Raises ListenError and StorageError before anything runs.
+    Raises ListenError and StorageError when what it needs does not come in time.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # Until there is somebody who says that it was heard.
     start_logging(config.logging)
     tune_memory()
-    storage = open_storage(config)
+    foretell_descriptors(config)
+    storage = await_storage(config)
     try:
         gateway = Gateway(config, storage)
+        gateway.path = path
         loop = HostLoop(gateway.reader, gateway.runtime.deadlines, gateway.runtime.switch.flush)
         status: int = loop.run(Daemon(gateway, loop).run)
         return status
@@ -80,6 +91,7 @@ class Gateway:
 
     def __init__(self, config: Config, storage: "Storage | None" = None) -> None:
         self.storage = storage
+        self.path: Path | None = None
         self.settings = Settings(config)
         gateway_id = storage.gateway_id if storage is not None else new_gateway_id().encode()
         self.runtime = Runtime(self.settings, Names(new_server_id(), config.server_name, gateway_id))
@@ -157,6 +169,35 @@ def open_storage(config: Config) -> "Storage | None":
     return Storage(directory, config.mqtt.max_retained_messages, config.mqtt.max_retained_bytes, config.trust_clock)
 
 
+def await_storage(config: Config) -> "Storage | None":
+    """What the data directory holds; one that is locked or not there yet is waited for. Raises StorageError."""
+    give_up = time.monotonic() + config.timeouts.start_seconds
+    told = ""
+    while True:
+        try:
+            return open_storage(config)
+        except DirectoryError as error:
+            left = give_up - time.monotonic()
+            if left <= 0:
+                raise
+            if str(error) != told:
+                told = str(error)
+                log.warning("event=waiting-for-directory reason=%r", told)
+        time.sleep(min(RETRY_SECONDS, left))
+
+
+def foretell_descriptors(config: Config) -> None:
+    """Take as many descriptors as the process may have, and say where they will not do."""
+    wanted = config.limits.max_connections + OTHER_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY not in (soft, hard) and soft < wanted:
+        soft = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = config.limits.max_connections
+        log.warning("event=few-descriptors descriptors=%d limits.max-connections=%d hint='ulimit -n'", soft, limit)
+
+
 def make_session_directory(runtime: Runtime, storage: "Storage | None") -> "SessionDirectory":
     from gateway.mqtt.directory import SessionDirectory
 
@@ -175,7 +216,7 @@ def make_uplinks(gateway: Gateway) -> "list[LeafnodeUplink]":
     ]
 
 
-def make_monitoring(gateway: Gateway, listeners: list[OpenListener]) -> "MonitoringService | None":
+def make_monitoring(gateway: Gateway, addresses: list[tuple[str, str]]) -> "MonitoringService | None":
     if not gateway.settings.config.monitoring.address:
         return None
     from gateway.monitoring.observer import Sources
@@ -188,7 +229,7 @@ def make_monitoring(gateway: Gateway, listeners: list[OpenListener]) -> "Monitor
         mqtt_sessions=gateway.mqtt_sessions,
         storage=gateway.storage,
     )
-    return MonitoringService(sources, [(one.config.protocol, one.address) for one in listeners])
+    return MonitoringService(sources, addresses)
 
 
 def make_serial(gateway: Gateway) -> "SerialService | None":
@@ -200,6 +241,13 @@ def make_serial(gateway: Gateway) -> "SerialService | None":
     return SerialService(Site(gateway.runtime, gateway.registry, gateway.admission, gateway.account))
 
 
+async def tell_of_hangups() -> None:
+    """A terminal that is closed, or somebody who expects the file to be read again, ends no gateway."""
+    with trio.open_signal_receiver(signal.SIGHUP) as hangups:
+        async for _ in hangups:
+            log.warning("event=hangup note='the configuration is read at the start only'")
+
+
 class Daemon:
     """One run of a gateway, on the loop that serves its reader and its deadlines."""
 
@@ -208,6 +256,7 @@ class Daemon:
         self.loop = loop
         self.config = gateway.settings.config
         self.storage = gateway.storage
+        self.failure: ListenError | None = None
 
     async def run(self) -> int:
         gateway = self.gateway
@@ -215,16 +264,17 @@ class Daemon:
         gateway.restore()
         gateway.offer_services()
         with trio.open_signal_receiver(*SIGNALS) as signals:
-            listeners = open_listeners(self.config)
-            monitoring = make_monitoring(gateway, listeners)
-            http_address = monitoring.open() if monitoring is not None else None
+            addresses: list[tuple[str, str]] = []
+            monitoring = make_monitoring(gateway, addresses)
+            entrance = Entrance(self.config, monitoring.open if monitoring is not None else None)
+            entrance.open_at_once()
+            addresses += entrance.addresses()
             uplinks = make_uplinks(gateway)
-            if self.config.ports_file:
-                write_ports_file(Path(self.config.ports_file), listeners, http_address)
-            announce(self.config, listeners, http_address)
             async with trio.open_nursery() as services:
+                services.start_soon(tell_of_hangups)
                 if monitoring is not None:
-                    services.start_soon(monitoring.run)
+                    monitoring.sources.listener_faults = entrance.faults
+                    services.start_soon(self._monitor, monitoring, entrance)
                 if self.storage is not None:
                     journal = self.storage.journal
                     journal.start(self.loop.call_soon_threadsafe, runtime.switch.flush)
@@ -238,7 +288,7 @@ class Daemon:
                         connections.start_soon(serial.run)
                         if monitoring is not None:
                             monitoring.sources.serial_faults = serial.faults
-                    await self._serve(gateway, listeners, signals)
+                    await self._serve(gateway, entrance, signals)
                     services.start_soon(self._end_on_second_signal, signals, services.cancel_scope)
                     runtime.stopping.set()
                     connections.cancel_scope.deadline = trio.current_time() + self.config.timeouts.drain_seconds
@@ -252,26 +302,58 @@ class Daemon:
                     with trio.move_on_after(self.config.timeouts.drain_seconds):
                         await written.wait()
                 services.cancel_scope.cancel()
+        if self.failure is not None:
+            log.error("event=stopped reason=%r", str(self.failure))
+            raise self.failure
         log.info("event=stopped")
         return 0
 
-    async def _serve(self, gateway: Gateway, listeners: list[OpenListener], signals: AsyncIterator[int]) -> None:
+    async def _serve(self, gateway: Gateway, entrance: Entrance, signals: AsyncIterator[int]) -> None:
         """Take peers until a signal says to stop; then, in lame-duck mode, wait for them to move away."""
-        doors = gateway.doors(listeners)
-        for door in doors:
+        doors: list[Door] = []
+
+        def let_in(listener: OpenListener) -> None:
+            (door,) = gateway.doors([listener])
             door.open()
+            doors.append(door)
+
+        for listener in entrance.listeners:
+            let_in(listener)
+        received = None
         try:
-            received = signal.Signals(await anext(signals))
+            async with trio.open_nursery() as opening:
+                opening.start_soon(self._open_the_rest, entrance, let_in, opening.cancel_scope)
+                received = signal.Signals(await anext(signals))
+                opening.cancel_scope.cancel()
         finally:
             for door in doors:
                 door.close()
-        log.info("event=stopping signal=%s connections=%d", received.name, len(gateway.registry.open))
+        name = received.name if received is not None else "none"
+        log.info("event=stopping signal=%s connections=%d", name, len(gateway.registry.open))
         if received == signal.SIGUSR2:
             with trio.CancelScope() as patience:
                 async with trio.open_nursery() as leaving:
                     leaving.start_soon(self._cancel_on_signal, signals, patience)
                     await send_away(gateway.runtime, gateway.registry)
                     leaving.cancel_scope.cancel()
+
+    async def _open_the_rest(
+        self, entrance: Entrance, let_in: Callable[[OpenListener], None], scope: trio.CancelScope
+    ) -> None:
+        """Say that the gateway is up once everything is open; where that does not come in time, have it stop."""
+        try:
+            await entrance.open_the_rest(let_in)
+            if self.config.ports_file:
+                write_ports_file(Path(self.config.ports_file), entrance.listeners, entrance.monitoring)
+        except ListenError as error:
+            self.failure = error
+            scope.cancel()
+            return
+        announce(self.config, self.gateway.path, entrance.listeners, entrance.monitoring)
+
+    async def _monitor(self, monitoring: "MonitoringService", entrance: Entrance) -> None:
+        await entrance.monitoring_is_open.wait()
+        await monitoring.run()
 
     async def _cancel_on_signal(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
         await anext(signals)

@@ -17,5 +17,9 @@ class StorageError(GatewayError):
     """The data directory cannot be used. The text: `data-directory: sentence`."""
 
 
+class DirectoryError(StorageError):
+    """It cannot be used now: it is locked, or not there yet."""
+
+
 class ClientError(GatewayError):
     """A command of the small NATS client failed: no server, refused, no answer in time."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gateway.command.argument_types import count, seconds
 from gateway.command.device_parser import add_device_commands
-from gateway.errors import ConfigError, GatewayError, ListenError, StorageError
+from gateway.errors import ConfigError, DirectoryError, GatewayError, ListenError, StorageError
 from gateway.settings.addresses import ServerUrl, parse_server_url
 from gateway.version import VERSION, form_name
 from protocols.errors import MisuseError
@@ -35,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         return _complain(error, EXIT_CONFIGURATION)
     except (ListenError, StorageError) as error:
-        return _complain(f"{options.config or 'built-in configuration'}: {error}", EXIT_CONFIGURATION)
+        # What may be there at the next try is no fault of the file: a service manager shall try again.
+        transient = isinstance(error, ListenError | DirectoryError)
+        status = EXIT_FAILURE if transient else EXIT_CONFIGURATION
+        return _complain(f"{options.config or 'built-in configuration'}: {error}", status)
     except (GatewayError, MisuseError) as error:
         return _complain(error, EXIT_FAILURE)
     except BrokenPipeError:
@@ -112,7 +115,7 @@ def _run(options: argparse.Namespace) -> int:
     # Only now: a fault in the file is told at once.
     from gateway.daemon import run
 
-    return run(config)
+    return run(config, options.config)
 
 
 def _check(options: argparse.Namespace) -> int:

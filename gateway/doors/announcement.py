@@ -1,5 +1,6 @@
 """What the gateway tells when it is up: the ports file for programs, and on standard output what to try first."""
 
+import logging
 import os
 import shutil
 import sys
@@ -11,6 +12,8 @@ from gateway.doors.listeners import OpenListener
 from gateway.errors import ListenError
 from gateway.settings.schema import Config
 from gateway.version import VERSION, form_name
+
+log = logging.getLogger("leafgate")
 
 
 def write_ports_file(path: Path, listeners: list[OpenListener], monitoring: str | None) -> None:
@@ -28,8 +31,18 @@ def write_ports_file(path: Path, listeners: list[OpenListener], monitoring: str 
         raise ListenError(f"ports-file: cannot write {path}: {reason}") from None
 
 
-def announce(config: Config, listeners: list[OpenListener], monitoring: str | None) -> None:
-    """Say on standard output where the gateway listens, and what to try first."""
+def announce(config: Config, path: Path | None, listeners: list[OpenListener], monitoring: str | None) -> None:
+    """Say in the log what runs, and on standard output where the gateway listens, and what to try first."""
+    addresses = ", ".join(f"{one.config.protocol} {one.address}" for one in listeners)
+    log.info(
+        "event=started version=%s form=%s configuration=%r listeners=%r monitoring=%r data-directory=%r",
+        VERSION,
+        form_name(),
+        str(path.absolute()) if path is not None else "built-in",
+        addresses,
+        monitoring or "",
+        config.data_directory,
+    )
     print(f"leafgate {VERSION} ({form_name()}) listens on")
     for listener in listeners:
         print(f"  {listener.config.protocol:<10} {listener.address}")

@@ -42,18 +42,10 @@ def open_socket(key: str, host: str, port: int) -> socket.socket:
     return sock
 
 
-def open_listeners(config: Config) -> list[OpenListener]:
-    """Every configured listener, or none and a ListenError."""
-    opened: list[OpenListener] = []
-    try:
-        for index, listener in enumerate(config.listeners):
-            sock = open_socket(f"listeners[{index}].address", listener.host, listener.port)
-            opened.append(OpenListener(listener, sock))
-    except ListenError:
-        for listener_opened in opened:
-            listener_opened.socket.close()
-        raise
-    return opened
+def open_listener(config: Config, index: int) -> OpenListener:
+    """One of the configured listeners. Raises ListenError."""
+    listener = config.listeners[index]
+    return OpenListener(listener, open_socket(f"listeners[{index}].address", listener.host, listener.port))
 
 
 def socket_address(sock: socket.socket) -> str:

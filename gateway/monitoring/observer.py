@@ -34,7 +34,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(kw_only=True)
 class Sources:
-    """What there is to look at; None: not configured. `started` is in trio's clock; `serial_faults` are by port."""
+    """What there is to look at; None: not configured. `started` is in trio's clock; faults are by port and by address."""
 
     runtime: Runtime
     registry: Registry
@@ -43,6 +43,7 @@ class Sources:
     storage: "Storage | None" = None
     started: float = field(default_factory=trio.current_time)
     serial_faults: dict[str, str] = field(default_factory=dict)
+    listener_faults: dict[str, str] = field(default_factory=dict)
 
 
 class Observer:
@@ -118,6 +119,8 @@ class Observer:
         found: dict[str, object] = {}
         if self._sources.serial_faults:
             found["serial"] = dict(self._sources.serial_faults)
+        if self._sources.listener_faults:
+            found["listeners"] = dict(self._sources.listener_faults)
         limit = self._sources.account.retained.short_of
         if limit is not None:
             found["retained"] = f"{limit} is reached: new messages are not retained"

@@ -137,4 +137,6 @@ class SnapshotProvider(Protocol):
         """What is wrong, or None."""
 
     def degradations(self) -> dict[str, object]:
-        """What does not go as it should, by part: `serial` ports by name, `retained` messages without room."""
+        """What does not go as it should, by part: `serial` ports by name, `listeners` that are not open
+        yet by address, `retained` messages without room.
+        """

@@ -212,6 +212,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
 class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
     """How long the gateway waits for peers, and for itself when it stops."""
 
+    start_seconds: Grace = 60.0
     connect_seconds: Seconds = 10.0
     ping_interval_seconds: Seconds = 120.0
     ping_max: Annotated[int, Meta(ge=1, le=100)] = 2

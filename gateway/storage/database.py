@@ -9,7 +9,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gateway.errors import StorageError
+from gateway.errors import DirectoryError, StorageError
 from gateway.storage.batch import prepare
 from gateway.storage.damage import HEADER_SIZE, DamagedError, check, check_header, is_damage, reading, version_of
 from gateway.storage.file_watch import FileWatch
@@ -260,9 +260,9 @@ def take_directory(directory: Path) -> list[int]:
     except BlockingIOError:
         owner = os.pread(locks[0], 20, 0).decode("ascii", "replace").strip()
         who = f" (process {owner})" if owner else ""
-        raise StorageError(f"data-directory: {directory} is in use by another gateway{who}") from None
+        raise DirectoryError(f"data-directory: {directory} is in use by another gateway{who}") from None
     except OSError as error:
-        raise StorageError(f"data-directory: cannot write to {directory}: {reason_of(error)}") from None
+        raise DirectoryError(f"data-directory: cannot write to {directory}: {reason_of(error)}") from None
     else:
         kept, locks = locks, []
         return kept

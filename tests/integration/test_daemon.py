@@ -1,8 +1,11 @@
 """The daemon as a process: how it begins, how it ends on each signal, what it tells those who watch."""
 
 import json
+import os
+import resource
 import signal
 import socket
+import sys
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -13,12 +16,14 @@ from typing import Any
 
 import pytest
 
+from gateway.storage.database import take_directory
+from gateway.version import VERSION, form_name
 from protocols.mqtt import encoder, packets
 from tests.integration.leafnode_pair import IMPATIENT, LEAF_AUTHORIZATION, LINK_UP, hub_and_edge, leaf_url
 from tests.integration.mqtt_peers import paho_client
 from tests.integration.mqtt_servers import mqtt_server
 from tests.integration.offences import CONNACK, MQTT_CONNECT, NATS_CONNECT, UPGRADE, close_frame, frame
-from tests.integration.peers import Peer, gateway, nats_server, uplink, wait_until
+from tests.integration.peers import Peer, free_port, gateway, nats_server, running, uplink, wait_until
 from tests.integration.raw_peer import RawPeer
 
 PROTOCOLS = ("nats", "mqtt", "websocket")
@@ -369,3 +374,70 @@ def test_clients_over_the_limit_are_told_so_and_others_stay(tmp_path: Path) -> N
         with RawPeer(edge.address("mqtt")) as third:
             third.send(MQTT_CONNECT)
             assert third.read(4) == CONNACK
+
+
+class TestStart:
+    """What is not there yet is waited for, and what the log says of the start."""
+
+    def test_port_that_is_held_is_opened_when_it_is_free_and_others_are_served_meanwhile(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as holder:
+            held = holder.getsockname()[1]
+            ports = {"nats": free_port(), "mqtt": held, "monitoring": free_port()}
+            lines = [
+                f'[[listeners]]\nprotocol = "{one}"\naddress = "127.0.0.1:{ports[one]}"' for one in ("nats", "mqtt")
+            ]
+            file = tmp_path / "leafgate.toml"
+            file.write_text("\n".join([*lines, f'[monitoring]\naddress = "127.0.0.1:{ports["monitoring"]}"\n']))
+            edge = Peer("gateway", tmp_path, [sys.executable, "-m", "gateway", "run", "-c", str(file)], ports)
+            edge.start()
+            with running(edge):
+                edge.wait_for_log("event=waiting-for-address")
+                edge.wait_ready(lambda: not is_refused(edge.address("nats")))
+                nats_client(edge).close()
+                told = get(edge, "/healthz")
+                assert told["status"] == "degraded"
+                assert "address already in use" in told["listeners"][f"mqtt 127.0.0.1:{held}"]
+                assert "event=started" not in edge.log()
+                holder.close()
+                edge.wait_for_log("event=started")
+                with RawPeer(edge.address("mqtt")) as sensor:
+                    sensor.send(MQTT_CONNECT)
+                    assert sensor.read(4) == CONNACK
+                assert get(edge, "/healthz") == {"status": "ok"}
+
+    def test_directory_that_is_locked_is_taken_when_it_is_free(self, tmp_path: Path) -> None:
+        lock = take_directory(tmp_path / "data")
+        file = tmp_path / "leafgate.toml"
+        listener = '[[listeners]]\nprotocol = "nats"\naddress = "127.0.0.1:0"\n[monitoring]\naddress = ""\n'
+        file.write_text(f'data-directory = "{tmp_path / "data"}"\n{listener}')
+        edge = Peer("gateway", tmp_path, [sys.executable, "-m", "gateway", "run", "-c", str(file)], {})
+        edge.start()
+        with running(edge):
+            edge.wait_for_log("event=waiting-for-directory")
+            os.close(lock)
+            edge.wait_for_log("event=started")
+
+    def test_hangup_is_heard_and_survived(self, tmp_path: Path) -> None:
+        with gateway(tmp_path) as edge, nats_client(edge) as client:
+            for count in (1, 2):
+                edge.send_signal(signal.SIGHUP)
+                edge.wait_for_log("event=hangup", count=count)
+            client.send(b"PING\r\n")
+            assert client.read(6) == b"PONG\r\n"
+
+    def test_log_names_what_runs_and_foretells_that_descriptors_run_out(self, tmp_path: Path) -> None:
+        config = '[limits]\nmax-connections = 1000000\n[logging]\nformat = "json"\n'
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        with gateway(tmp_path, config=config) as edge:
+            edge.wait_for_log('"event": "started"')
+            lines = [json.loads(line) for line in edge.log().splitlines() if line.startswith("{")]
+            (started,) = [line for line in lines if line.get("event") == "started"]
+            assert started["version"] == VERSION
+            assert started["form"] == form_name()
+            assert started["configuration"] == str(tmp_path / "leafgate.toml")
+            assert started["listeners"] == f"nats 127.0.0.1:{edge.ports['nats']}"
+            foretold = [line for line in lines if line.get("event") == "few-descriptors"]
+            if limit == resource.RLIM_INFINITY or limit >= 1_000_100:
+                assert foretold == []
+            else:
+                assert [line["descriptors"] for line in foretold] == [limit]

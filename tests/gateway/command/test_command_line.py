@@ -5,9 +5,11 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import pytest
 import gateway
 from gateway.command import command_line
 from gateway.command.messages import describe
+from gateway.storage.database import take_directory
 from gateway.version import VERSION
 from protocols.message import make_message
 
@@ -143,15 +146,38 @@ def test_wrong_configuration_is_one_line_and_exits_2(tmp_path, command):
     assert result.stderr.decode() == complaint
 
 
-def test_port_in_use_names_file_and_key_and_exits_2(tmp_path):
+def test_port_that_stays_in_use_names_file_and_key_and_exits_1(tmp_path):
     file = tmp_path / "taken.toml"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        file.write_text(f"[[listeners]]\nprotocol = 'nats'\naddress = '{address}'\n")
+        listener = f"[[listeners]]\nprotocol = 'nats'\naddress = '{address}'\n[monitoring]\naddress = ''\n"
+        complaint = f"listeners[0].address: cannot listen on {address}: address already in use"
+        for seconds in (0, 0.1):
+            file.write_text(f"{listener}[timeouts]\nstart-seconds = {seconds}\n")
+            result = leafgate("run", "-c", str(file))
+            assert result.returncode == 1
+            assert result.stderr.decode().endswith(f"leafgate: {file}: {complaint}\n")
+            assert (f"event=waiting-for-address address='nats {address}'" in result.stderr.decode()) is bool(seconds)
+
+
+def test_directory_that_stays_locked_exits_1_and_one_of_another_program_2(tmp_path):
+    file = tmp_path / "edge.toml"
+    directory = tmp_path / "data"
+    rest = "[[listeners]]\nprotocol = 'nats'\naddress = '127.0.0.1:0'\n[monitoring]\naddress = ''\n"
+    file.write_text(f"data-directory = '{directory}'\n{rest}[timeouts]\nstart-seconds = 0.1\n")
+    lock = take_directory(directory)
+    try:
         result = leafgate("run", "-c", str(file))
+    finally:
+        os.close(lock)
+    assert result.returncode == 1
+    assert "event=waiting-for-directory" in result.stderr.decode()
+    with closing(sqlite3.connect(directory / "leafgate.db")) as other:
+        other.execute("CREATE TABLE theirs (a)")
+        other.commit()
+    result = leafgate("run", "-c", str(file))
     assert result.returncode == 2
-    complaint = f"leafgate: {file}: listeners[0].address: cannot listen on {address}: address already in use\n"
-    assert result.stderr.decode() == complaint
+    assert "event=waiting" not in result.stderr.decode()
 
 
 def test_server_url_fault_exits_2_and_hides_the_password():

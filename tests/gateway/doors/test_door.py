@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from gateway.daemon import Gateway
-from gateway.doors.listeners import open_listeners
+from gateway.doors.listeners import open_listener
 from gateway.settings.schema import Config, Limits, Listener
 from protocols.mqtt import encoder, packets
 
@@ -28,7 +28,7 @@ class House:
     def __init__(self, limits: Limits) -> None:
         listeners = tuple(Listener(protocol=one, address="127.0.0.1:0") for one in PROTOCOLS)  # type: ignore[arg-type]
         self.gateway = Gateway(Config(listeners=listeners, limits=limits))
-        self.opened = open_listeners(self.gateway.settings.config)
+        self.opened = [open_listener(self.gateway.settings.config, index) for index in range(len(listeners))]
         self.peers: list[trio.SocketStream] = []
 
     async def come(self, protocol: str, said: bytes = b"") -> trio.SocketStream:

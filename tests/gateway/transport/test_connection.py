@@ -552,3 +552,17 @@ async def test_publisher_whose_messages_go_elsewhere_is_not_held_for_somebody_el
         await slow.aclose()
         await flood.aclose()
         await peer.aclose()
+
+
+async def test_systems_error_of_our_own_is_no_read_error_and_shows_its_traceback(caplog: pytest.LogCaptureFixture):
+    def fail(session: Recorder, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    async with House(Config()).open() as house:
+        session, peer = house.connect(fail)
+        await peer.send_all(b"x")
+        await read_all(peer)
+        await peer.aclose()
+        assert await house.ended(session) is CloseReason.INTERNAL_ERROR
+    (record,) = [one for one in caplog.records if one.exc_info]
+    assert "event=failed" in record.getMessage()

@@ -11,7 +11,7 @@ import trio.testing
 
 from gateway.devices.device import DeviceNatsSession
 from gateway.devices.link_transport import LinkTransport
-from gateway.doors.door import session_makers
+from gateway.doors.session_makers import session_makers
 from gateway.runtime.identity import random_sid
 from gateway.settings.schema import Config, Listener
 from gateway.transport.connection import Connection
@@ -63,7 +63,7 @@ def no_circles() -> Iterator[None]:
 
 
 async def come_and_go(house: House, protocol: str, said: bytes) -> None:
-    makers = session_makers(house.gateway.admission, house.gateway.mqtt_sessions)
+    makers = session_makers(("nats", "mqtt", "websocket"), house.gateway.admission, house.gateway.mqtt_sessions)
     with socket.socket() as listener, socket.socket() as near:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
