@@ -34,7 +34,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(kw_only=True)
 class Sources:
-    """What there is to look at; None: not configured. `started` is in trio's clock; faults are by port and by address."""
+    """What there is to look at; None: not configured. `started` is in trio's clock, faults are by name."""
 
     runtime: Runtime
     registry: Registry
