@@ -270,6 +270,8 @@ class Daemon:
             entrance.open_at_once()
             addresses += entrance.addresses()
             uplinks = make_uplinks(gateway)
+            if monitoring is not None:
+                monitoring.sources.uplinks = uplinks
             async with trio.open_nursery() as services:
                 services.start_soon(tell_of_hangups)
                 if monitoring is not None:

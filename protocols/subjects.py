@@ -8,6 +8,9 @@ A subject is a row of tokens with `.` between them. In a filter the token `*` st
 MOST_WILDCARD_TOKENS = 256
 # Subjects that servers use among themselves begin so.
 RESERVED_SUBJECTS = (b"_GR_.", b"$GR.", b"$NRG.")
+# Bytes of subject, reply and queue groups in one line between servers. Its arguments may have 16 times nats-server's
+# default `max_control_line`; beside the names those are sizes, weights, marks and spaces.
+LONGEST_NAMES = 65_536 - 64
 
 _SEPARATOR = b"."
 _ONE = b"*"
@@ -70,3 +73,15 @@ def is_subset(subject: bytes, pattern: bytes) -> bool:
     while i < count and narrow[i] != _REST and wide[i] in (narrow[i], _ONE):
         i += 1
     return i == count
+
+
+def overlaps(one: bytes, other: bytes) -> bool:
+    """Whether a subject can match both filters."""
+    left = one.split(_SEPARATOR)
+    right = other.split(_SEPARATOR)
+    for ours, theirs in zip(left, right, strict=False):
+        if _REST in (ours, theirs):
+            return True
+        if ours != theirs and _ONE not in (ours, theirs):
+            return False
+    return len(left) == len(right)

@@ -13,7 +13,7 @@ cdef class NatsSubscription(Receiver):
     cpdef deliver_burst(self, Burst burst, Port source)
 
 cdef class LeafPort(Port):
-    pass
+    cdef public bint backlog
 
 cdef class LeafRoute(Receiver):
     cdef readonly LeafPort link
@@ -21,6 +21,7 @@ cdef class LeafRoute(Receiver):
     cdef public Py_ssize_t max_payload
     cdef public bint permitted
     cdef bytes _head, _queue_names
+    cdef Py_ssize_t _reply_room
     @cython.locals(outbox=Outbox, head=bytes, tail=bytes)
     cpdef bint deliver(self, Message message, Port source) except -1
     @cython.locals(outbox=Outbox, head=bytes)

@@ -1,7 +1,9 @@
 """Receivers that speak NATS: clients' subscriptions, and routes over leafnode links (hot)."""
 
+from gateway.dataplane.outbox import Outbox
 from gateway.dataplane.port import Port, Receiver
 from protocols.message import Burst, Message
+from protocols.subjects import LONGEST_NAMES
 
 
 class NatsSubscription(Receiver):
@@ -68,9 +70,23 @@ class NatsSubscription(Receiver):
 
 
 class LeafPort(Port):
-    """A port to a leafnode peer: it makes the receiver for what the peer is interested in."""
+    """A port to a leafnode peer: it makes the receiver for what the peer is interested in.
 
-    __slots__ = ()
+    `backlog`: not all interest here has been told to the peer yet.
+    """
+
+    __slots__ = ("backlog",)
+
+    def __init__(self, outbox: Outbox) -> None:
+        super().__init__(outbox)
+        self.backlog = False
+
+    def tell_before(self, reply: bytes) -> None:
+        """Tell the peer of the interest that a message with this reply subject must not overtake."""
+
+    def kept_back(self, reason: str) -> None:
+        """A message did not go to the peer, which would have closed the link over it."""
+        self.dropped += 1
 
     def leaf_route(self, subject: bytes, queues: tuple[bytes, ...]) -> "LeafRoute":
         """A receiver that sends messages on a literal subject to the peer, naming the queue groups that it serves."""
@@ -80,11 +96,11 @@ class LeafPort(Port):
 class LeafRoute(Receiver):
     """Sends messages on one literal subject over a leafnode link, for plain interest and for the named queue groups.
 
-    `permitted` is False when the hub does not take the subject; `max_payload` is the hub's limit in bytes. What passes
-    neither is counted in `Port.dropped`: sending it would cost the link.
+    `permitted` is False when the hub does not take the subject; `max_payload` is the hub's limit in bytes.
+    What it would not take is kept back (`LeafPort.kept_back`).
     """
 
-    __slots__ = ("_head", "_queue_names", "link", "max_payload", "permitted", "queues")
+    __slots__ = ("_head", "_queue_names", "_reply_room", "link", "max_payload", "permitted", "queues")
 
     def __init__(
         self, port: LeafPort, subject: bytes, queues: tuple[bytes, ...], max_payload: int, permitted: bool
@@ -95,6 +111,7 @@ class LeafRoute(Receiver):
         self.max_payload = max_payload
         self.permitted = permitted
         self._queue_names = b" ".join(queues)
+        self._reply_room = LONGEST_NAMES - len(subject) - len(self._queue_names)
         self._head = b"LMSG %b " % subject
 
     def deliver(self, message: Message, source: Port) -> bool:
@@ -102,9 +119,11 @@ class LeafRoute(Receiver):
         # Never from link to link: a spoke is no transit.
         if outbox is None or outbox.closed or source.leaf:
             return False
-        if not self.permitted or message.size > self.max_payload:
-            self.port.dropped += 1
+        if not self.permitted or message.size > self.max_payload or len(message.reply) > self._reply_room:
+            self._keep_back(message)
             return False
+        if self.link.backlog and message.reply:
+            self.link.tell_before(message.reply)
         head = self._head if message.header_size == 0 else b"HMSG %b " % self.subject
         tail = message.tail
         if tail is None:
@@ -122,13 +141,21 @@ class LeafRoute(Receiver):
         outbox = self.port.outbox
         if outbox is None or outbox.closed or source.leaf:
             return
-        if self._queue_names or not self.permitted or burst.message_size > self.max_payload:
+        if self._queue_names or not self.permitted or burst.message_size > self.max_payload or self._reply_room < 0:
             Receiver.deliver_burst(self, burst, source)  # Compiled, super() knows no class here.
             return
         head = self._head if burst.header_size == 0 else b"HMSG %b " % self.subject
         outbox.append_burst(
             burst.nats_pieces(head), burst.nats_size(head), burst.count, burst.count * burst.message_size
         )
+
+    def _keep_back(self, message: Message) -> None:
+        if not self.permitted:
+            self.link.kept_back("the hub does not permit the subject")
+        elif message.size > self.max_payload:
+            self.link.kept_back(f"the payload is over the hub's {self.max_payload} bytes")
+        else:
+            self.link.kept_back("subject and reply are longer than a line of the hub")
 
 
 class LeafInterest(Receiver):

@@ -81,6 +81,7 @@ def _varz(provider: SnapshotProvider, query: dict[str, str]) -> Response:
             "mqtt": _listener_fields(server.mqtt) | asdict(server.mqtt_state),
             "websocket": _listener_fields(server.websocket),
             "jetstream": {},
+            "uplinks": [asdict(one) | {"since": timestamp(one.since)} for one in server.uplinks],
             "storage": {} if server.storage is None else asdict(server.storage),
             "write_deadline": nanoseconds(server.write_deadline),
             "start": timestamp(server.start),

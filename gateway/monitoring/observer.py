@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -18,6 +18,7 @@ from gateway.monitoring.snapshot import (
     MqttSnapshot,
     ServerSnapshot,
     StorageSnapshot,
+    UplinkSnapshot,
 )
 from gateway.runtime.runtime import Runtime
 from gateway.settings.addresses import split_address
@@ -28,8 +29,14 @@ from gateway.version import VERSION
 if TYPE_CHECKING:
     from gateway.mqtt.directory import SessionDirectory
     from gateway.storage.storage import Storage
+    from gateway.uplink.link_history import LinkStatus
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Link(Protocol):
+    def status(self) -> "LinkStatus":
+        """How a link to a hub goes."""
 
 
 @dataclass(kw_only=True)
@@ -41,6 +48,7 @@ class Sources:
     account: Account
     mqtt_sessions: "SessionDirectory | None" = None
     storage: "Storage | None" = None
+    uplinks: Sequence[Link] = ()
     started: float = field(default_factory=trio.current_time)
     serial_faults: dict[str, str] = field(default_factory=dict)
     listener_faults: dict[str, str] = field(default_factory=dict)
@@ -100,6 +108,7 @@ class Observer:
             mqtt_state=self._mqtt(),
             storage=self._storage(),
             memory=self._memory(),
+            uplinks=tuple(uplink_snapshot(one.status()) for one in sources.uplinks),
         )
 
     def connections(self, state: ConnectionState) -> Iterable[ConnectionSnapshot]:
@@ -121,6 +130,9 @@ class Observer:
             found["serial"] = dict(self._sources.serial_faults)
         if self._sources.listener_faults:
             found["listeners"] = dict(self._sources.listener_faults)
+        links = [one.status() for one in self._sources.uplinks]
+        if any(link.fault for link in links):
+            found["uplinks"] = {link.url: link.fault for link in links if link.fault}
         limit = self._sources.account.retained.short_of
         if limit is not None:
             found["retained"] = f"{limit} is reached: new messages are not retained"
@@ -186,6 +198,20 @@ def snapshot(connection: Connection) -> ConnectionSnapshot:
         subscriptions_list=tuple if closed else peer.list_subscriptions,
         stop=datetime.now(UTC) if closed else None,
         reason=connection.close_reason.value if connection.close_reason else "",
+    )
+
+
+def uplink_snapshot(link: "LinkStatus") -> UplinkSnapshot:
+    return UplinkSnapshot(
+        url=link.url,
+        hub=link.hub,
+        up=link.up,
+        since=moment(link.since),
+        last_error=link.last_error,
+        flaps=link.flaps,
+        attempts=link.attempts,
+        refused_interest=link.refused_interest,
+        dropped_msgs=link.dropped_msgs,
     )
 
 

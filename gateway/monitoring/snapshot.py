@@ -52,6 +52,25 @@ class StorageSnapshot:
     set_aside: str
 
 
+@dataclass(frozen=True, slots=True)
+class UplinkSnapshot:
+    """A link to a hub. `since` is when it came up or went down last; `flaps` counts how often it was lost.
+
+    `refused_interest` are subjects that the hub refused though its permissions did not say so, `dropped_msgs` messages
+    that it would not have taken.
+    """
+
+    url: str
+    hub: str
+    up: bool
+    since: datetime
+    last_error: str
+    flaps: int
+    attempts: int
+    refused_interest: int
+    dropped_msgs: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSnapshot:
     """The gateway as a whole. `host` and `port` are those of the first NATS listener; `cpu` is in percent of a core."""
@@ -92,6 +111,7 @@ class ServerSnapshot:
     storage: StorageSnapshot | None = None
     # What peers make the gateway keep, in bytes: `limit`, `used`, how often somebody was `refused`, and by kind.
     memory: Mapping[str, int]
+    uplinks: tuple[UplinkSnapshot, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,5 +158,5 @@ class SnapshotProvider(Protocol):
 
     def degradations(self) -> dict[str, object]:
         """What does not go as it should, by part: `serial` ports by name, `listeners` that are not open
-        yet by address, `retained` messages without room.
+        yet by address, `uplinks` by URL, `retained` messages without room.
         """

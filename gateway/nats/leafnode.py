@@ -15,6 +15,7 @@ import trio
 from gateway.accounts.account import Account
 from gateway.dataplane.nats_receivers import LeafInterest, LeafPort, LeafRoute
 from gateway.dataplane.port import Port
+from gateway.nats.leaf_interest import InterestFeed, RefusedInterest
 from gateway.runtime.deadlines import Deadline
 from gateway.settings.schema import Uplink
 from gateway.transport.connection import Connection
@@ -22,9 +23,10 @@ from gateway.transport.snapshot import PeerSnapshot
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.leafnode import spoke
+from protocols.leafnode.hub_rules import InterestRules, refused_subject
 from protocols.nats.framing import encode_error
 from protocols.nats.heartbeats import PING, PONG, Ping, Pong
-from protocols.subjects import is_literal, is_subset, is_valid_filter
+from protocols.subjects import is_valid_filter
 
 log = logging.getLogger("leafgate.uplink")
 
@@ -51,6 +53,10 @@ class LinkOwner(Protocol):
     def loop_subject(self) -> bytes:
         """The subject by which we notice that links form a loop."""
 
+    @property
+    def refused(self) -> RefusedInterest:
+        """The interest that the hub refused on earlier links."""
+
     def connect_fields(self) -> dict[str, object]:
         """What CONNECT tells the hub."""
 
@@ -58,6 +64,12 @@ class LinkOwner(Protocol):
         """The hub's cluster has these servers."""
 
     def link_up(self, session: "LeafnodeSession") -> None: ...
+
+    def kept_back(self, reason: str) -> None:
+        """A message stayed here that the hub would not have taken."""
+
+    def interest_refused(self, subject: bytes) -> None:
+        """The hub does not take interest in this subject, though it had not said so."""
 
     def hub_error(self, text: str) -> None: ...
 
@@ -76,10 +88,10 @@ class LeafnodeSession(LeafPort):
 
     __slots__ = (
         "_deadline",
+        "_feed",
         "_interest",
         "_pings_out",
-        "_reported",
-        "_told",
+        "_rules",
         "account",
         "connection",
         "decoder",
@@ -100,9 +112,9 @@ class LeafnodeSession(LeafPort):
         self.state = State.WAIT_INFO
         self.info = spoke.HubInfo()
         self._interest: dict[tuple[bytes, bytes], LeafInterest] = {}
-        self._told: set[tuple[bytes, bytes]] = set()
+        self._rules = InterestRules(self.info)
+        self._feed = InterestFeed(self, connection, self.account.router, self._permits)
         self._pings_out = 0
-        self._reported = 0
         self._deadline: Deadline | None = None
 
     @property
@@ -141,6 +153,7 @@ class LeafnodeSession(LeafPort):
     def closed(self, reason: CloseReason) -> None:
         self.runtime.deadlines.cancel(self._deadline)
         self.account.router.unobserve(self)
+        self._feed.end()
         for interest in self._interest.values():
             self.account.router.unsubscribe(interest)
         self._interest.clear()
@@ -152,19 +165,14 @@ class LeafnodeSession(LeafPort):
         return LeafRoute(self, subject, queues, self.info.max_payload, permitted)
 
     def interest_changed(self, subject: bytes, queue: bytes, count: int) -> None:
-        """Tell the hub: plain interest when it begins and ends, that of queue groups with every change of weight."""
-        key = (subject, queue)
-        told = key in self._told
-        if count == 0:
-            if not told:
-                return
-            self._told.discard(key)
-        else:
-            # The loop subject is the link's own word: a client that gave it up would end our watch for loops.
-            if (told and not queue) or subject.startswith(spoke.LOOP_PREFIX) or not self._may_subscribe(subject):
-                return
-            self._told.add(key)
-        self._write(spoke.encode_interest(subject, queue, count))
+        self._feed.change(subject, queue, count)
+
+    def kept_back(self, reason: str) -> None:
+        self.dropped += 1
+        self.owner.kept_back(reason)
+
+    def tell_before(self, reply: bytes) -> None:
+        self._feed.tell_before(reply)
 
     # What the hub says.
 
@@ -193,12 +201,13 @@ class LeafnodeSession(LeafPort):
 
     def _confirmed(self, info: spoke.HubInfo) -> None:
         self.info = info
+        self._rules = InterestRules(info)
+        self.owner.refused.begin(info)
         self.state = State.READY
         self.runtime.deadlines.cancel(self._deadline)
         self._call_in(FIRST_PING_SECONDS, self._ping)
         self._write(spoke.encode_interest(self.owner.loop_subject, b"", 1))
-        for subject, queue, count in self.account.router.local_interest():
-            self.interest_changed(subject, queue, count)
+        self._feed.begin()
         self.account.router.observe(self)
         if info.jetstream:
             for subject, queue in spoke.UNTOLD_INTERESTS:
@@ -208,13 +217,9 @@ class LeafnodeSession(LeafPort):
     def _permissions_changed(self, info: spoke.HubInfo) -> None:
         """Permissions came anew: take back interest that is no longer allowed, and tell what now is."""
         self.info = info
-        for subject, queue in list(self._told):
-            if not self._may_subscribe(subject):
-                self._told.discard((subject, queue))
-                self._write(spoke.encode_interest(subject, queue, 0))
-        for subject, queue, count in self.account.router.local_interest():
-            if (subject, queue) not in self._told:
-                self.interest_changed(subject, queue, count)
+        self._rules = InterestRules(info)
+        self.owner.refused.begin(info)
+        self._feed.permissions_changed()
         for interest in self._interest.values():  # Routes hold the old permissions.
             self.account.router.forget(interest.subject)
 
@@ -247,7 +252,11 @@ class LeafnodeSession(LeafPort):
         self._pings_out = 0
 
     def _on_error(self, event: spoke.HubError) -> None:
-        self.owner.hub_error(event.text)
+        subject = refused_subject(event.error)
+        if subject and self.owner.refused.add(subject):
+            self.owner.interest_refused(subject)
+        else:
+            self.owner.hub_error(event.text)
 
     def _on_violation(self, event: PeerViolation) -> None:
         self.connection.close(event.reason, event.detail, event.farewell)
@@ -274,10 +283,6 @@ class LeafnodeSession(LeafPort):
         if self._pings_out > self.owner.config.ping_max:
             self.connection.close(CloseReason.STALE_CONNECTION, "", encode_error("Stale Connection"))
             return
-        if self.dropped != self._reported:
-            self._reported = self.dropped
-            reason = f"the hub does not permit the subject, or the payload is over its {self.info.max_payload} bytes"
-            log.warning("uplink=%s event=dropped total=%d reason=%r", self.owner.label, self.dropped, reason)
         self._write(PING)
         self._call_in(self.owner.config.ping_interval_seconds, self._ping)
 
@@ -286,17 +291,9 @@ class LeafnodeSession(LeafPort):
 
     # Small parts.
 
-    def _may_subscribe(self, subject: bytes) -> bool:
-        """Whether the hub takes this interest; it closes the link over one that it does not.
-
-        A wildcard wider than what is allowed passes: the hub filters its messages.
-        """
-        permissions = self.info.may_receive
-        if permissions is None:
-            return True
-        if is_literal(subject):
-            return spoke.is_permitted(subject, permissions)
-        return not any(is_subset(subject, pattern.encode()) for pattern in permissions.deny or ())
+    def _permits(self, subject: bytes, queue: bytes) -> bool:
+        """Whether the hub takes this interest; it closes the link over one that it does not."""
+        return self._rules.permit(subject, queue) and subject not in self.owner.refused
 
     def _write(self, data: bytes) -> None:
         self.connection.outbox.write(data)

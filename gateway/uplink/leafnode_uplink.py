@@ -9,12 +9,15 @@ from pathlib import Path
 import trio
 
 from gateway.accounts.account import Account
+from gateway.nats.leaf_interest import RefusedInterest
 from gateway.nats.leafnode import LeafnodeSession
 from gateway.runtime.identity import new_token
 from gateway.runtime.runtime import Runtime
 from gateway.settings.addresses import ServerUrl, split_address
 from gateway.settings.schema import Uplink
 from gateway.transport.registry import Registry
+from gateway.uplink.dropped_messages import DroppedMessages
+from gateway.uplink.link_history import LinkHistory, LinkStatus
 from protocols.close_reason import CloseReason
 from protocols.leafnode import spoke
 
@@ -28,6 +31,8 @@ REFUSALS = ("Loop detected", "Permissions Violation", "same cluster name")
 GOOD_LINK_SECONDS = 5.0
 MACHINE_ID = Path("/etc/machine-id")
 MAX_GOSSIPED_URLS = 64
+# Bytes of a refused subject that are told.
+LONGEST_TOLD = 256
 
 
 class LeafnodeUplink:
@@ -43,7 +48,11 @@ class LeafnodeUplink:
         self.loop_subject = spoke.LOOP_PREFIX + runtime.names.server_id.encode()
         self.session: LeafnodeSession | None = None
         self.attempts = 0
-        self.last_error = ""
+        self.history = LinkHistory()
+        self.refused = RefusedInterest()
+        self.dropped = DroppedMessages(runtime.deadlines, self)
+        # What the hub said in the current attempt.
+        self._complaint = ""
         self._gossiped: list[ServerUrl] = []
         self.url = config.urls[0]
         self._next_url = 0
@@ -55,7 +64,7 @@ class LeafnodeUplink:
         while not self._runtime.stopping.is_set():
             self.url = self._take_url()
             self.attempts += 1
-            self.last_error = ""
+            self._complaint = ""
             self._up_since = None
             sock = await self._dial()
             if sock is not None:
@@ -63,7 +72,7 @@ class LeafnodeUplink:
             if self._up_since is not None and trio.current_time() - self._up_since > GOOD_LINK_SECONDS:
                 pause = self.config.reconnect_min_seconds
             wait = pause * random.uniform(0.5, 1.0)
-            if any(refusal in self.last_error for refusal in REFUSALS):
+            if any(refusal in self._complaint for refusal in REFUSALS):
                 wait = max(wait, min(REFUSED_PAUSE_SECONDS, self.config.reconnect_max_seconds))
             with trio.move_on_after(wait):
                 await self._runtime.stopping.wait()
@@ -94,16 +103,42 @@ class LeafnodeUplink:
     def label(self) -> str:
         return str(self.url)
 
+    def status(self) -> LinkStatus:
+        history = self.history
+        return LinkStatus(
+            url=self.label,
+            hub=history.hub,
+            up=history.is_up,
+            since=history.since,
+            last_error=history.last_error,
+            fault=history.fault(),
+            flaps=history.flaps,
+            attempts=self.attempts,
+            refused_interest=len(self.refused),
+            dropped_msgs=self.dropped.total,
+        )
+
     def link_up(self, session: LeafnodeSession) -> None:
         self.session = session
-        self.last_error = ""
+        self._complaint = ""
         self._up_since = trio.current_time()
+        self.history.up(session.info.server_name)
         log.info(
             "uplink=%s event=up hub=%s account=%s", self.url, session.info.server_name, session.info.remote_account
         )
 
+    def interest_refused(self, subject: bytes) -> None:
+        """Once a subject: it is not told again. The hub is about to close the link; the next attempt comes soon."""
+        text = f"the hub refuses interest in {subject[:LONGEST_TOLD].decode('utf-8', 'replace')}"
+        self.history.failed(text)
+        log.warning("uplink=%s event=interest-refused reason=%r", self.url, text)
+
+    def kept_back(self, reason: str) -> None:
+        self.dropped.count(reason)
+
     def hub_error(self, text: str) -> None:
-        self.last_error = text
+        self._complaint = text
+        self.history.failed(text)
         log.error("uplink=%s event=hub-error text=%r", self.url, text)
 
     def learn_urls(self, addresses: tuple[str, ...]) -> None:
@@ -133,6 +168,7 @@ class LeafnodeUplink:
                 stream = await trio.open_tcp_stream(self.url.host, self.url.port)
         except (OSError, trio.TooSlowError) as error:
             reason = "no answer in time" if isinstance(error, trio.TooSlowError) else str(error)
+            self.history.failed(reason)
             log.warning("uplink=%s event=dial-failed attempt=%d reason=%r", self.url, self.attempts, reason)
             return None
         descriptor = stream.socket.detach()
@@ -152,7 +188,8 @@ class LeafnodeUplink:
             self.session = None
         reason = connection.close_reason or CloseReason.CLIENT_CLOSED
         if reason is CloseReason.LEAFNODE_LOOP:
-            self.last_error = "Loop detected"
+            self._complaint = "Loop detected"
+        self.history.down(connection.close_detail or reason.value)
         log.warning("uplink=%s event=down reason=%r detail=%r", self.url, reason.value, connection.close_detail)
 
 

@@ -57,6 +57,7 @@ class HubInfo(msgspec.Struct, rename={"may_receive": "import", "may_send": "expo
     tls_required: bool = False
     info_on_connect: bool = False
     jetstream: bool = False
+    domain: str = ""
     connect_info: bool = False
     remote_account: str = ""
     leafnode_urls: tuple[str, ...] | None = None
@@ -78,9 +79,13 @@ class LeafUnsubscribe(msgspec.Struct):
 
 
 class HubError(msgspec.Struct):
-    """-ERR from the hub; it closes the link itself where that is meant."""
+    """-ERR from the hub, without its quotes; it closes the link itself where that is meant."""
 
-    text: str
+    error: bytes
+
+    @property
+    def text(self) -> str:
+        return self.error.decode("utf-8", "replace")
 
 
 class Redirected(msgspec.Struct):
@@ -123,7 +128,7 @@ class SpokeDecoder(Framing):
         if operation == b"INFO":
             return self._info(rest)
         if operation == b"-ERR":
-            return HubError(rest.strip(b"'").decode("utf-8", "replace"))
+            return HubError(rest.strip(b"'"))
         if operation == b"+OK":
             return None
         return self.unknown_operation()

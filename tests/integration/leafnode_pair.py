@@ -26,13 +26,13 @@ def leaf_url(hub: Peer, credentials: str = "leaf:secret") -> str:
 
 
 @contextmanager
-def hub_and_edge(directory: Path) -> Iterator[tuple[Peer, Peer]]:
-    """A hub with JetStream, and a gateway that is linked to it."""
+def hub_and_edge(directory: Path, **options: Any) -> Iterator[tuple[Peer, Peer]]:
+    """A hub with JetStream, and a gateway that is linked to it; `options` are the gateway's."""
     store = directory / "hub" / "store"
     config = f'server_name: hub\nmax_payload: 200000\njetstream {{ store_dir: "{store}" }}\n'
     with (
         nats_server(directory / "hub", config, leafnodes=LEAF_AUTHORIZATION) as hub,
-        gateway(directory / "edge", config=uplink(leaf_url(hub), **IMPATIENT)) as edge,
+        gateway(directory / "edge", config=uplink(leaf_url(hub), **IMPATIENT), **options) as edge,
     ):
         edge.wait_for_log(LINK_UP)
         wait_for_jetstream(edge)

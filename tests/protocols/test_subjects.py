@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocols.subjects import is_literal, is_subset, is_valid_filter, is_valid_literal, matches
+from protocols.subjects import is_literal, is_subset, is_valid_filter, is_valid_literal, matches, overlaps
 
 TOKENS = st.sampled_from([b"a", b"b", b"*", b">", b"a*", b">b", b""])
 SUBJECTS = st.lists(TOKENS, min_size=1, max_size=4).map(b".".join)
@@ -103,3 +103,12 @@ def test_subset_agrees_with_matching_subject_by_subject(subject, pattern):
     longer = [b".".join([*one.split(b"."), b"other"]) for one in subjects[-100:]]
     expected = all(matches(pattern, one) for one in subjects + longer if matches(subject, one))
     assert is_subset(subject, pattern) is expected
+
+
+@given(FILTERS, FILTERS)
+def test_filters_overlap_when_some_subject_matches_both(one: bytes, other: bytes):
+    subjects = [
+        b".".join(tokens) for count in range(1, 6) for tokens in product((b"a", b"b", b"a*", b">b"), repeat=count)
+    ]
+    expected = any(matches(one, subject) and matches(other, subject) for subject in subjects)
+    assert overlaps(one, other) == expected

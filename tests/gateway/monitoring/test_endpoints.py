@@ -6,8 +6,8 @@ import re
 import pytest
 
 from gateway.monitoring.endpoints import ENDPOINTS, respond
-from gateway.monitoring.snapshot import StorageSnapshot
-from tests.gateway.monitoring.snapshots import FixedProvider, connection
+from gateway.monitoring.snapshot import StorageSnapshot, UplinkSnapshot
+from tests.gateway.monitoring.snapshots import START, FixedProvider, connection
 
 
 def get(path: str, provider: FixedProvider | None = None, **query: str):
@@ -36,6 +36,31 @@ def test_serial_ports_that_fail_degrade_health():
     response = get("/healthz", provider)
     assert response.status == 200
     assert response.body == b'{"status":"degraded","serial":{"/dev/ttyUSB0":"not plugged in"}}'
+
+
+def test_hubs_that_are_away_degrade_health():
+    provider = FixedProvider()
+    provider.link_faults = {"nats-leaf://hub:7422": "down for 3 s: refused"}
+    response = get("/healthz", provider)
+    assert response.status == 200
+    assert response.body == b'{"status":"degraded","uplinks":{"nats-leaf://hub:7422":"down for 3 s: refused"}}'
+
+
+def test_varz_shows_each_link_to_a_hub():
+    link = UplinkSnapshot("nats-leaf://hub:7422", "hub", False, START, "refused", 3, 5, 2, 7)
+    assert json.loads(get("/varz", FixedProvider(uplinks=(link,))).body)["uplinks"] == [
+        {
+            "url": "nats-leaf://hub:7422",
+            "hub": "hub",
+            "up": False,
+            "since": "2026-01-02T03:04:05.12Z",
+            "last_error": "refused",
+            "flaps": 3,
+            "attempts": 5,
+            "refused_interest": 2,
+            "dropped_msgs": 7,
+        }
+    ]
 
 
 def test_varz_shows_the_server():
@@ -75,6 +100,7 @@ def test_varz_shows_the_server():
         },
         "websocket": {},
         "jetstream": {},
+        "uplinks": [],
         "storage": {},
         "write_deadline": 10_000_000_000,
         "start": "2026-01-02T03:04:05.12Z",

@@ -1,15 +1,17 @@
 import msgspec
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 from gateway.daemon import Gateway
 from gateway.nats.client import NatsClientSession
 from gateway.nats.leafnode import LeafnodeSession
 from gateway.settings.addresses import ServerUrl
-from gateway.settings.schema import Config, Uplink
+from gateway.settings.schema import Config, Limits, Uplink
 from gateway.uplink.leafnode_uplink import LeafnodeUplink
 from protocols.close_reason import CloseReason
+from protocols.subjects import LONGEST_NAMES
 from tests.gateway.memory_connection import MemoryConnection, running_gateway
 
 FIRST_INFO = {
@@ -215,12 +217,12 @@ PERMISSIONS = {
 async def test_interest_that_the_hub_does_not_allow_is_not_told():
     async with running_gateway() as gateway:
         client = local_client(gateway)
-        filters = (b"down.yes", b"down.no.x", b"down.no.*", b"elsewhere", b"down.*", b">", b"*", b"elsewhere.*")
+        filters = (b"down.yes", b"down.no.x", b"down.no.*", b"elsewhere", b"down.*", b">", b"*", b"*.x", b"elsewhere.*")
         client.receive(b"".join(b"SUB %b %d\r\n" % (subject, sid) for sid, subject in enumerate(filters)))
         client.receive(b"SUB down.q crew q1\r\nSUB elsewhere crew q2\r\n")
         link = Link(gateway)
-        # Wildcards that are wider than what is allowed pass: the hub filters its messages.
-        told = [b"LS+ *", b"LS+ >", b"LS+ down.*", b"LS+ down.q crew 1", b"LS+ down.yes", b"LS+ elsewhere.*"]
+        # Wildcards pass that overlap with what is allowed: the hub filters its messages.
+        told = [b"LS+ *.x", b"LS+ >", b"LS+ down.*", b"LS+ down.q crew 1", b"LS+ down.yes"]
         assert link.come_up(**PERMISSIONS) == told
         client.close(CloseReason.CLIENT_CLOSED)
         gone = sorted(link.connection.take().split(b"\r\n")[:-1])
@@ -358,7 +360,7 @@ async def test_error_of_the_hub_is_remembered_and_the_link_kept():
         link = Link(gateway)
         link.come_up()
         link.hub_says(b"-ERR 'Permissions Violation for Publish to \"x\"'\r\n")
-        assert link.uplink.last_error == 'Permissions Violation for Publish to "x"'
+        assert link.uplink.history.last_error == 'Permissions Violation for Publish to "x"'
         assert link.connection.close_reason is None
 
 
@@ -368,3 +370,153 @@ async def test_garbage_from_the_hub_ends_the_link():
         link.come_up()
         link.hub_says(b"HTTP/1.1 400 Bad Request\r\n")
         assert link.connection.close_reason is CloseReason.PARSE_ERROR
+
+
+@pytest.mark.parametrize(
+    ("subject", "told"),
+    [
+        (b"$JS.API.x", False),
+        (b"$JS.API.>", False),
+        (b"$JS.API.STREAM.*", False),
+        (b"$KV.b.key", False),
+        (b"$KV.b", False),
+        (b"$KV.b.>", False),
+        (b"$OBJ.x", False),
+        (b"$JS.hub.API.x", False),
+        (b"$JS.other.API.x", True),
+        (b"$JS.>", True),
+        (b"$JS.API", True),
+        (b"$JS.ACK.s.c.1", True),
+        (b"$KVx.b", True),
+        (b"*.b.key", True),
+        (b">", True),
+        (b"x" * LONGEST_NAMES, True),
+        (b"x" * (LONGEST_NAMES + 1), False),
+    ],
+)
+@pytest.mark.parametrize("queue", [b"", b"q"])
+async def test_interest_that_every_hub_refuses_is_not_told(subject: bytes, queue: bytes, told: bool):
+    async with running_gateway(Config(limits=Limits(max_control_line_bytes=70_000))) as gateway:
+        client = local_client(gateway)
+        link = Link(gateway)
+        link.come_up(domain="hub")
+        client.receive(
+            b"SUB %b %b 1\r\n" % (subject[: len(subject) - len(queue)] if len(subject) > 99 else subject, queue)
+        )
+        assert bool(link.connection.take()) == told
+
+
+async def test_refused_interest_is_not_told_again_until_the_hub_has_other_terms(caplog: pytest.LogCaptureFixture):
+    async with running_gateway() as gateway:
+        client = local_client(gateway)
+        client.receive(b'SUB odd.\x1b\xff"\\one 1\r\nSUB odd.two q 2\r\nSUB fine 3\r\n')
+        link = Link(gateway)
+        assert len(link.come_up()) == 3
+        refusal = b"-ERR 'Permissions Violation for Subscription to \"%b\"'\r\n"
+        link.hub_says(refusal % b'odd.\\x1b\\xff\\"\\\\one')
+        link.hub_says(refusal % b"odd.two")
+        link.connection.close(CloseReason.CLIENT_CLOSED)
+        for _ in range(2):
+            again = Link(gateway, link.uplink)
+            assert again.come_up() == [b"LS+ fine"]
+            client.receive(b"SUB odd.two 5\r\n")
+            assert again.connection.take() == b""
+            client.receive(b"UNSUB 5\r\n")
+            again.connection.close(CloseReason.CLIENT_CLOSED)
+        assert caplog.text.count("interest-refused") == 2
+        other = Link(gateway, link.uplink)
+        assert len(other.come_up(**{"import": {"deny": ["x"]}})) == 3
+
+
+def slow_link(gateway: Gateway) -> Link:
+    """A link whose hub takes nothing for now."""
+    link = Link(gateway)
+    assert link.hub_says(info(FIRST_INFO)).startswith(b"CONNECT {")
+    link.connection.sink.room = 0
+    link.hub_says(info(SECOND_INFO))
+    return link
+
+
+async def drained(link: Link) -> bytes:
+    """All that the hub gets once it reads."""
+    link.connection.sink.room = 1 << 40
+    received = b""
+    while True:
+        link.connection.outbox.resume()
+        await trio.testing.wait_all_tasks_blocked()
+        said = link.connection.take()
+        if not said:
+            return received
+        received += said
+
+
+LONG = b"x" * 4000
+
+
+async def test_interest_waits_for_room_and_never_closes_the_link():
+    async with running_gateway(Config(limits=Limits(max_pending_bytes=1 << 20))) as gateway:
+        client = local_client(gateway)
+        wanted = [b"%b.%d" % (LONG, number) for number in range(1000)]
+        for number, subject in enumerate(wanted):
+            client.receive(b"SUB %b %d\r\n" % (subject, number))
+        link = slow_link(gateway)
+        assert link.connection.close_reason is None
+        assert link.connection.outbox.pending() < 1 << 19
+        # What changes meanwhile is told as it is in the end.
+        client.receive(
+            b"UNSUB 998\r\nSUB late 2000\r\nSUB work crew 2001\r\nSUB work crew 2002\r\nSUB gone 3000\r\nUNSUB 3000\r\n"
+        )
+        lines = (await drained(link)).split(b"\r\n")
+        assert sorted(lines[1:-1]) == sorted(
+            [b"LS+ " + one for one in wanted if one != wanted[998]] + [b"LS+ late", b"LS+ work crew 2"]
+        )
+        assert not link.session.backlog
+
+
+async def test_message_does_not_overtake_the_interest_that_its_reply_needs():
+    async with running_gateway(Config(limits=Limits(max_pending_bytes=1 << 20))) as gateway:
+        flooder, client = local_client(gateway), local_client(gateway)
+        for number in range(1000):
+            flooder.receive(b"SUB %b.%d %d\r\n" % (LONG, number, number))
+        link = slow_link(gateway)
+        link.hub_says(b"LS+ ask\r\n")
+        client.receive(b"SUB _INBOX.one 1\r\nSUB _INBOX.two.* q 2\r\n")
+        client.receive(b"PUB ask _INBOX.one 1\r\na\r\nPUB ask _INBOX.two.7 1\r\nb\r\n")
+        said = await drained(link)
+        order = [
+            b"LS+ _INBOX.one\r\n",
+            b"LMSG ask _INBOX.one 1",
+            b"LS+ _INBOX.two.* q 1\r\n",
+            b"LMSG ask _INBOX.two.7 1",
+        ]
+        places = [said.index(line) for line in order]
+        assert places == sorted(places)
+        assert places[3] < said.index(b"x.999\r\n")
+        assert said.count(b"LS+ _INBOX.one\r\n") == 1
+
+
+async def test_what_the_hub_would_not_take_is_counted_and_told_once_a_minute_by_its_cause(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+):
+    async with running_gateway(Config(limits=Limits(max_control_line_bytes=70_000))) as gateway:
+        client = local_client(gateway)
+        link = Link(gateway)
+        link.come_up(export={"deny": ["no"]})
+        link.hub_says(b"LS+ >\r\n")
+        large = b"PUB up 1001\r\n%b\r\n" % (b"x" * 1001)
+        client.receive(large + large)
+        client.receive(b"PUB no 0\r\n\r\nPUB %b 0\r\n\r\n" % (b"l" * 66_000))
+        client.receive(b"PUB up %b 0\r\n\r\n" % (b"r" * 66_000))
+        assert link.connection.take() == b""
+        assert caplog.text.count("event=dropped") == 1
+        await trio.sleep(61)
+        assert caplog.text.count("event=dropped") == 4
+        for cause in (
+            'count=1 total=5 reason="the payload is over the hub\'s 1000 bytes"',
+            "does not permit the subject",
+            "count=2 total=5 reason='subject and reply are longer than a line",
+        ):
+            assert cause in caplog.text
+        await trio.sleep(600)
+        assert caplog.text.count("event=dropped") == 4
+        assert link.uplink.dropped.total == 5

@@ -81,7 +81,7 @@ def test_message_forms(
         (b"LS- foo group", LeafUnsubscribe(b"foo", b"group")),
         (b"PING", Ping()),
         (b"PONG", Pong()),
-        (b"-ERR 'Authorization Violation'", HubError("Authorization Violation")),
+        (b"-ERR 'Authorization Violation'", HubError(b"Authorization Violation")),
     ],
 )
 def test_operation_becomes_its_event(line: bytes, event: object):

@@ -1,0 +1,74 @@
+"""Link history: whether a link to a hub is up, since when, and how often it was lost."""
+
+from collections import deque
+from dataclasses import dataclass
+
+import trio
+
+# A link that was lost so often within this time is not sound, whether or not it is up at the moment.
+FLAPS = 3
+FLAP_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatus:
+    """What there is to tell of a link at one moment; `fault` is what is wrong with it, in a line."""
+
+    url: str
+    hub: str
+    up: bool
+    since: float
+    last_error: str
+    fault: str
+    flaps: int
+    attempts: int
+    refused_interest: int
+    dropped_msgs: int
+
+
+class LinkHistory:
+    """`since` is when the link came up or went down last (at first: the start), in trio's clock. `flaps` counts the
+    times that a link was lost, `last_error` is what went wrong last.
+    """
+
+    def __init__(self) -> None:
+        self.is_up = False
+        self.since = trio.current_time()
+        self.flaps = 0
+        self.last_error = ""
+        self.hub = ""
+        # Whether something was said of the current attempt.
+        self._is_told = False
+        self._lost: deque[float] = deque(maxlen=FLAPS)
+
+    def up(self, hub: str) -> None:
+        self.is_up = True
+        self.since = trio.current_time()
+        self.hub = hub
+
+    def down(self, reason: str) -> None:
+        """The connection ended; what the hub or we said before that is the better reason."""
+        if not self._is_told:
+            self.last_error = reason
+        self._is_told = False
+        if not self.is_up:
+            return
+        self.is_up = False
+        self.since = trio.current_time()
+        self.flaps += 1
+        self._lost.append(self.since)
+
+    def failed(self, reason: str) -> None:
+        self.last_error = reason
+        self._is_told = True
+
+    def fault(self) -> str:
+        """What is wrong with the link, in a line; "" for nothing."""
+        now = trio.current_time()
+        error = f": {self.last_error}" if self.last_error else ""
+        if not self.is_up:
+            return f"down for {now - self.since:.0f} s{error}"
+        recent = sum(now - lost < FLAP_SECONDS for lost in self._lost)
+        if recent >= FLAPS:
+            return f"lost {recent} times or more within {FLAP_SECONDS / 60:.0f} minutes{error}"
+        return ""
