@@ -22,9 +22,9 @@ _RESERVED_PREFIX = b"$MQTT."
 
 # In a token a `/` begins an escape. White space ends a subject on a NATS control line.
 _EMPTY = b"/"
-_ESCAPES = {b" ": b"/s", b"\t": b"/t", b"\n": b"/n", b"\r": b"/r", b"\f": b"/f"}
+_ESCAPES = {b" ": b"/s", b"\t": b"/t", b"\n": b"/n", b"\r": b"/r", b"\v": b"/v", b"\f": b"/f"}
 _MEANINGS = {b"//": b"."} | {escape: character for character, escape in _ESCAPES.items()}
-_ESCAPE = re.compile(rb"/[stnrf/]")
+_ESCAPE = re.compile(rb"/[stnrvf/]")
 _WHITE_SPACE = b"".join(_ESCAPES)
 # What a topic does not hold when its levels are its tokens, but for empty levels; and when they are but for dots too.
 _SPECIAL = _WHITE_SPACE + b"*>+#."
@@ -32,8 +32,8 @@ _RARE = _WHITE_SPACE + b"*>+#"
 
 # The tokens that levels make with those escapes. Any other holds a `/` of its own, which the level shows as a space and
 # U+2215: no topic that nats-server takes has a space. A topic is not empty, so one level alone does not make `/`.
-_MADE = re.compile(rb"/[*>]?|(?:[^/]|/[stnrf/])+")
-_MADE_ALONE = re.compile(rb"/[*>]|(?:[^/]|/[stnrf/])+")
+_MADE = re.compile(rb"/[*>]?|(?:[^/]|/[stnrvf/])+")
+_MADE_ALONE = re.compile(rb"/[*>]|(?:[^/]|/[stnrvf/])+")
 _SLASH_SIGN = b" \xe2\x88\x95"
 
 

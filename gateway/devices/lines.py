@@ -10,10 +10,9 @@ from gateway.dataplane.port import Port, Receiver
 from gateway.devices.ports.port import SerialPort
 from gateway.devices.subjects import DeviceSubjects
 from gateway.runtime.runtime import Runtime
+from gateway.settings.line_pattern import LONGEST_LINE, longest_line
 from gateway.settings.schema import Serial
 from protocols.message import Message
-
-LONGEST_LINE = 4096
 
 
 class LineWriter(Receiver):
@@ -54,6 +53,8 @@ class SerialLines:
         self.subjects = DeviceSubjects(runtime, account, config, name)
         self.writer = LineWriter(self.subjects.prefix + b".write", config.queue_bytes)
         self._pattern = re.compile(config.pattern.encode())
+        # Matching longer ones would hold everybody up: they are what the device printed, no more.
+        self._longest_matched = longest_line(config.pattern)
         self._rest = b""
         self._is_tail = False
 
@@ -85,8 +86,8 @@ class SerialLines:
                 self._publish(line.strip())
 
     def _publish(self, line: bytes) -> None:
-        match = self._pattern.fullmatch(line)
-        if match is None or not self.subjects.publish(match["subject"], match["payload"]):
+        match = self._pattern.fullmatch(line) if len(line) <= self._longest_matched else None
+        if match is None or not self.subjects.publish(match["subject"] or b"", match["payload"] or b""):
             self.subjects.log(line)
 
     async def _write(self, port: SerialPort) -> None:

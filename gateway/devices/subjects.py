@@ -1,22 +1,19 @@
 """What the gateway itself says about a device: whether it is there, what its console printed, and how it is called."""
 
-import re
-
 from gateway.accounts.account import Account
 from gateway.dataplane.port import Port
 from gateway.runtime.runtime import Runtime
 from gateway.services.presence import Presence
 from gateway.settings.schema import Serial
+from protocols.foreign_text import make_subject, make_token
 from protocols.message import make_message
-from protocols.subjects import is_valid_literal
 
-UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 LONGEST_LOG = 1024
 
 
 def subject_token(name: str) -> str:
     """A name as one token of a subject."""
-    return UNFIT.sub("_", name).strip("_") or "device"
+    return make_token(name.encode("utf-8", "replace")).decode().strip("_") or "device"
 
 
 class DeviceSubjects:
@@ -46,10 +43,10 @@ class DeviceSubjects:
                 self.publish(b"log", line[:LONGEST_LOG])
 
     def publish(self, tail: bytes, payload: bytes) -> bool:
-        """False for a tail that makes no subject."""
-        subject = b"%b.%b" % (self.prefix, tail)
-        if not is_valid_literal(subject):
+        """False for a tail of which no subject can be made."""
+        subject = make_subject(tail)
+        if not subject:
             return False
-        self._account.publish(make_message(subject, payload), self._port)
+        self._account.publish(make_message(b"%b.%b" % (self.prefix, subject), payload), self._port)
         self._switch.flush()
         return True

@@ -19,6 +19,7 @@ from gateway.transport.connection import Connection
 from gateway.transport.snapshot import PeerSnapshot, SubscriptionSnapshot
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
+from protocols.foreign_text import is_legal
 from protocols.message import Burst, Message, make_message
 from protocols.nats import server
 from protocols.nats.framing import Refused, encode_error
@@ -273,7 +274,9 @@ class NatsClientSession(Port):
 
     def _on_refused(self, event: Refused) -> None:
         message = event.message
-        if message.subject.startswith(RESERVED_SUBJECTS):
+        if not (is_legal(message.subject) and is_legal(message.reply)):
+            self._write(encode_error("Invalid Publish Subject"))
+        elif message.subject.startswith(RESERVED_SUBJECTS):
             self._refuse(f'Publish to "{text(message.subject)}"')
         else:
             self._refuse(f'Publish with Reply of "{text(message.reply)}"')

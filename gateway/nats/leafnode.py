@@ -24,7 +24,7 @@ from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.leafnode import spoke
 from protocols.leafnode.hub_rules import InterestRules, refused_subject
-from protocols.nats.framing import encode_error
+from protocols.nats.framing import Refused, encode_error
 from protocols.nats.heartbeats import PING, PONG, Ping, Pong
 from protocols.subjects import is_valid_filter
 
@@ -245,6 +245,9 @@ class LeafnodeSession(LeafPort):
     def _on_redirected(self, event: spoke.Redirected) -> None:
         self.account.router.publish(event.message, self, event.subject)
 
+    def _on_refused(self, event: Refused) -> None:
+        self.kept_back("the hub sent a subject that clients cannot read")
+
     def _on_ping(self, event: Ping) -> None:
         self._write(PONG * event.count)
 
@@ -266,6 +269,7 @@ class LeafnodeSession(LeafPort):
         spoke.LeafSubscribe: _on_subscribe,
         spoke.LeafUnsubscribe: _on_unsubscribe,
         spoke.Redirected: _on_redirected,
+        Refused: _on_refused,
         spoke.HubError: _on_error,
         Ping: _on_ping,
         Pong: _on_pong,

@@ -16,9 +16,10 @@ from gateway.accounts.account import Account
 from gateway.dataplane.port import Port, Receiver
 from gateway.storage.durability import TOO_SLOW
 from gateway.storage.published_ids import WINDOW_SECONDS
+from protocols.foreign_text import is_legal_literal
 from protocols.message import Message, make_message
 from protocols.nats.headers import find_field
-from protocols.subjects import RESERVED_SUBJECTS, is_valid_literal
+from protocols.subjects import RESERVED_SUBJECTS
 
 PREFIX = b"$LEAFGATE.publish."
 PUBLISH_FILTER = PREFIX + b">"
@@ -125,7 +126,7 @@ def message_id(header: bytes) -> bytes:
 
 def request_fault(subject: bytes, identifier: bytes) -> Fault | None:
     """Why a message may not be published with this id on this subject, if so."""
-    if not is_valid_literal(subject):
+    if not is_legal_literal(subject):
         return INVALID, "this is no subject to publish on"
     if subject.startswith((b"$", *RESERVED_SUBJECTS)):
         return RESERVED, "the subject is reserved"

@@ -3,9 +3,10 @@
 import msgspec
 
 from gateway.accounts.account import Account
+from protocols.foreign_text import is_legal_literal
 from protocols.message import make_message
 from protocols.nats.lenient_json import REPLACEMENT
-from protocols.subjects import RESERVED_SUBJECTS, is_valid_literal
+from protocols.subjects import RESERVED_SUBJECTS
 
 LINE = b"Leafgate-Presence: "
 ONLINE_LINE = LINE + b"online\r\n"
@@ -22,9 +23,8 @@ ABSENT_SHARE = 4
 def is_presence_subject(subject: bytes) -> bool:
     """Whether a peer may name it: one to publish on, and none that belongs to servers."""
     return (
-        is_valid_literal(subject)
+        is_legal_literal(subject)
         and not subject.startswith((b"$", *RESERVED_SUBJECTS))
-        and not any(character in subject for character in b" \t\r\n")
         # What was no text when it came: of several such names one would be told.
         and REPLACEMENT.encode() not in subject
     )

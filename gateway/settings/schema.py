@@ -16,7 +16,8 @@ from msgspec import Meta
 
 from gateway.settings.addresses import ServerUrl, is_loopback, join_address, parse_server_url, split_address
 from gateway.settings.file import KeyedValueError, read_config_file
-from protocols.subjects import is_valid_literal
+from gateway.settings.line_pattern import longest_line
+from protocols.foreign_text import is_legal_literal
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -162,12 +163,13 @@ class Serial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     resume_seconds: Grace = 60.0
 
     def __post_init__(self) -> None:
-        if not is_valid_literal(self.subject.replace("{name}", "name").encode()):
+        if not is_legal_literal(self.subject.replace("{name}", "name").encode()):
             raise KeyedValueError("subject", f"{self.subject!r} is no subject; write it as devices.{{name}}")
         try:
-            groups = re.compile(self.pattern.encode()).groupindex
-        except re.error as error:
-            raise KeyedValueError("pattern", f"is no regular expression: {error}") from None
+            longest_line(self.pattern)
+        except ValueError as error:
+            raise KeyedValueError("pattern", str(error)) from None
+        groups = re.compile(self.pattern.encode()).groupindex
         if not {"subject", "payload"} <= groups.keys():
             raise KeyedValueError("pattern", "needs the groups (?P<subject>...) and (?P<payload>...)")
         network = urlsplit(self.port) if "://" in self.port else None

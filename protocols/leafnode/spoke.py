@@ -7,10 +7,12 @@ import msgspec
 from protocols.cache import GenerationCache
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
+from protocols.foreign_text import is_legal
 from protocols.message import Message
 from protocols.nats.framing import (
     REMEMBERED_LINES,
     Framing,
+    Refused,
     parse_size,
     split_arguments,
     split_operation,
@@ -102,8 +104,8 @@ _info_decoder = msgspec.json.Decoder(HubInfo)
 
 
 class SpokeDecoder(Framing):
-    """Decodes what a hub sends. Events: Message, Redirected, LeafSubscribe, LeafUnsubscribe, HubInfo, HubError, Ping,
-    Pong, PeerViolation. A Message's `queues` are never None: a group that is not named does not get the message.
+    """Decodes what a hub sends. Events: Message, Redirected, Refused, LeafSubscribe, LeafUnsubscribe, HubInfo,
+    HubError, Ping, Pong, PeerViolation. A Message's `queues` are never None: a group that is not named does not get it.
     """
 
     __slots__ = ()
@@ -154,12 +156,14 @@ class SpokeDecoder(Framing):
         if len(names) < 3 and line == b"%b %b\r" % (operation, b" ".join(arguments)) and (header_size or sizes == 1):
             tail_size = len(line) - len(operation) - len(subject) - 2
         head = PayloadHead(subject, reply, header_size, size, tail_size, queues)
-        if reply.startswith(ACK_PREFIX) and b"@" in reply:
+        if (reply.startswith(ACK_PREFIX) and b"@" in reply) or not (is_legal(subject) and is_legal(reply)):
             head.tail_size = 0
             head.reserved = True
         return head
 
     def reserved_event(self, message: Message) -> object:
+        if not (is_legal(message.subject) and is_legal(message.reply)):
+            return Refused(message)
         reply, original = split_ack_reply(message.reply)
         if not original:
             return message

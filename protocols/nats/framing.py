@@ -40,7 +40,7 @@ NEEDING_NO_SPACE = (b"PING", b"PONG", b"+OK", b"INFO", b"CONNECT")
 
 
 class Refused:
-    """A message to or with a reply to a subject that is reserved; it was read and dropped."""
+    """A message to or with a reply to a subject that is reserved or that clients cannot read: read and dropped."""
 
     __slots__ = ("message",)
 

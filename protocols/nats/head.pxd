@@ -2,7 +2,7 @@ cimport cython
 from protocols.message cimport Burst, Message
 from protocols.scanning cimport begins_at, cut, find_gap, read_number
 
-cdef int LF, CR, SPACE, DOLLAR, UNDERSCORE, LARGE
+cdef int LF, CR, SPACE, DOLLAR, UNDERSCORE, LARGE, LOWEST, HIGHEST
 
 # It holds nothing but bytes, so no circle can go through it.
 @cython.final
@@ -31,3 +31,6 @@ cdef PayloadHead make_head(bytes subject, bytes reply, Py_ssize_t header_size, P
 
 @cython.locals(first=int, second=int)
 cdef bint is_common(bytes subject, bint is_reply) except -1
+
+@cython.locals(byte=cython.uchar)
+cdef bint is_visible(bytes subject) except -1

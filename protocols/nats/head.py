@@ -13,6 +13,9 @@ CR = 0x0D
 SPACE = 0x20
 DOLLAR = 0x24
 UNDERSCORE = 0x5F
+# What every reader takes for a part of a name: the visible characters of ASCII.
+LOWEST, HIGHEST = 0x21, 0x7E
+VISIBLE = bytes(range(LOWEST, HIGHEST + 1))
 
 
 class PayloadHead:
@@ -103,7 +106,7 @@ def read_head(
     """The head that a line `<operation> <subject> [<reply>] [<header size>] <size>\\r` makes.
 
     Its subject begins at `start`, its LF stands at `line_end`. None for a line that is not written just so, and for
-    subjects that may be reserved ones: those take a closer look.
+    subjects that may be reserved ones or hold more than visible ASCII: those take a closer look.
     """
     gap = find_gap(data, start, line_end)
     if gap < 0 or data[gap] != SPACE or data[line_end - 1] != CR:
@@ -147,14 +150,24 @@ def make_head(
 
 
 def is_common(subject: bytes, is_reply: bool) -> bool:
-    """Whether a subject is there and certainly none that has a meaning of its own.
+    """Whether a subject is there, every client can read it, and it certainly has no meaning of its own.
 
     Those begin with `$GR.`, `$NRG.` or `_GR_.`, and in the place of a reply also with `_R_.` or `$JS.ACK.`.
     """
-    if len(subject) < 2:
-        return len(subject) == 1
+    if len(subject) < 2 or not is_visible(subject):
+        return len(subject) == 1 and is_visible(subject)
     first = subject[0]
     second = subject[1]
     if first == DOLLAR:
         return second not in (0x47, 0x4E) and not (is_reply and second == 0x4A)  # G, N; J
     return first != UNDERSCORE or second == 0x49  # I, of `_INBOX`
+
+
+def is_visible(subject: bytes) -> bool:
+    """Whether all of it is visible ASCII."""
+    if not cython.compiled:
+        return not subject.translate(None, VISIBLE)
+    for byte in subject:  # noqa: SIM110 - compiled, a generator would cost more than the rest
+        if byte < LOWEST or byte > HIGHEST:
+            return False
+    return True

@@ -5,6 +5,7 @@ import msgspec
 from protocols.cache import GenerationCache
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
+from protocols.foreign_text import is_legal
 from protocols.nats.framing import (
     MOST_HEADER_LINES,
     NEEDING_NO_SPACE,
@@ -201,6 +202,8 @@ def _payload_head(
     line: bytes, operation: bytes, arguments: list[bytes], subject: bytes, reply: bytes, header_size: int, size: int
 ) -> PayloadHead:
     reserved = subject.startswith(RESERVED_SUBJECTS) or (reply != b"" and reply.startswith(RESERVED_REPLIES))
+    # Whoever subscribes would lose its connection over what it cannot read.
+    reserved = reserved or not (is_legal(subject) and is_legal(reply))
     canonical = line == b"%b %b\r" % (operation, b" ".join(arguments))
     tail_size = 0
     # An HPUB without a header block goes on as a plain message, whose tail has one size only.
