@@ -31,6 +31,7 @@ from gateway.services.acknowledged_publish import AcknowledgedPublish
 from gateway.services.presence import take_back
 from gateway.services.retained_requests import RetainedRequests
 from gateway.services.time_requests import TimeRequests
+from gateway.services.user_requests import UserRequests
 from gateway.settings.live import Settings
 from gateway.settings.schema import Config
 from gateway.storage.published_ids import PublishedIds
@@ -126,6 +127,7 @@ class Gateway:
         """Answer the gateway's own subjects from now on."""
         self.account.router.subscribe(TimeRequests(self.account))
         self.account.router.subscribe(AcknowledgedPublish(self.account))
+        self.account.router.subscribe(UserRequests(self.runtime, self.account))
 
     def doors(self, listeners: list[OpenListener]) -> list[Door]:
         protocols = {listener.config.protocol for listener in listeners}

@@ -4,6 +4,8 @@ import protocols.message
 
 # The only place that names the version; the build back end reads it from here.
 VERSION = "0.1.0"
+# Clients switch features on by the server version: this is the nats-server whose client protocol we speak.
+SPOKEN_VERSION = "2.15.1"
 
 
 def form_name() -> str:

@@ -61,6 +61,7 @@ def _varz(provider: SnapshotProvider, query: dict[str, str]) -> Response:
             "server_id": server.server_id,
             "server_name": server.name,
             "version": server.version,
+            "leafgate_version": server.leafgate_version,
             "proto": 1,
             "host": server.host,
             "port": server.port,

@@ -24,7 +24,7 @@ from gateway.runtime.runtime import Runtime
 from gateway.settings.addresses import split_address
 from gateway.transport.connection import Connection
 from gateway.transport.registry import Registry, counters
-from gateway.version import VERSION
+from gateway.version import SPOKEN_VERSION, VERSION
 
 if TYPE_CHECKING:
     from gateway.mqtt.directory import SessionDirectory
@@ -76,7 +76,8 @@ class Observer:
         return ServerSnapshot(
             server_id=names.server_id,
             name=names.server_name,
-            version=VERSION,
+            version=SPOKEN_VERSION,
+            leafgate_version=VERSION,
             host=nats.host,
             port=nats.port,
             http_host=self._http.host,

@@ -73,11 +73,14 @@ class UplinkSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSnapshot:
-    """The gateway as a whole. `host` and `port` are those of the first NATS listener; `cpu` is in percent of a core."""
+    """The gateway as a whole. `version` is that of the server whose protocol clients find here. `host` and `port` are
+    those of the first NATS listener; `cpu` is in percent of a core.
+    """
 
     server_id: str
     name: str
     version: str
+    leafgate_version: str
     host: str
     port: int
     http_host: str

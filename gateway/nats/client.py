@@ -11,6 +11,7 @@ from gateway.accounts.account import Account
 from gateway.accounts.admission import Admission, Credentials, Decision, Refusal, decide
 from gateway.dataplane.nats_receivers import NatsSubscription
 from gateway.dataplane.port import Port, Receiver
+from gateway.nats.message_trace import Traced, set_apart
 from gateway.nats.server_info import server_info
 from gateway.runtime.budget import Holding, subscription_bytes
 from gateway.runtime.deadlines import Deadline
@@ -95,18 +96,29 @@ class NatsClientSession(Port):
     def port(self) -> Port:
         return self
 
+    @property
+    def user(self) -> str:
+        """As the client called itself in CONNECT."""
+        return self.options.user
+
     def opened(self) -> None:
         somebody = self._admission.anonymous(self.kind)
         if somebody is not None:
             self.account = somebody.account
         self._write(server.encode_info(self._info()))
-        self._call_in(self.runtime.settings.timeouts.connect_seconds, self._check_spoke)
+        timeouts = self.runtime.settings.timeouts
+        if somebody is not None:  # Who need not say who he is may be silent, as in nats-server.
+            self._call_in(timeouts.ping_interval_seconds, self._ping)
+        else:
+            self._call_in(timeouts.connect_seconds, self._check_spoke)
 
     def publisher(self) -> bytes:
         return b"nats " + str(self.connection.address[0]).encode()
 
     def receive(self, data: bytes) -> None:
         events = self.decoder.receive(data)
+        if self.decoder.headers:
+            events = set_apart(events, data)
         self._act(events)
         if events and not self._spoke and self.connection.close_reason is None:
             self._start_pinging()
@@ -281,6 +293,11 @@ class NatsClientSession(Port):
         else:
             self._refuse(f'Publish with Reply of "{text(message.reply)}"')
 
+    def _on_traced(self, event: Traced) -> None:
+        self.in_messages += 1
+        self.in_bytes += event.size
+        self._accepted()
+
     def _on_ping(self, event: Ping) -> None:
         owed = event.count
         if self.options.protocol >= 1 and not self._told_account:
@@ -303,6 +320,7 @@ class NatsClientSession(Port):
         Message: _on_message,
         Burst: _on_burst,
         Refused: _on_refused,
+        Traced: _on_traced,
         server.Connect: _on_connect,
         server.Subscribe: _on_subscribe,
         server.Unsubscribe: _on_unsubscribe,
@@ -320,6 +338,7 @@ class NatsClientSession(Port):
     def _start_pinging(self) -> None:
         self._spoke = True
         self.connection.introduce()
+        self._pings_out = 0
         self.runtime.deadlines.cancel(self._deadline)
         soon = FIRST_PING_SECONDS + random.random() * FIRST_PING_SPREAD
         self._call_in(min(soon, self.runtime.settings.timeouts.ping_interval_seconds), self._ping)

@@ -31,8 +31,8 @@ from protocols.subjects import is_valid_filter
 log = logging.getLogger("leafgate.uplink")
 
 FIRST_PING_SECONDS = 1.0
-# A hub's own MQTT bookkeeping; our MQTT clients are not its.
-FOREIGN_PREFIX = b"$MQTT."
+# A hub's own MQTT bookkeeping; our MQTT clients are not its. And who a client here is, it does not know.
+FOREIGN = (b"$MQTT.", b"$SYS.REQ.USER.INFO")
 
 
 class LinkOwner(Protocol):
@@ -231,7 +231,7 @@ class LeafnodeSession(LeafPort):
             self.connection.close(CloseReason.LEAFNODE_LOOP, "our own interest came back from the hub", farewell)
             return
         key = (event.subject, event.queue)
-        foreign = event.subject.startswith((spoke.LOOP_PREFIX, FOREIGN_PREFIX))
+        foreign = event.subject.startswith((spoke.LOOP_PREFIX, *FOREIGN))
         if foreign or key in self._interest or not is_valid_filter(event.subject):
             return
         interest = self._interest[key] = LeafInterest(self, event.subject, event.queue)

@@ -3,10 +3,10 @@
 import platform
 
 from gateway.runtime.runtime import Runtime
-from gateway.version import VERSION
+from gateway.version import SPOKEN_VERSION, VERSION
 
-# Clients switch features on by the server version: this is the nats-server whose client protocol we speak.
-SPOKEN_VERSION = "2.15.1"
+# What that server says of its JetStream API, whether or not it has JetStream.
+API_LEVEL = 5
 
 
 def server_info(runtime: Runtime) -> dict[str, object]:
@@ -18,4 +18,5 @@ def server_info(runtime: Runtime) -> dict[str, object]:
         "go": f"leafgate-{VERSION} python-{platform.python_version()}",
         "headers": True,
         "max_payload": runtime.settings.limits.max_payload_bytes,
+        "api_lvl": API_LEVEL,
     }

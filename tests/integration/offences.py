@@ -70,8 +70,6 @@ NATS_CASES = [
     Case("garbage", "nats", b"\x16\x03\x01\x02\x00\xff\xfe", UNKNOWN, "Parse Error", "unknown protocol operation"),
     Case("http", "nats", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", UNKNOWN, "Parse Error", "unknown protocol operation"),
     Case("bad connect", "nats", b"CONNECT {oops\r\n", b"", "Protocol Violation", "CONNECT is no valid JSON"),
-    Case("silence", "nats", b"", error(TIMEOUT), TIMEOUT),
-    Case("half a message", "nats", b"PUB a 5\r\nhal", error(TIMEOUT), TIMEOUT),
     Case(
         "large payload",
         "nats",
@@ -226,13 +224,6 @@ WEBSOCKET_CASES = [
     Case("reserved bits", "nats-websocket", frame(0xB2, b"PING\r\n"), b"\x88", "Protocol Violation", starts_with=True),
     Case("unknown opcode", "nats-websocket", frame(0x83, b""), b"\x88", "Protocol Violation", starts_with=True),
     Case("long ping", "nats-websocket", frame(0x89, bytes(126)), b"\x88", "Protocol Violation", starts_with=True),
-    Case(
-        "silence in frames",
-        "nats-websocket",
-        b"",
-        bare_frame(0x82, error(TIMEOUT)) + close_frame(1008, TIMEOUT),
-        TIMEOUT,
-    ),
     Case(
         "garbage in a frame",
         "nats-websocket",

@@ -20,6 +20,7 @@ SERVER = ServerSnapshot(
     server_id="NABC",
     name="edge-1",
     version="2.15.1",
+    leafgate_version="0.1.0",
     host="127.0.0.1",
     port=4222,
     http_host="127.0.0.1",

@@ -71,6 +71,7 @@ def test_varz_shows_the_server():
         "server_id": "NABC",
         "server_name": "edge-1",
         "version": "2.15.1",
+        "leafgate_version": "0.1.0",
         "proto": 1,
         "host": "127.0.0.1",
         "port": 4222,

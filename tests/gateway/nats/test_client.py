@@ -43,6 +43,7 @@ async def test_info_tells_who_and_where_we_are_and_who_the_client_is():
             "port": 4222,
             "client_id": connection.cid,
             "client_ip": "127.0.0.1",
+            "api_lvl": 5,
         }
         assert {name: info[name] for name in expected} == expected
         assert info["server_id"] == gateway.runtime.names.server_id
@@ -50,18 +51,97 @@ async def test_info_tells_who_and_where_we_are_and_who_the_client_is():
 
 
 @pytest.mark.parametrize("said", [b"", b"CONN", b"PUB foo 5\r\nhal"])
-async def test_peer_that_says_nothing_whole_is_sent_away(said: bytes, autojump_clock: MockClock):
-    async with running_gateway(Config(timeouts=Timeouts(connect_seconds=2.0))) as gateway:
+async def test_silent_peer_is_kept_as_long_as_it_answers_pings(said: bytes, autojump_clock: MockClock):
+    timeouts = Timeouts(connect_seconds=2.0, ping_interval_seconds=10.0, ping_max=2)
+    async with running_gateway(Config(timeouts=timeouts)) as gateway:
         connection = MemoryConnection(gateway)
         connection.start(NatsClientSession(connection, connection.gateway.admission))  # type: ignore[arg-type]
         connection.take()
         if said:
             connection.receive(said)
-        await trio.sleep(1.9)
+        await trio.sleep(9.9)
         assert connection.take() == b""
-        await trio.sleep(0.2)
+        await trio.sleep(10.2)
+        assert connection.take() == b"PING\r\nPING\r\n"
+        assert connection.close_reason is None
+        await trio.sleep(10)
+        assert connection.take() == b"-ERR 'Stale Connection'\r\n"
+        assert connection.close_reason is CloseReason.STALE_CONNECTION
+
+
+class Closed:
+    """An admission where everybody must say who he is."""
+
+    def anonymous(self, kind: str) -> None:
+        return None
+
+
+async def test_peer_that_must_say_who_it_is_and_does_not_is_sent_away(autojump_clock: MockClock):
+    async with running_gateway(Config(timeouts=Timeouts(connect_seconds=2.0))) as gateway:
+        connection = MemoryConnection(gateway)
+        connection.start(NatsClientSession(connection, Closed()))  # type: ignore[arg-type]
+        connection.take()
+        await trio.sleep(2.1)
         assert connection.take() == b"-ERR 'Authentication Timeout'\r\n"
         assert connection.close_reason is CloseReason.AUTHENTICATION_TIMEOUT
+
+
+TRACE = b"Nats-Trace-Dest: tr\r\nNats-Trace-Only: "
+
+
+@pytest.mark.parametrize(
+    ("lines", "delivered"),
+    [
+        (TRACE + b"true", False),
+        (TRACE + b"1", False),
+        (TRACE + b"On", False),
+        (TRACE + b"True  ", False),
+        (b"Nats-Trace-Only:true\r\nNats-Trace-Dest:tr", False),
+        (TRACE + b"yes", True),
+        (TRACE + b"false", True),
+        (b"Nats-Trace-Only: true", True),
+        (b"Nats-Trace-Dest: \r\nNats-Trace-Only: true", True),
+        (b"Nats-Trace-Dest: trace disabled\r\nNats-Trace-Only: true", True),
+        (b"Nats-Trace-Dest: tr\r\nnats-trace-only: true", True),
+        (b"nats-trace-dest: tr\r\nNats-Trace-Only: true", True),
+        (b"A: Nats-Trace-Only: true", True),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 7, 1000])
+async def test_message_that_only_traces_its_way_reaches_no_subscriber(lines: bytes, delivered: bool, step: int):
+    async with running_gateway() as gateway:
+        listener = connect(gateway, b'CONNECT {"verbose":false,"pedantic":false,"headers":true}\r\nSUB t 1\r\n')
+        publisher = connect(gateway, b'CONNECT {"verbose":true,"pedantic":false,"headers":true}\r\n')
+        publisher.take()
+        header = b"NATS/1.0\r\n%b\r\n\r\n" % lines
+        plain = b"NATS/1.0\r\nA: b\r\n\r\n"
+        data = b"".join(
+            b"HPUB t %d %d\r\n%b%b\r\n" % (len(block), len(block) + 1, block, payload)
+            for block, payload in ((header, b"1"), (plain, b"2"), (header, b"3"), (header, b"4"))
+        )
+        for start in range(0, len(data), step):
+            publisher.receive(data[start : start + step])
+        assert publisher.take() == b"+OK\r\n" * 4
+        assert publisher.session.in_messages == 4  # type: ignore[attr-defined]
+        assert listener.take().count(b"HMSG") == (4 if delivered else 1)
+
+
+async def test_burst_of_messages_keeps_those_that_do_not_only_trace():
+    async with running_gateway() as gateway:
+        listener = connect(gateway, b'CONNECT {"verbose":false,"pedantic":false,"headers":true}\r\nSUB t 1\r\n')
+        publisher = connect(gateway, b'CONNECT {"verbose":false,"pedantic":false,"headers":true}\r\n')
+        traced = b"NATS/1.0\r\n%btrue\r\n\r\n" % TRACE
+        other = b"NATS/1.0\r\n%bfals\r\n\r\n" % TRACE
+        line = b"HPUB t %d %d\r\n" % (len(traced), len(traced))
+        publisher.receive(b"".join(line + one + b"\r\n" for one in (traced, other, traced, other, other)))
+        assert listener.take().count(b"HMSG") == 3
+
+
+async def test_publishing_on_system_subjects_is_no_privilege_without_a_system_account():
+    async with running_gateway() as gateway:
+        client = connect(gateway, b'CONNECT {"verbose":false,"pedantic":false}\r\nSUB $SYS.> 1\r\n')
+        client.receive(b"PUB $SYS.mine 0\r\n\r\n")
+        assert client.take() == b"MSG $SYS.mine 1 0\r\n\r\n"
 
 
 async def test_any_operation_shows_that_the_peer_is_a_client(autojump_clock: MockClock):
