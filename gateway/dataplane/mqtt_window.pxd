@@ -30,6 +30,8 @@ cdef class Window:
     @cython.locals(publish=QueuedPublish, message=Message)
     cpdef bint acknowledge(self, object packet_id, int qos) except -1
     cpdef acknowledge_all(self, list packet_ids, int qos)
+    @cython.locals(publish=QueuedPublish, place=Py_ssize_t)
+    cpdef Py_ssize_t first_refused(self, list packet_ids, int qos, bint finishes) except -2
     @cython.locals(publish=QueuedPublish, message=Message)
     cpdef bint release(self, object packet_id) except -1
     cpdef list release_all(self, list packet_ids)

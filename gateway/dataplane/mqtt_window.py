@@ -147,6 +147,18 @@ class Window:
         for packet_id in packet_ids:
             self.acknowledge(packet_id, qos)
 
+    def first_refused(self, packet_ids: list[int], qos: int, finishes: bool) -> int:
+        """The place of the first identifier whose message is not acknowledged so, -1 for none: it was sent with another
+        QoS, or shall be finished (PUBCOMP) and was not released. Identifiers that are unknown are not looked at.
+        """
+        for place, packet_id in enumerate(packet_ids):
+            publish = self.sent.get(packet_id)
+            if publish is None:
+                continue
+            if publish.qos != qos or (finishes and qos == 2 and publish.message is not None):
+                return place
+        return -1
+
     def release(self, packet_id: int) -> bool:
         """The client has a QoS 2 message (PUBREC); False when none was sent with this identifier."""
         publish = self.sent.get(packet_id)

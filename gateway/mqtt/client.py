@@ -82,6 +82,7 @@ class MqttClient:
         "_answers",
         "_deadline",
         "_directory",
+        "_explains",
         "_farewell",
         "_held",
         "_sessions",
@@ -132,6 +133,8 @@ class MqttClient:
         self._answers = NO_ANSWERS
         # The reason code to part with, where the reason to close does not say it; None when all is said.
         self._farewell: ReasonCode | None = ReasonCode.SUCCESS
+        # Whether that is said in words, too.
+        self._explains = True
         self._deadline: Deadline | None = None
 
     @property
@@ -299,7 +302,10 @@ class MqttClient:
         """A DISCONNECT with the reason: only 5.0 has it."""
         code = self._farewell or FAREWELLS.get(reason)
         if self.version == MQTT_5_0 and self._farewell is not None and code is not None:
-            self.write(encoder.encode_disconnect(MQTT_5_0, code, self.problem(self.connection.close_detail)))
+            self.write(encoder.encode_disconnect(MQTT_5_0, code, self._reason()))
+
+    def _reason(self) -> Properties | None:
+        return self.problem(self.connection.close_detail) if self._explains else None
 
     def violate(self, code: ReasonCode, detail: str, reason: CloseReason = CloseReason.PROTOCOL_VIOLATION) -> None:
         """The client broke a rule: part with this reason code."""
@@ -333,38 +339,59 @@ class MqttClient:
     # Acknowledgements of messages to the client.
 
     def _on_puback(self, packet: packets.Puback) -> None:
-        session = self.session
-        assert session is not None
-        session.outgoing.acknowledge(packet.packet_id, 1)
-        session.acknowledged()
+        self._acknowledge([packet.packet_id], 1)
 
     def _on_pubcomp(self, packet: packets.Pubcomp) -> None:
-        session = self.session
-        assert session is not None
-        session.outgoing.acknowledge(packet.packet_id, 2)
-        session.acknowledged()
+        self._acknowledge([packet.packet_id], 2)
 
     def _on_ack_run(self, run: AckRun) -> None:
-        session = self.session
-        assert session is not None
         if run.kind in (PUBACK, PUBCOMP):
-            qos = 1 if run.kind == PUBACK else 2
-            session.outgoing.acknowledge_all(run.packet_ids, qos)
-            session.acknowledged()
+            self._acknowledge(run.packet_ids, 1 if run.kind == PUBACK else 2)
         elif run.kind == PUBREL:
             assert self.publishing is not None
             self.publishing.release_run(run.packet_ids)
         else:
-            self._release(session, run.packet_ids)
+            self._on_pubrecs(run.packet_ids)
 
     def _on_pubrec(self, packet: packets.Pubrec) -> None:
         session = self.session
         assert session is not None
-        if packet.reason_code >= ReasonCode.UNSPECIFIED_ERROR:  # 4.3.3: that is the end of the message
+        if packet.reason_code < ReasonCode.UNSPECIFIED_ERROR:
+            self._on_pubrecs([packet.packet_id])
+        elif session.outgoing.first_refused([packet.packet_id], 2, False) == 0:
+            self._misplaced(packet.packet_id)
+        else:  # 4.3.3: that is the end of the message
             session.outgoing.acknowledge(packet.packet_id, 2)
             session.acknowledged()
+
+    def _on_pubrecs(self, packet_ids: list[int]) -> None:
+        session = self.session
+        assert session is not None
+        place = session.outgoing.first_refused(packet_ids, 2, False)
+        if place < 0:
+            self._release(session, packet_ids)
             return
-        self._release(session, [packet.packet_id])
+        if place:
+            self._release(session, packet_ids[:place])
+        self._misplaced(packet_ids[place])
+
+    def _acknowledge(self, packet_ids: list[int], qos: int) -> None:
+        """The client is done with messages: PUBACK, or PUBCOMP behind PUBREC and PUBREL [MQTT-4.3.3-3]."""
+        session = self.session
+        assert session is not None
+        outgoing = session.outgoing
+        place = outgoing.first_refused(packet_ids, qos, True)
+        outgoing.acknowledge_all(packet_ids if place < 0 else packet_ids[:place], qos)
+        if place < 0:
+            session.acknowledged()
+        else:
+            self._misplaced(packet_ids[place])
+
+    def _misplaced(self, packet_id: int) -> None:
+        """An acknowledgement of the wrong kind: who is so confused shall get the message again, not lose it."""
+        self._farewell = ReasonCode.PROTOCOL_ERROR
+        self._explains = False
+        self.connection.close(CloseReason.PROTOCOL_VIOLATION, f"packet identifier {packet_id}: wrong acknowledgement")
 
     def _release(self, session: MqttSession, packet_ids: list[int]) -> None:
         mark = self._answers.mark()

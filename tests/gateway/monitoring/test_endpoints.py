@@ -40,7 +40,7 @@ def test_serial_ports_that_fail_degrade_health():
 
 def test_hubs_that_are_away_degrade_health():
     provider = FixedProvider()
-    provider.link_faults = {"nats-leaf://hub:7422": "down for 3 s: refused"}
+    provider.faults = {"uplinks": {"nats-leaf://hub:7422": "down for 3 s: refused"}}
     response = get("/healthz", provider)
     assert response.status == 200
     assert response.body == b'{"status":"degraded","uplinks":{"nats-leaf://hub:7422":"down for 3 s: refused"}}'
