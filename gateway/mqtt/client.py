@@ -250,27 +250,54 @@ class MqttClient:
             self._refuse(*refusal)
             return
         self._enter(packet, account, sessions)
-        self._act(held)
+        if self.connection.close_reason is None:
+            self._act(held)
 
     def _refuse(self, code: ReasonCode, reason: CloseReason, detail: str) -> None:
         connack = encoder.encode_connack(self.version, False, code, self.problem(detail))
-        self.connection.close(reason, detail, connack)
+        self.connection.close(reason, detail, connack if self._takes(len(connack)) else b"")
+
+    def _takes(self, size: int) -> bool:
+        """Whether the client takes packets of this size [MQTT-3.1.2-24]."""
+        return not self.max_packet_size or size <= self.max_packet_size
+
+    def _takes_codes(self, name: str, count: int) -> bool:
+        """Whether an answer with so many reason codes can be sent; parts with the client when not."""
+        if not self.max_packet_size or self._takes(len(encoder.encode_suback(self.version, 1, [0] * count))):
+            return True
+        self.violate(
+            ReasonCode.PACKET_TOO_LARGE,
+            f"{name}: the answer is larger than the {self.max_packet_size} bytes that the client takes",
+            CloseReason.MAXIMUM_PAYLOAD_EXCEEDED,
+        )
+        return False
+
+    def _greeting(self, packet: packets.Connect, expiry: int) -> Properties | None:
+        """The properties of the CONNACK, without what can be left out where the client takes no more."""
+        properties = connack_properties(packet, self.client_id, expiry, self.runtime.settings.mqtt)
+        if properties is not None and not self._takes(len(encoder.encode_connack(self.version, False, 0, properties))):
+            properties.response_information = None
+        return properties
 
     def _enter(self, packet: packets.Connect, account: Account, sessions: MqttSessions) -> None:
         """Take up the session, and say so."""
         config = self.runtime.settings.mqtt
+        expiry = session_expiry(packet, config)
+        properties = self._greeting(packet, expiry)
+        if not self._takes(len(encoder.encode_connack(self.version, False, 0, properties))):
+            detail = f"the CONNACK is larger than the {self.max_packet_size} bytes that the client takes"
+            self._refuse(ReasonCode.PACKET_TOO_LARGE, CloseReason.MAXIMUM_PAYLOAD_EXCEEDED, detail)
+            return
         self._sessions = sessions
         self._answers = Answers(account.durability, self.write, self._cannot_store)
         self._answers.look()
         self.will = will_of(packet.will, self.runtime.names.gateway_id)
-        expiry = session_expiry(packet, config)
         mark = self._answers.mark()
         session, present = sessions.open(self, packet.clean_start, expiry)
         self.session = session
         self.publishing = Publishing(self, session, self._answers)
         self.connection.introduce()
         self.runtime.deadlines.cancel(self._deadline)
-        properties = connack_properties(packet, self.client_id, expiry, config)
         present = present and self.version != MQTT_3_1  # It has no such flag.
         self.write(encoder.encode_connack(self.version, present, 0, properties))
         self._answers.withhold(self.connection, mark)
@@ -302,7 +329,9 @@ class MqttClient:
         """A DISCONNECT with the reason: only 5.0 has it."""
         code = self._farewell or FAREWELLS.get(reason)
         if self.version == MQTT_5_0 and self._farewell is not None and code is not None:
-            self.write(encoder.encode_disconnect(MQTT_5_0, code, self._reason()))
+            farewell = encoder.encode_disconnect(MQTT_5_0, code, self._reason())
+            if self._takes(len(farewell)):
+                self.write(farewell)
 
     def _reason(self) -> Properties | None:
         return self.problem(self.connection.close_detail) if self._explains else None
@@ -408,6 +437,8 @@ class MqttClient:
     def _on_subscribe(self, packet: packets.Subscribe) -> None:
         session = self.session
         assert session is not None
+        if not self._takes_codes("SUBSCRIBE", len(packet.subscriptions)):
+            return
         identifiers = packet.properties.subscription_identifiers if packet.properties is not None else ()
         identifier = identifiers[0] if identifiers else 0
         mark = self._answers.mark()
@@ -430,6 +461,8 @@ class MqttClient:
     def _on_unsubscribe(self, packet: packets.Unsubscribe) -> None:
         session = self.session
         assert session is not None
+        if not self._takes_codes("UNSUBSCRIBE", len(packet.topic_filters)):
+            return
         mark = self._answers.mark()
         if self._answers.broken and session.store is not None and self.version == MQTT_5_0:
             refused = [ReasonCode.UNSPECIFIED_ERROR] * len(packet.topic_filters)

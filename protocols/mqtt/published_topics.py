@@ -23,6 +23,9 @@ STAR = 0x2A
 PLUS = 0x2B
 DOT = 0x2E
 GREATER = 0x3E
+# Where a broker tells of itself, and where mosquitto's bridges tell that they are connected.
+SYSTEM_PREFIX = b"$SYS."
+BRIDGES_PREFIX = b"$SYS.broker.connection."
 FIRST_PLAIN = 0x21
 LAST_PLAIN = 0x7E
 
@@ -110,8 +113,13 @@ def subject_of(topic: bytes) -> bytes:
 
 
 def is_reserved(subject: bytes) -> bool:
+    """Whether no client may publish there: what servers use among themselves, and what a server says of itself."""
     first = subject[0]
-    return first in (0x24, 0x5F) and subject.startswith(RESERVED_SUBJECTS)
+    if first not in (0x24, 0x5F):
+        return False
+    if subject.startswith(SYSTEM_PREFIX):
+        return not subject.startswith(BRIDGES_PREFIX)
+    return subject.startswith(RESERVED_SUBJECTS)
 
 
 def topic_of(subject: bytes) -> bytes | None:
