@@ -15,6 +15,8 @@ import trio
 from gateway.accounts.account import Account
 from gateway.dataplane.nats_receivers import LeafInterest, LeafPort, LeafRoute
 from gateway.dataplane.port import Port
+from gateway.nats.direct_get import PREFIX as DIRECT_GETS
+from gateway.nats.direct_get import DirectGetRoute, StreamInquiry
 from gateway.nats.leaf_interest import InterestFeed, RefusedInterest
 from gateway.runtime.deadlines import Deadline
 from gateway.settings.schema import Uplink
@@ -89,6 +91,7 @@ class LeafnodeSession(LeafPort):
     __slots__ = (
         "_deadline",
         "_feed",
+        "_inquiry",
         "_interest",
         "_pings_out",
         "_rules",
@@ -112,6 +115,7 @@ class LeafnodeSession(LeafPort):
         self.state = State.WAIT_INFO
         self.info = spoke.HubInfo()
         self._interest: dict[tuple[bytes, bytes], LeafInterest] = {}
+        self._inquiry: StreamInquiry | None = None
         self._rules = InterestRules(self.info)
         self._feed = InterestFeed(self, connection, self.account.router, self._permits)
         self._pings_out = 0
@@ -153,6 +157,8 @@ class LeafnodeSession(LeafPort):
     def closed(self, reason: CloseReason) -> None:
         self.runtime.deadlines.cancel(self._deadline)
         self.account.router.unobserve(self)
+        if self._inquiry is not None:
+            self._inquiry.end()
         self._feed.end()
         for interest in self._interest.values():
             self.account.router.unsubscribe(interest)
@@ -161,7 +167,9 @@ class LeafnodeSession(LeafPort):
     # What routing calls.
 
     def leaf_route(self, subject: bytes, queues: tuple[bytes, ...]) -> LeafRoute:
-        permitted = spoke.is_permitted(subject, self.info.may_send) or subject.startswith(spoke.ACK_PREFIX)
+        permitted = self._may_send(subject)
+        if self._inquiry is not None and subject.startswith(DIRECT_GETS):
+            return DirectGetRoute(self._inquiry, self, subject, queues, self.info.max_payload, permitted)
         return LeafRoute(self, subject, queues, self.info.max_payload, permitted)
 
     def interest_changed(self, subject: bytes, queue: bytes, count: int) -> None:
@@ -212,6 +220,7 @@ class LeafnodeSession(LeafPort):
         if info.jetstream:
             for subject, queue in spoke.UNTOLD_INTERESTS:
                 self._on_subscribe(spoke.LeafSubscribe(subject, queue, 1 if queue else 0))
+            self._inquiry = StreamInquiry(self, self.account.router, self._may_send)
         self.owner.link_up(self)
 
     def _permissions_changed(self, info: spoke.HubInfo) -> None:
@@ -294,6 +303,9 @@ class LeafnodeSession(LeafPort):
         self._deadline = self.runtime.deadlines.call_at(trio.current_time() + seconds, action)
 
     # Small parts.
+
+    def _may_send(self, subject: bytes) -> bool:
+        return spoke.is_permitted(subject, self.info.may_send) or subject.startswith(spoke.ACK_PREFIX)
 
     def _permits(self, subject: bytes, queue: bytes) -> bool:
         """Whether the hub takes this interest; it closes the link over one that it does not."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from nats.errors import NoRespondersError
 
 from tests.integration.leafnode_pair import PATIENCE_SECONDS, clients, hub_and_edge, run
 from tests.integration.peers import Peer
@@ -113,5 +114,42 @@ def test_object_stores_of_the_hub_work_from_the_edge(hub: Peer, edge: Peer) -> N
             assert (await store.get("picture")).data == content
             there = await at_hub.jetstream().object_store("files")
             assert (await there.get("picture")).data == content
+
+    run(test)
+
+
+def test_direct_get_of_a_stream_that_does_not_exist_has_no_responders_as_at_the_hub(hub: Peer, edge: Peer) -> None:
+    async def test() -> None:
+        async with clients(hub, edge) as (at_hub, at_edge):
+            await at_hub.jetstream().add_stream(name="DIRECT", subjects=["direct.>"], allow_direct=True)
+            await at_hub.jetstream().add_stream(name="INDIRECT", subjects=["indirect.>"])
+            await at_hub.jetstream().publish("direct.one", b"here")
+            for client in (at_hub, at_edge):
+                for _ in range(2):
+                    for missing in ("NONE", "NONE.subject", "INDIRECT"):
+                        with pytest.raises(NoRespondersError):
+                            await client.request(
+                                f"$JS.API.DIRECT.GET.{missing}", b'{"seq":1}', timeout=PATIENCE_SECONDS
+                            )
+                    found = await client.request("$JS.API.DIRECT.GET.DIRECT", b'{"seq":1}', timeout=PATIENCE_SECONDS)
+                    assert found.data == b"here"
+                    answer = await client.request("$JS.API.STREAM.MSG.GET.NONE", b'{"seq":1}', timeout=PATIENCE_SECONDS)
+                    assert b"stream not found" in answer.data
+            await at_hub.jetstream().delete_stream("DIRECT")
+            await at_hub.jetstream().delete_stream("INDIRECT")
+
+    run(test)
+
+
+def test_who_a_client_is_says_the_gateway_and_not_the_hub(hub: Peer, edge: Peer) -> None:
+    async def test() -> None:
+        async with clients(edge) as (at_edge,):
+            inbox = at_edge.new_inbox()
+            answers = await at_edge.subscribe(inbox)
+            await at_edge.publish("$SYS.REQ.USER.INFO", b"", reply=inbox)
+            answer = await answers.next_msg(PATIENCE_SECONDS)
+            assert b'"name":"edge"' in answer.data
+            await at_edge.request("$JS.API.INFO", b"", timeout=PATIENCE_SECONDS)
+            assert answers.pending_msgs == 0
 
     run(test)
