@@ -15,7 +15,7 @@ from protocols.topic_mapping import filter_to_subjects, share_name_to_queue, sub
 with (Path(__file__).parents[1] / "vectors" / "topics.toml").open("rb") as file:
     VECTORS = tomllib.load(file)
 
-WHITE_SPACE = " \t\n\r\f"
+WHITE_SPACE = " \t\n\r\v\f"
 # What the rules are made of, so that their corners come up.
 PIECES = st.sampled_from(["/", ".", " ", "\u2215", " \u2215", "*", ">", "$", "s", "t", "a", "\t", "\x7f"])
 CHARACTERS = st.characters(exclude_characters="+#\0", exclude_categories=["Cs"])
