@@ -189,7 +189,7 @@ WEBSOCKET_CASES = [
     Case(
         "endless request",
         "websocket",
-        b"GET /" + b"a" * 9000,
+        b"GET /" + b"a" * 33_000,
         b"HTTP/1.1 431 Request Header Fields Too Large\r\n",
         "Protocol Violation",
         "HTTP 431",
