@@ -111,6 +111,9 @@ class Place:
     def local_address(self) -> tuple[str, int]:
         return ("127.0.0.1", 4222)
 
+    def introduce(self) -> None:
+        pass
+
     def close(self, reason: Any, detail: str = "", farewell: bytes = b"", linger: float = 1.0) -> None:
         if self.close_reason is not None:
             return
