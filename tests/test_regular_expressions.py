@@ -54,7 +54,12 @@ AUDITED: dict[str, list[Attack]] = {
     "protocols.mqtt.header_mapping._SECONDS": [Attack("fullmatch", b"", b"5", end) for end in (b"", b"x")],
     "protocols.nats.client.WHITE_SPACE": [Attack("search", b"", b"a", end) for end in (b"", b" ")],
     "gateway.monitoring.parameters.INTEGER": [Attack("fullmatch", "", "1", end) for end in ("", "x")],
-    "gateway.devices.subjects.UNFIT": [Attack("search", "", pump, "") for pump in ("a", "!", "a!")],
+    "protocols.foreign_text._TERMINAL_SEQUENCE": [
+        Attack("search", lead, pump, end)
+        for lead in (b"", b"\x1b[", b"\x1b[0 ")
+        for pump in (b"0", b" ", b"0 ", b"\x1b", b"\x1b[0", b"\x1b[ ")
+        for end in (b"", b"\x1b")
+    ],
     # The URLs of a hub's INFO as well.
     "gateway.settings.addresses.HOST_NAME": [
         Attack("fullmatch", "", pump, end) for pump in ("a", "a.", ".", "ab.") for end in ("", "!", ".", "..")
@@ -85,7 +90,9 @@ OUR_OWN = {
     "gateway.settings.file.UNKNOWN_KEY": "what msgspec says about the configuration",
     "gateway.settings.file.MISSING_KEY": "what msgspec says about the configuration",
     "gateway.settings.file.STEP": "what msgspec says about the configuration",
+    "gateway.runtime.logs.FIELD": "log lines, which are cut at 2 KiB",
     "gateway.settings.schema": "the operator's pattern, compiled to look at its groups",
+    "gateway.settings.line_pattern": "a class of characters, tried on single bytes",
     "gateway.devices.lines": "the operator's pattern",
 }
 

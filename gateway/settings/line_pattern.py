@@ -162,5 +162,6 @@ def _category(name: str) -> Iterable[int]:
     """The bytes of `\\d`, `\\s`, `\\w` and their opposites."""
     kind = name.removeprefix("CATEGORY_")
     letter = {"DIGIT": b"\\d", "SPACE": b"\\s", "WORD": b"\\w"}[kind.removeprefix("NOT_")]
-    found = {byte for byte in EVERY_BYTE if re.match(letter, bytes((byte,)))}
+    pattern = re.compile(letter)
+    found = {byte for byte in EVERY_BYTE if pattern.match(bytes((byte,)))}
     return EVERY_BYTE - found if kind.startswith("NOT_") else found

@@ -123,6 +123,11 @@ class Place:
         self.outbox.flush()
         self.outbox.write_wire(self.session.closing_bytes(reason))
 
+    is_paused = False
+
+    def introduce(self) -> None:
+        """Everybody has."""
+
     async def relieved(self) -> None:
         await trio.sleep_forever()
 

@@ -406,7 +406,7 @@ class TestStart:
                 assert get(edge, "/healthz") == {"status": "ok"}
 
     def test_directory_that_is_locked_is_taken_when_it_is_free(self, tmp_path: Path) -> None:
-        lock = take_directory(tmp_path / "data")
+        locks = take_directory(tmp_path / "data")
         file = tmp_path / "leafgate.toml"
         listener = '[[listeners]]\nprotocol = "nats"\naddress = "127.0.0.1:0"\n[monitoring]\naddress = ""\n'
         file.write_text(f'data-directory = "{tmp_path / "data"}"\n{listener}')
@@ -414,7 +414,8 @@ class TestStart:
         edge.start()
         with running(edge):
             edge.wait_for_log("event=waiting-for-directory")
-            os.close(lock)
+            for lock in locks:
+                os.close(lock)
             edge.wait_for_log("event=started")
 
     def test_hangup_is_heard_and_survived(self, tmp_path: Path) -> None:

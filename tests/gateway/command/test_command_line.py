@@ -165,11 +165,12 @@ def test_directory_that_stays_locked_exits_1_and_one_of_another_program_2(tmp_pa
     directory = tmp_path / "data"
     rest = "[[listeners]]\nprotocol = 'nats'\naddress = '127.0.0.1:0'\n[monitoring]\naddress = ''\n"
     file.write_text(f"data-directory = '{directory}'\n{rest}[timeouts]\nstart-seconds = 0.1\n")
-    lock = take_directory(directory)
+    locks = take_directory(directory)
     try:
         result = leafgate("run", "-c", str(file))
     finally:
-        os.close(lock)
+        for lock in locks:
+            os.close(lock)
     assert result.returncode == 1
     assert "event=waiting-for-directory" in result.stderr.decode()
     with closing(sqlite3.connect(directory / "leafgate.db")) as other:
