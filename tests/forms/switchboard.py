@@ -125,9 +125,6 @@ class Place:
 
     is_paused = False
 
-    def introduce(self) -> None:
-        """Everybody has."""
-
     async def relieved(self) -> None:
         await trio.sleep_forever()
 
