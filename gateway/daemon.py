@@ -96,7 +96,7 @@ class Gateway:
         self.settings = Settings(config)
         gateway_id = storage.gateway_id if storage is not None else new_gateway_id().encode()
         self.runtime = Runtime(self.settings, Names(new_server_id(), config.server_name, gateway_id))
-        self.reader = Reader(self.runtime.switch)
+        self.reader = Reader(self.runtime.switch, self.runtime.turns)
         self.registry = Registry(self.runtime, self.reader)
         self.account = make_account(config, storage)
         self.account.retained_requests = RetainedRequests(self.runtime, self.account)

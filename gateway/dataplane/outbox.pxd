@@ -3,8 +3,14 @@ cimport cython
 @cython.final
 cdef class Switch:
     cdef public list touched, congested
-    cdef public object publisher, memory
+    cdef public object publisher, memory, leave, clock
     cdef public long long pending
+    @cython.locals(touched=list)
+    cpdef flush(self)
+    @cython.locals(count=Py_ssize_t, stop=Py_ssize_t)
+    cpdef Py_ssize_t flush_some(self, list touched, Py_ssize_t start) except -1
+    @cython.locals(index=Py_ssize_t, count=Py_ssize_t, outbox=Outbox)
+    cdef _flush(self, list touched, Py_ssize_t start, Py_ssize_t stop)
 
 @cython.final
 cdef class Outbox:

@@ -1,5 +1,6 @@
 """Outbox: the bytes on their way to one peer; appended to per message, sent once per batch (hot)."""
 
+import time
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
@@ -15,6 +16,11 @@ COMPACT_AT = 1 << 16
 # takes longer to look at a small piece than it takes to copy it (and takes 1024 of them at most).
 GATHER_FROM = 1 << 14
 GATHER_EACH = 2000
+# A message can touch thousands of outboxes: of more than so many, those are left that are not flushed in this time.
+FLUSHED_AT_ONCE = 64
+FLUSH_SECONDS = 0.002
+# How many are flushed between two looks at the clock.
+FLUSHED_IN_A_ROW = 8
 # Above this a publisher is held back for a moment, see `Switch.congested`.
 CONGESTED_AT = 1 << 20
 
@@ -50,9 +56,10 @@ class Switch:
     were flushed last, and whose batch it is, where that is somebody who can be held back.
 
     `pending` is how many bytes wait for peers that take none at the moment; `memory` judges how many may for one.
+    `leave`, where it is set, gets those that a flush did not come to, and the index of the first: `flush_some` goes on.
     """
 
-    __slots__ = ("congested", "memory", "pending", "publisher", "touched")
+    __slots__ = ("clock", "congested", "leave", "memory", "pending", "publisher", "touched")
 
     def __init__(self, memory: Memory | None = None) -> None:
         self.memory = memory
@@ -60,6 +67,8 @@ class Switch:
         self.touched: list[Outbox] = []
         self.congested: list[Outbox] = []
         self.publisher: object = None
+        self.leave: Callable[[list[Outbox], int], None] | None = None
+        self.clock: Callable[[], float] = time.perf_counter
 
     def flush(self) -> None:
         """Send what the batch appended, one send per touched connection.
@@ -72,7 +81,28 @@ class Switch:
         self.touched = []
         # Those that are still congested come again: what nobody asks for must not pile up.
         self.congested = []
-        for outbox in touched:
+        if len(touched) <= FLUSHED_AT_ONCE or self.leave is None:
+            self._flush(touched, 0, len(touched))
+            return
+        flushed = self.flush_some(touched, 0)
+        if flushed < len(touched):
+            self.leave(touched, flushed)
+
+    def flush_some(self, touched: "list[Outbox]", start: int) -> int:
+        """Flush from `start` on until FLUSH_SECONDS are over; returns the index of the first that is not."""
+        count = len(touched)
+        until = self.clock() + FLUSH_SECONDS
+        while start < count:
+            stop = min(start + FLUSHED_IN_A_ROW, count)
+            self._flush(touched, start, stop)
+            start = stop
+            if self.clock() > until:
+                break
+        return start
+
+    def _flush(self, touched: "list[Outbox]", start: int, stop: int) -> None:
+        for index in range(start, stop):
+            outbox = touched[index]
             count = len(self.congested)
             try:
                 outbox.flush()

@@ -35,6 +35,15 @@ cdef Routes NOWHERE
 @cython.locals(routes=Routes)
 cdef Routes make_routes()
 
+cdef Py_ssize_t SHARE
+
+cdef class FanOut:
+    cdef readonly object event
+    cdef readonly Routes routes
+    cdef readonly Py_ssize_t position, delivered
+    @cython.locals(plain=list, stop=Py_ssize_t, index=Py_ssize_t, receiver=Receiver)
+    cpdef bint go_on(self, Port source) except -1
+
 cdef class Router:
     cdef readonly SubjectTree tree
     cdef GenerationCache _cache
@@ -42,7 +51,9 @@ cdef class Router:
     cdef list _found, _observers, _buckets
     cdef object _retainer
     cdef readonly long long resolved
-    @cython.locals(count=Py_ssize_t, size=Py_ssize_t, received=Py_ssize_t, message=Message, burst=Burst)
+    cdef Py_ssize_t _steps
+    @cython.locals(count=Py_ssize_t, size=Py_ssize_t, received=Py_ssize_t, left=Py_ssize_t, fan_out=Py_ssize_t,
+                   message=Message, burst=Burst, routes=Routes, begun=FanOut)
     cpdef Py_ssize_t forward(self, list events, Py_ssize_t index, Port source) except -1
     @cython.locals(routes=Routes)
     cpdef Py_ssize_t publish(self, Message message, Port source, bytes subject=*) except -1
@@ -54,11 +65,17 @@ cdef class Router:
     @cython.locals(found=list, interest=Interest, routes=Routes)
     cdef Routes _route_once(self, bytes subject)
 
-@cython.locals(delivered=Py_ssize_t, receiver=Receiver, link=LeafRoute)
+@cython.locals(delivered=Py_ssize_t, receiver=Receiver)
 cdef int deliver(Message message, Routes routes, Port source) except -1
 
-@cython.locals(receiver=Receiver, link=LeafRoute)
+@cython.locals(link=LeafRoute)
+cdef int deliver_beyond(Message message, Routes routes, Port source, Py_ssize_t delivered) except -1
+
+@cython.locals(receiver=Receiver)
 cdef deliver_burst(Burst burst, Routes routes, Port source)
+
+@cython.locals(link=LeafRoute)
+cdef deliver_burst_beyond(Burst burst, Routes routes, Port source)
 
 @cython.locals(delivered=Py_ssize_t, group=Group, route=LeafRoute)
 cdef Py_ssize_t deliver_to_groups(Message message, Routes routes, Port source) except -1

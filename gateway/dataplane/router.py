@@ -18,6 +18,9 @@ POINTER_BYTES = 8
 # Of a longer one the receivers are looked for each time.
 LONGEST_REMEMBERED_SUBJECT = 256
 BUCKETS = 256
+# What `forward` does before its caller looks at the clock, and to how many receivers one message goes at once: in
+# deliveries, or nodes of the tree.
+SHARE = 1024
 
 
 class InterestObserver(Protocol):
@@ -122,6 +125,41 @@ def size_of(routes: Routes) -> int:
 NOWHERE = make_routes()
 
 
+class FanOut:
+    """A message or a burst on its way to more receivers than make a share; it stands in its place among the events."""
+
+    __slots__ = ("delivered", "event", "position", "routes")
+
+    def __init__(self, event: Message | Burst, routes: Routes) -> None:
+        self.event = event
+        self.routes = routes
+        self.position = 0
+        self.delivered = 0
+
+    def go_on(self, source: Port) -> bool:
+        """Deliver to the next receivers, a share of them; whether there are more."""
+        event, plain = self.event, self.routes.plain
+        stop = min(self.position + SHARE, len(plain))
+        for index in range(self.position, stop):
+            receiver = plain[index]
+            if type(event) is Burst:
+                receiver.deliver_burst(event, source)
+            elif type(event) is Message and receiver.deliver(event, source):
+                self.delivered += 1
+        self.position = stop
+        if stop < len(plain):
+            return True
+        if type(event) is Burst:
+            deliver_burst_beyond(event, self.routes, source)
+        elif type(event) is Message:
+            deliver_beyond(event, self.routes, source, self.delivered)
+        return False
+
+
+# The events that `Router.forward` takes.
+ROUTED = frozenset((Message, Burst, FanOut))
+
+
 class Router:
     """One account's subject space: its subscriptions, and messages between them.
 
@@ -130,7 +168,7 @@ class Router:
     how often receivers were looked for in the tree.
     """
 
-    __slots__ = ("_buckets", "_cache", "_found", "_observers", "_retainer", "_routes", "resolved", "tree")
+    __slots__ = ("_buckets", "_cache", "_found", "_observers", "_retainer", "_routes", "_steps", "resolved", "tree")
 
     def __init__(self, retainer: Retainer | None = None) -> None:
         self.tree = SubjectTree()
@@ -142,6 +180,8 @@ class Router:
         # By first tokens.
         self._buckets = [Bucket() for _ in range(BUCKETS)]
         self.resolved = 0
+        # At how many nodes of the tree `forward` has looked.
+        self._steps = 0
 
     def subscribe(self, receiver: Receiver) -> None:
         interest = self.tree.insert(receiver)
@@ -154,31 +194,55 @@ class Router:
             self._interest_changed(interest, receiver)
 
     def forward(self, events: list[Any], index: int, source: Port) -> int:
-        """Route the messages and bursts from `events[index]` on; returns the index of the first other event.
+        """Route the messages and bursts from `events[index]` on; returns the index of the first event that is left.
 
-        Each message knows then how many took it (`Message.delivered`).
+        That is an event of another kind; or one of theirs, when a share of work is done: look at the clock and go on.
+        Each message before it knows how many took it (`Message.delivered`).
         """
         count = len(events)
         received = size = 0
+        left = SHARE
+        self._steps = 0
         while index < count:
             event = events[index]
             if type(event) is Message:
                 message = event
-                deliver(message, self._resolve(message.subject), source)
+                routes = self._resolve(message.subject)
+                fan_out = len(routes.plain)
+                left -= 1 + fan_out
+                if fan_out > SHARE:
+                    events[index] = FanOut(message, routes)
+                else:
+                    deliver(message, routes, source)
+                    index += 1
                 if message.header_size:
                     self._retain(message, source)
                 received += 1
                 size += message.size
             elif type(event) is Burst:
                 burst = event
-                deliver_burst(burst, self._resolve(burst.subject), source)
+                routes = self._resolve(burst.subject)
+                fan_out = len(routes.plain)
+                left -= 1 + fan_out
+                if fan_out > SHARE:
+                    events[index] = FanOut(burst, routes)
+                else:
+                    deliver_burst(burst, routes, source)
+                    index += 1
                 if burst.header_size:
                     self._retain(burst.last_retained(), source)
                 received += burst.count
                 size += burst.count * burst.message_size
+            elif type(event) is FanOut:
+                begun = event
+                if not begun.go_on(source):
+                    events[index] = begun.event
+                    index += 1
+                left = 0
             else:
                 break
-            index += 1
+            if left - self._steps <= 0:
+                break
         source.in_messages += received
         source.in_bytes += size
         return index
@@ -267,7 +331,8 @@ class Router:
         """
         self.resolved += 1
         bucket: Bucket = self._buckets[hash(subject.partition(b".")[0]) % BUCKETS]
-        found = self.tree.match(subject)
+        found: list[Interest] = []
+        self._steps += self.tree.find(subject, found)
         interest = found[0] if len(found) == 1 else None
         routes: Routes | None = interest.routes if interest is not None else None  # type: ignore[assignment]
         if routes is not None and routes.bucket is NEVER:
@@ -290,7 +355,7 @@ class Router:
         found = self._found
         found.clear()
         self.resolved += 1
-        self.tree.find(subject, found)
+        self._steps += self.tree.find(subject, found)
         if not found:
             return NOWHERE
         interest = found[0] if len(found) == 1 else None
@@ -308,6 +373,11 @@ def deliver(message: Message, routes: Routes, source: Port) -> None:
     for receiver in routes.plain:
         if receiver.deliver(message, source):
             delivered += 1
+    deliver_beyond(message, routes, source, delivered)
+
+
+def deliver_beyond(message: Message, routes: Routes, source: Port, delivered: int) -> None:
+    """Hand a message that so many took to queue groups and over links too, and note how many took it in all."""
     if routes.groups:
         delivered += deliver_to_groups(message, routes, source)
     else:
@@ -323,6 +393,11 @@ def deliver_burst(burst: Burst, routes: Routes, source: Port) -> None:
     """Hand messages that came in a row to their receivers; of a group each message goes to one member anew."""
     for receiver in routes.plain:
         receiver.deliver_burst(burst, source)
+    deliver_burst_beyond(burst, routes, source)
+
+
+def deliver_burst_beyond(burst: Burst, routes: Routes, source: Port) -> None:
+    """Hand the messages of a burst to queue groups and over links."""
     if routes.groups:
         for message in burst.messages():
             deliver_to_groups(message, routes, source)

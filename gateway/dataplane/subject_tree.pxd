@@ -25,10 +25,11 @@ cdef class SubjectTree:
     @cython.locals(found=list)
     cpdef list match(self, bytes subject)
     @cython.locals(literal=Interest)
-    cpdef find(self, bytes subject, list found)
+    cpdef Py_ssize_t find(self, bytes subject, list found) except -1
 
 @cython.locals(start=Py_ssize_t, stop=Py_ssize_t, end=Py_ssize_t)
 cdef bint has_empty_token(bytes subject) except -1
 
-@cython.locals(child=Node, stop=Py_ssize_t)
-cdef _walk(Node node, bytes subject, Py_ssize_t start, Py_ssize_t end, list found)
+@cython.locals(start=Py_ssize_t, end=Py_ssize_t, stop=Py_ssize_t, steps=Py_ssize_t, fork=Node, child=Node,
+               nodes=list, following=list, token=bytes)
+cdef Py_ssize_t walk(Node node, bytes subject, list found) except -1

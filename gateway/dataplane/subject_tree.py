@@ -105,13 +105,14 @@ class SubjectTree:
         self.find(subject, found)
         return found
 
-    def find(self, subject: bytes, found: list[Interest]) -> None:
-        """Append what `match` returns."""
+    def find(self, subject: bytes, found: list[Interest]) -> int:
+        """Append what `match` returns; returns at how many nodes was looked."""
         literal = self._literals.get(subject)
         if literal is not None:
             found.append(literal)
         if self._wildcards and not has_empty_token(subject):
-            _walk(self._root, subject, 0, len(subject), found)
+            return walk(self._root, subject, found)
+        return 0
 
     def interests(self) -> list[Interest]:
         """Every interest, in no order."""
@@ -195,25 +196,60 @@ def has_empty_token(subject: bytes) -> bool:
         start = stop + 1
 
 
-def _walk(node: Node, subject: bytes, start: int, end: int, found: list[Interest]) -> None:
-    """Append what matches below a node; the tokens from `start` on are left, none of them if that is behind `end`."""
-    if start > end:
-        if node.interest is not None:
-            found.append(node.interest)
-        return
-    if node.rest is not None:
-        found.append(node.rest)
-    if node.star is None and node.children is None:
-        return
-    stop = find_byte(subject, DOT, start, end)
-    if stop < 0:
-        stop = end
-    if node.star is not None:
-        _walk(node.star, subject, stop + 1, end, found)
-    if node.children is not None:
-        child = node.children.get(cut(subject, start, stop))
-        if child is not None:
-            _walk(child, subject, stop + 1, end, found)
+def walk(node: Node | None, subject: bytes, found: list[Interest]) -> int:
+    """Append what matches below the root; returns at how many nodes was looked.
+
+    As long as there is one way to go it is followed; from a fork on, all nodes of a level before those of the next, so
+    that each token is cut out and hashed once: with `*` and a literal in every place there are thousands of ways.
+    """
+    start, end = 0, len(subject)
+    steps = 1
+    fork: Node | None = None
+    while node is not None:
+        if start > end:
+            if node.interest is not None:
+                found.append(node.interest)
+            return steps
+        if node.rest is not None:
+            found.append(node.rest)
+        stop = find_byte(subject, DOT, start, end)
+        if stop < 0:
+            stop = end
+        child = node.children.get(cut(subject, start, stop)) if node.children is not None else None
+        start = stop + 1
+        steps += 1
+        if child is None:
+            node = node.star
+        elif node.star is None:
+            node = child
+        else:
+            fork, node = node.star, child
+            break
+    if node is None or fork is None:
+        return steps
+    nodes = [fork, node]
+    while start <= end:
+        stop = find_byte(subject, DOT, start, end)
+        if stop < 0:
+            stop = end
+        token = cut(subject, start, stop)
+        start = stop + 1
+        steps += len(nodes)
+        following: list[Node] = []
+        for node in nodes:
+            if node.rest is not None:
+                found.append(node.rest)
+            if node.star is not None:
+                following.append(node.star)
+            if node.children is not None:
+                child = node.children.get(token)
+                if child is not None:
+                    following.append(child)
+        if not following:
+            return steps
+        nodes = following
+    found.extend([node.interest for node in nodes if node.interest is not None])
+    return steps
 
 
 def _prune(node: Node, tokens: list[bytes], level: int) -> None:

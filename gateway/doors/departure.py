@@ -39,7 +39,7 @@ def say_goodbye(runtime: Runtime, registry: Registry) -> None:
     """
     connections = sorted(registry.open.values(), key=lambda one: not one.session.is_client)
     for connection in connections:
-        connection.read_ready()
+        connection.drain()
     runtime.switch.flush()
     for connection in connections:
         connection.close(CloseReason.SERVER_SHUTDOWN, linger=math.inf)

@@ -89,3 +89,9 @@ class Door:
 
     def hold(self, congested: Outbox) -> None:
         """Peers that arrive publish nothing yet."""
+
+    def pause(self) -> None:
+        """What they are told at first is soon sent."""
+
+    def resume(self) -> None:
+        """It was never paused."""

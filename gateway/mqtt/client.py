@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from gateway.accounts.account import Account
 from gateway.accounts.admission import Admission, Credentials, Decision, Refusal, decide
 from gateway.dataplane.port import Port
+from gateway.dataplane.router import ROUTED
 from gateway.mqtt.answers import MOST_HELD, Answers
 from gateway.mqtt.connecting import (
     NO_PROPERTIES,
@@ -20,13 +21,14 @@ from gateway.mqtt.connecting import (
     will_of,
 )
 from gateway.mqtt.directory import SessionDirectory
-from gateway.mqtt.publishing import Publishing
+from gateway.mqtt.publishing import Publishing, RunInHand
 from gateway.mqtt.session import MqttSession
 from gateway.mqtt.sessions import MqttSessions, capped_expiry
-from gateway.mqtt.subscribing import grant
+from gateway.mqtt.subscribing import Subscribing, Unsubscribing
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.identity import new_token
 from gateway.runtime.logs import shown
+from gateway.runtime.turns import TURN_SECONDS
 from gateway.settings.schema import Mqtt
 from gateway.storage.durability import Durability
 from gateway.storage.stored_session import StoredWill
@@ -41,7 +43,6 @@ from protocols.mqtt.primitives import MQTT_3_1, MQTT_3_1_1, MQTT_5_0
 from protocols.mqtt.properties import Properties
 from protocols.mqtt.publish import Publish, PublishRun
 from protocols.mqtt.reason_codes import ReasonCode
-from protocols.mqtt.topics import SHARE_PREFIX
 
 log = logging.getLogger("leafgate.mqtt")
 
@@ -71,7 +72,8 @@ NO_ANSWERS = Answers(Durability(), lambda packet: None)
 class MqttClient:
     """One connection of an MQTT client; `session` is None until its CONNECT is accepted.
 
-    While a decision about the CONNECT takes time, `_held` keeps what came behind it.
+    While a decision about the CONNECT takes time, `_held` keeps what came behind it. `_left` are events that wait for
+    the next turn.
     """
 
     kind = "mqtt"
@@ -85,11 +87,13 @@ class MqttClient:
         "_explains",
         "_farewell",
         "_held",
+        "_left",
         "_sessions",
         "bridge",
         "client_id",
         "connection",
         "decoder",
+        "has_more",
         "keep_alive",
         "longest_silence",
         "max_packet_size",
@@ -117,6 +121,8 @@ class MqttClient:
         self._directory = directory
         self._sessions: MqttSessions | None = None
         self._held: list[object] | None = None
+        self._left: list[object] = []
+        self.has_more = False
         self.version = MQTT_3_1_1
         self.client_id = b""
         self.bridge = False
@@ -146,7 +152,12 @@ class MqttClient:
 
     def receive(self, data: bytes) -> None:
         self._answers.look()
-        self._act(self.decoder.receive(data))
+        if self.has_more:
+            events, self._left = self._left, []
+            self.has_more = False
+        else:
+            events = self.decoder.receive(data)
+        self._act(events)
         if self.connection.close_reason is not None:
             return
         if self._answers.held > MOST_HELD:
@@ -154,6 +165,8 @@ class MqttClient:
 
     def _act(self, events: list[object]) -> None:
         index, count = 0, len(events)
+        clock = self.runtime.turns.clock
+        until = clock() + TURN_SECONDS
         while index < count:
             session = self.session
             if session is not None:
@@ -161,12 +174,20 @@ class MqttClient:
                 if index == count:
                     return
             event = events[index]
-            index += 1
-            self._HANDLERS[type(event)](self, event)
-            if self.connection.close_reason is not None:
-                return
-            if self._held is not None:  # What came behind the CONNECT waits until that is decided.
-                self._held += events[index:]
+            if session is None or type(event) not in ROUTED:
+                rest = self._HANDLERS[type(event)](self, event)
+                if rest is None:
+                    index += 1
+                else:
+                    events[index] = rest
+                if self.connection.close_reason is not None:
+                    return
+                if self._held is not None:  # What came behind the CONNECT waits until that is decided.
+                    self._held += events[index:]
+                    return
+            if index < count and clock() > until:
+                self._left = events[index:]
+                self.has_more = True
                 return
 
     def announce_lame_duck(self) -> None:
@@ -351,15 +372,19 @@ class MqttClient:
         reason.reason_string = text
         return reason
 
-    # Messages from the client.
+    # Messages from the client. What is returned is what is left of an event.
 
     def _on_publish(self, packet: Publish) -> None:
         assert self.publishing is not None
         self.publishing.publish(packet)
 
-    def _on_publish_run(self, run: PublishRun) -> None:
+    def _on_publish_run(self, run: PublishRun) -> object:
         assert self.publishing is not None
-        self.publishing.publish_run(run)
+        return self.publishing.publish_run(run)
+
+    def _on_run_in_hand(self, hand: RunInHand) -> object:
+        assert self.publishing is not None
+        return self.publishing.route_run(hand)
 
     def _on_pubrel(self, packet: packets.Pubrel) -> None:
         assert self.publishing is not None
@@ -434,31 +459,25 @@ class MqttClient:
 
     # Subscriptions.
 
-    def _on_subscribe(self, packet: packets.Subscribe) -> None:
-        session = self.session
-        assert session is not None
+    def _on_subscribe(self, packet: packets.Subscribe) -> object:
+        assert self.session is not None
         if not self._takes_codes("SUBSCRIBE", len(packet.subscriptions)):
-            return
-        identifiers = packet.properties.subscription_identifiers if packet.properties is not None else ()
-        identifier = identifiers[0] if identifiers else 0
-        mark = self._answers.mark()
-        codes: list[int] = []
-        to_feed: list[packets.Subscription] = []
-        for asked in packet.subscriptions:
-            shared = asked.topic_filter.startswith(SHARE_PREFIX)
-            wanted = replace(asked, no_local=not shared, retain_as_published=True) if self.bridge else asked
-            if wanted.no_local and shared:  # [MQTT-3.8.3-4]
-                self.violate(ReasonCode.PROTOCOL_ERROR, "SUBSCRIBE: a shared subscription cannot be no-local")
-                return
-            code, feed = grant(session, wanted, identifier)
-            codes.append(code)
-            if feed:
-                to_feed.append(wanted)
-        self._answers.give(encoder.encode_suback(self.version, packet.packet_id, codes), mark)
-        for wanted in to_feed:
-            session.send_retained(wanted, identifier)
+            return None
+        return self._on_subscribing(Subscribing(self.session, packet, self.bridge, self._answers.mark()))
 
-    def _on_unsubscribe(self, packet: packets.Unsubscribe) -> None:
+    def _on_subscribing(self, work: Subscribing) -> object:
+        """Of a packet with many filters some are granted in each turn; the answer is one, behind the last."""
+        if not work.is_granted:
+            fault = work.grant_some()
+            if fault is not None:
+                self.violate(ReasonCode.PROTOCOL_ERROR, fault)
+                return None
+            if not work.is_granted:
+                return work
+            self._answers.give(encoder.encode_suback(self.version, work.packet_id, work.codes), work.mark)
+        return None if work.feed_some() else work
+
+    def _on_unsubscribe(self, packet: packets.Unsubscribe) -> object:
         session = self.session
         assert session is not None
         if not self._takes_codes("UNSUBSCRIBE", len(packet.topic_filters)):
@@ -467,12 +486,14 @@ class MqttClient:
         if self._answers.broken and session.store is not None and self.version == MQTT_5_0:
             refused = [ReasonCode.UNSPECIFIED_ERROR] * len(packet.topic_filters)
             self._answers.give(encoder.encode_unsuback(self.version, packet.packet_id, refused), mark)
-            return
-        codes = [
-            ReasonCode.SUCCESS if session.unsubscribe(topic_filter) else ReasonCode.NO_SUBSCRIPTION_EXISTED
-            for topic_filter in packet.topic_filters
-        ]
-        self._answers.give(encoder.encode_unsuback(self.version, packet.packet_id, codes), mark)
+            return None
+        return self._on_unsubscribing(Unsubscribing(session, packet, mark))
+
+    def _on_unsubscribing(self, work: Unsubscribing) -> object:
+        if not work.go_on():
+            return work
+        self._answers.give(encoder.encode_unsuback(self.version, work.packet_id, work.codes), work.mark)
+        return None
 
     # The rest.
 
@@ -501,17 +522,20 @@ class MqttClient:
     def _call_in(self, seconds: float, action: Callable[[float], None]) -> None:
         self._deadline = self.runtime.deadlines.call_at(trio.current_time() + seconds, action)
 
-    _HANDLERS: ClassVar[dict[type, Callable[..., None]]] = {
+    _HANDLERS: ClassVar[dict[type, Callable[..., object]]] = {
         packets.Connect: _on_connect,
         Publish: _on_publish,
         PublishRun: _on_publish_run,
+        RunInHand: _on_run_in_hand,
         AckRun: _on_ack_run,
         packets.Puback: _on_puback,
         packets.Pubrec: _on_pubrec,
         packets.Pubrel: _on_pubrel,
         packets.Pubcomp: _on_pubcomp,
         packets.Subscribe: _on_subscribe,
+        Subscribing: _on_subscribing,
         packets.Unsubscribe: _on_unsubscribe,
+        Unsubscribing: _on_unsubscribing,
         packets.Pingreq: _on_pingreq,
         packets.Disconnect: _on_disconnect,
         packets.Auth: _on_auth,

@@ -5,6 +5,7 @@ from typing import Protocol
 from gateway.mqtt.answers import EVER, Answers
 from gateway.mqtt.messages import message_of
 from gateway.mqtt.session import MqttSession
+from gateway.runtime.turns import TURN_SECONDS
 from gateway.settings.live import Settings
 from gateway.transport.connection import Connection
 from protocols.close_reason import CloseReason
@@ -33,6 +34,20 @@ class Publisher(Protocol):
 
     def problem(self, detail: str) -> Properties | None:
         """Properties with a reason string, where the client may have one."""
+
+
+class RunInHand:
+    """A run of messages that is being routed: those from `index` on are left. `mark` is where the promise of the answer
+    begins (`Answers.mark`); where there is something to say about one of them each is answered on its own.
+    """
+
+    __slots__ = ("index", "mark", "one_by_one", "run")
+
+    def __init__(self, run: PublishRun, mark: int, one_by_one: bool) -> None:
+        self.run = run
+        self.mark = mark
+        self.one_by_one = one_by_one
+        self.index = 0
 
 
 class Publishing:
@@ -82,24 +97,49 @@ class Publishing:
         else:
             session.account.router.publish(message, session)
 
-    def publish_run(self, run: PublishRun) -> None:
-        """Take messages with a QoS above 0 at once, or one by one where there is something to say about one of them."""
+    def publish_run(self, run: PublishRun) -> RunInHand | None:
+        """Take messages with a QoS above 0 at once, or one by one where there is something to say about one of them.
+
+        Returns what is left of them when the turn is over.
+        """
+        session = self._session
+        answers = self._answers
+        packet_ids = run.packet_ids
+        count = len(packet_ids)
+        unreleased = len(session.received) - self._inherited + answers.owed
+        one_by_one = (
+            bool(answers.fault)
+            or unreleased + count > self._settings.mqtt.receive_maximum
+            or (run.qos == 2 and (len(set(packet_ids)) < count or not session.received.isdisjoint(packet_ids)))
+        )
+        return self.route_run(RunInHand(run, answers.mark(), one_by_one))
+
+    def route_run(self, hand: RunInHand) -> RunInHand | None:
+        """Go on with a run, for a turn."""
+        messages, packet_ids = hand.run.messages, hand.run.packet_ids
+        session = self._session
+        clock = session.runtime.turns.clock
+        until = clock() + TURN_SECONDS
+        while hand.index < len(messages):
+            if not hand.one_by_one:
+                hand.index = session.account.router.forward(messages, hand.index, session)
+            else:
+                message, packet_id = messages[hand.index], packet_ids[hand.index]
+                if self._may_send(hand.run.qos, packet_id):
+                    self._take(message, packet_id)
+                if self._client.connection.close_reason is not None:
+                    return None
+                hand.index += 1
+            if hand.index < len(messages) and clock() > until:
+                return hand
+        if not hand.one_by_one:
+            self._answer_run(hand.run, hand.mark)
+        return None
+
+    def _answer_run(self, run: PublishRun, mark: int) -> None:
         session = self._session
         answers = self._answers
         qos, packet_ids = run.qos, run.packet_ids
-        count = len(packet_ids)
-        unreleased = len(session.received) - self._inherited + answers.owed
-        if (
-            answers.fault
-            or unreleased + count > self._settings.mqtt.receive_maximum
-            or (qos == 2 and (len(set(packet_ids)) < count or not session.received.isdisjoint(packet_ids)))
-        ):
-            for message, packet_id in zip(run.messages, packet_ids, strict=True):
-                if self._client.connection.close_reason is None and self._may_send(qos, packet_id):
-                    self._take(message, packet_id)
-            return
-        mark = answers.mark()
-        session.account.router.forward(run.messages, 0, session)
         if qos == 2:
             session.received.update(packet_ids)
             if session.store is not None:
@@ -109,7 +149,7 @@ class Publishing:
             packets = encode_acknowledgements(PUBACK if qos == 1 else PUBREC, packet_ids)
         else:
             packets = b"".join([self._acknowledgement(*one) for one in zip(run.messages, packet_ids, strict=True)])
-        answers.give(packets, mark, count if qos == 1 else 0)
+        answers.give(packets, mark, len(packet_ids) if qos == 1 else 0)
 
     def _take(self, message: Message, packet_id: int) -> None:
         """Route a message, and acknowledge it once everything that must survive because of it is on the disk."""

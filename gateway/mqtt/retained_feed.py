@@ -9,6 +9,7 @@ import trio
 from gateway.accounts.account import Account
 from gateway.runtime.logs import shown
 from gateway.runtime.runtime import Runtime
+from gateway.runtime.turns import TURN_SECONDS
 from gateway.transport.connection import Connection
 from protocols.close_reason import CloseReason
 from protocols.message import Message
@@ -18,8 +19,9 @@ from protocols.topic_mapping import filter_to_subjects
 
 log = logging.getLogger("leafgate.mqtt")
 
-# Messages that are sent before others have their turn.
+# Messages in one turn at most, and between two looks at the clock.
 SLICE = 500
+IN_A_ROW = 16
 # How long a client that takes no more is left alone.
 PAUSE_SECONDS = 0.01
 # Without acknowledgements there may be room all the same, when the disk has caught up.
@@ -112,7 +114,7 @@ class RetainedFeed:
             switch.flush()
             client = self.session.client
             if self._held_back is None or client is None:
-                await trio.lowlevel.checkpoint()
+                await self.session.runtime.turns.turn()
             elif self._held_back.qos:
                 self._room = trio.Event()
                 with trio.move_on_after(PATIENCE_SECONDS):
@@ -120,17 +122,22 @@ class RetainedFeed:
             else:
                 await client.connection.relieved()
                 await trio.sleep(PAUSE_SECONDS)
+                await self.session.runtime.turns.turn()
         switch.flush()
 
     def _step(self) -> bool:
-        """Send a slice; True when nothing is left."""
+        """Send a turn's worth; True when nothing is left."""
+        clock = self.session.runtime.turns.clock
+        until = clock() + TURN_SECONDS
         if self._held_back is not None:
             # What was set meanwhile has reached the client already: nothing older may follow it.
             kept = self.session.account.retained.get(self._held_back.message.subject)
             self._held_back = self._offer(kept) if kept is not None else None
-        for _ in range(SLICE):
+        for count in range(1, SLICE + 1):
             if self._stopped:
                 return True
+            if count % IN_A_ROW == 0 and clock() > until:
+                return False
             if self._held_back is None:
                 if self._current is None:
                     if not self._wanted:

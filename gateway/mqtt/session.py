@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from gateway.accounts.account import Account
+from gateway.accounts.withdrawal import withdraw
 from gateway.dataplane.mqtt_receivers import AWAY, MqttPort, MqttRoute, MqttShare, MqttSubscription
 from gateway.dataplane.mqtt_window import QueuedPublish
 from gateway.dataplane.port import Receiver
@@ -45,6 +46,10 @@ class AttachedClient(Protocol):
 
     def take_over(self, heir: Connection) -> None:
         """Another connection is the client now."""
+
+
+def ignore(session: "MqttSession") -> None:
+    """A session that has ended loses nothing."""
 
 
 class HeldSubscription(NamedTuple):
@@ -136,9 +141,10 @@ class MqttSession(MqttPort):
 
     def end(self) -> None:
         """Give everything back. A message that is just being routed does not find its way in any more."""
-        for held in self.subscriptions.values():
-            self._withdraw(held)
-        self.subscriptions.clear()
+        held, self.subscriptions = self.subscriptions, {}
+        receivers = (receiver for one in held.values() for receiver in one.receivers)
+        withdraw(self.runtime.turns, self.account.router, receivers)
+        self._lost = ignore
         self.outgoing.close()
         self.holding.release()
         self.store = None

@@ -2,6 +2,7 @@
 
 import logging
 import random
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import ClassVar
 
@@ -9,12 +10,15 @@ import trio
 
 from gateway.accounts.account import Account
 from gateway.accounts.admission import Admission, Credentials, Decision, Refusal, decide
+from gateway.accounts.withdrawal import withdraw
 from gateway.dataplane.nats_receivers import NatsSubscription
 from gateway.dataplane.port import Port, Receiver
+from gateway.dataplane.router import ROUTED, FanOut
 from gateway.nats.message_trace import Traced, set_apart
 from gateway.nats.server_info import server_info
 from gateway.runtime.budget import Holding, subscription_bytes
 from gateway.runtime.deadlines import Deadline
+from gateway.runtime.turns import TURN_SECONDS
 from gateway.services.presence import Presence, is_presence_subject
 from gateway.transport.connection import Connection
 from gateway.transport.snapshot import PeerSnapshot, SubscriptionSnapshot
@@ -40,7 +44,7 @@ class NatsClientSession(Port):
     """One NATS client. Where it is admitted without credentials every operation is open to it, even before CONNECT.
 
     `account` is the one that it was admitted to. While a decision about it takes time, `_held` keeps what came behind
-    the CONNECT.
+    the CONNECT. `_left` are events that wait for the next turn.
     """
 
     kind = "nats"
@@ -51,6 +55,7 @@ class NatsClientSession(Port):
         "_admission",
         "_deadline",
         "_held",
+        "_left",
         "_pinged_at",
         "_pings_out",
         "_presence",
@@ -60,6 +65,7 @@ class NatsClientSession(Port):
         "account",
         "connection",
         "decoder",
+        "has_more",
         "holding",
         "options",
         "rtt",
@@ -79,6 +85,8 @@ class NatsClientSession(Port):
         )
         self._admission = admission
         self._held: list[object] | None = None
+        self._left: list[object] = []
+        self.has_more = False
         self.options = server.DEFAULT_OPTIONS
         self.subscriptions: dict[bytes, NatsSubscription] = {}
         self.holding = Holding(self.runtime.budget)
@@ -116,9 +124,13 @@ class NatsClientSession(Port):
         return b"nats " + str(self.connection.address[0]).encode()
 
     def receive(self, data: bytes) -> None:
-        events = self.decoder.receive(data)
-        if self.decoder.headers:
-            events = set_apart(events, data)
+        if self.has_more:
+            events, self._left = self._left, []
+            self.has_more = False
+        else:
+            events = self.decoder.receive(data)
+            if self.decoder.headers:
+                events = set_apart(events, data)
         self._act(events)
         if events and not self._spoke and self.connection.close_reason is None:
             self._start_pinging()
@@ -127,21 +139,39 @@ class NatsClientSession(Port):
         router = self.account.router
         index, count = 0, len(events)
         plain = not (self.options.verbose or self.options.pedantic)
+        clock = self.runtime.turns.clock
+        until = clock() + TURN_SECONDS
         while index < count:
             if plain:
                 index = router.forward(events, index, self)
                 if index == count:
                     break
+                if type(events[index]) in ROUTED:
+                    if clock() > until:
+                        self._leave(events, index)
+                        return
+                    continue
             event = events[index]
-            index += 1
-            self._HANDLERS[type(event)](self, event)
+            rest = self._HANDLERS[type(event)](self, event)
+            if rest is None:
+                index += 1
+            else:
+                events[index] = rest
             if self.connection.close_reason is not None:
                 return
             if self._held is not None:  # What came behind a CONNECT waits until that is decided.
                 self._held += events[index:]
                 return
+            if index < count and clock() > until:
+                self._leave(events, index)
+                return
             router = self.account.router
             plain = not (self.options.verbose or self.options.pedantic)
+
+    def _leave(self, events: list[object], index: int) -> None:
+        """The turn is over."""
+        self._left = events[index:]
+        self.has_more = True
 
     def announce_lame_duck(self) -> None:
         """Tell the client to look for another server."""
@@ -195,7 +225,7 @@ class NatsClientSession(Port):
         assert isinstance(receiver, NatsSubscription)
         self._remove(receiver)
 
-    # Operations.
+    # Operations. What is returned is what is left of an event.
 
     def _on_connect(self, event: server.Connect) -> None:
         options = server.merge_options(self.options, event)
@@ -273,16 +303,28 @@ class NatsClientSession(Port):
                 self._remove(subscription)
         self._accepted()
 
-    def _on_message(self, message: Message) -> None:
+    def _on_message(self, message: Message) -> object:
         """A publish of a client that wants to hear more about it than delivery."""
         if self.options.pedantic and not is_valid_literal(message.subject):
             self._write(encode_error("Invalid Publish Subject"))
         self._accepted()
-        self.account.router.forward([message], 0, self)
+        return self._on_fan_out(message)
 
-    def _on_burst(self, burst: Burst) -> None:
-        for message in burst.messages():
-            self._on_message(message)
+    def _on_fan_out(self, event: object) -> object:
+        events = [event]
+        return None if self.account.router.forward(events, 0, self) else events[0]
+
+    def _on_burst(self, burst: Burst) -> object:
+        messages: deque[object] = deque(burst.messages())
+        return self._on_messages(messages)
+
+    def _on_messages(self, messages: "deque[object]") -> object:
+        """The messages of a burst, one by one, and what is left of the last one of them."""
+        event = messages.popleft()
+        rest = self._on_message(event) if isinstance(event, Message) else self._on_fan_out(event)
+        if rest is not None:
+            messages.appendleft(rest)
+        return messages or None
 
     def _on_refused(self, event: Refused) -> None:
         message = event.message
@@ -316,9 +358,11 @@ class NatsClientSession(Port):
     def _on_violation(self, event: PeerViolation) -> None:
         self.connection.close(event.reason, event.detail, event.farewell)
 
-    _HANDLERS: ClassVar[dict[type, Callable[..., None]]] = {
+    _HANDLERS: ClassVar[dict[type, Callable[..., object]]] = {
         Message: _on_message,
         Burst: _on_burst,
+        FanOut: _on_fan_out,
+        deque: _on_messages,
         Refused: _on_refused,
         Traced: _on_traced,
         server.Connect: _on_connect,
@@ -410,9 +454,8 @@ class NatsClientSession(Port):
             self._presence.tell(True, {"name": self.options.name})
 
     def _drop_subscriptions(self) -> None:
-        for subscription in self.subscriptions.values():
-            self.account.router.unsubscribe(subscription)
-        self.subscriptions.clear()
+        dropped, self.subscriptions = self.subscriptions, {}
+        withdraw(self.runtime.turns, self.account.router, dropped.values())
         self.holding.release()
 
 

@@ -13,12 +13,15 @@ from typing import ClassVar, Protocol
 import trio
 
 from gateway.accounts.account import Account
+from gateway.accounts.withdrawal import withdraw
 from gateway.dataplane.nats_receivers import LeafInterest, LeafPort, LeafRoute
 from gateway.dataplane.port import Port
+from gateway.dataplane.router import ROUTED
 from gateway.nats.direct_get import PREFIX as DIRECT_GETS
 from gateway.nats.direct_get import DirectGetRoute, StreamInquiry
 from gateway.nats.leaf_interest import InterestFeed, RefusedInterest
 from gateway.runtime.deadlines import Deadline
+from gateway.runtime.turns import TURN_SECONDS
 from gateway.settings.schema import Uplink
 from gateway.transport.connection import Connection
 from gateway.transport.snapshot import PeerSnapshot
@@ -93,11 +96,13 @@ class LeafnodeSession(LeafPort):
         "_feed",
         "_inquiry",
         "_interest",
+        "_left",
         "_pings_out",
         "_rules",
         "account",
         "connection",
         "decoder",
+        "has_more",
         "info",
         "owner",
         "runtime",
@@ -114,6 +119,8 @@ class LeafnodeSession(LeafPort):
         self.decoder = spoke.SpokeDecoder()
         self.state = State.WAIT_INFO
         self.info = spoke.HubInfo()
+        self._left: list[object] = []
+        self.has_more = False
         self._interest: dict[tuple[bytes, bytes], LeafInterest] = {}
         self._inquiry: StreamInquiry | None = None
         self._rules = InterestRules(self.info)
@@ -129,17 +136,28 @@ class LeafnodeSession(LeafPort):
         self._call_in(self.owner.config.handshake_timeout_seconds, self._give_up)
 
     def receive(self, data: bytes) -> None:
-        events = self.decoder.receive(data)
+        if self.has_more:
+            events, self._left = self._left, []
+            self.has_more = False
+        else:
+            events = self.decoder.receive(data)
         router = self.account.router
         index, count = 0, len(events)
+        clock = self.runtime.turns.clock
+        until = clock() + TURN_SECONDS
         while index < count:
             index = router.forward(events, index, self)
             if index == count:
                 break
             event = events[index]
-            index += 1
-            self._HANDLERS[type(event)](self, event)
-            if self.connection.close_reason is not None:
+            if type(event) not in ROUTED:
+                index += 1
+                self._HANDLERS[type(event)](self, event)
+                if self.connection.close_reason is not None:
+                    return
+            if index < count and clock() > until:
+                self._left = events[index:]
+                self.has_more = True
                 return
 
     def closing_bytes(self, reason: CloseReason) -> bytes:
@@ -160,9 +178,8 @@ class LeafnodeSession(LeafPort):
         if self._inquiry is not None:
             self._inquiry.end()
         self._feed.end()
-        for interest in self._interest.values():
-            self.account.router.unsubscribe(interest)
-        self._interest.clear()
+        dropped, self._interest = self._interest, {}
+        withdraw(self.runtime.turns, self.account.router, dropped.values())
 
     # What routing calls.
 

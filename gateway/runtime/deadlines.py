@@ -3,9 +3,12 @@
 import heapq
 import logging
 import math
+import time
 from collections.abc import Callable
 
 import trio
+
+from gateway.runtime.turns import TURN_SECONDS
 
 log = logging.getLogger("leafgate.deadlines")
 
@@ -28,10 +31,11 @@ class Deadline:
 
 class Deadlines:
     """Deadlines in trio's clock. Whoever drives the gateway makes the calls: `run` as a task inside trio, or a loop
-    that asks `next_at` and calls `call_due`.
+    that asks `next_at` and calls `call_due`. `clock` tells how long the calls take.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self._heap: list[Deadline] = []
         self._cancelled = 0
         self._sleep: trio.CancelScope | None = None
@@ -59,7 +63,8 @@ class Deadlines:
         return self._heap[0].when if self._heap else math.inf
 
     def call_due(self, now: float) -> None:
-        """Make the calls that are due."""
+        """Make the calls that are due, for a turn: thousands of them may be. Then `next_at` tells of the rest."""
+        until = self._clock() + TURN_SECONDS
         while self._heap and self._heap[0].when <= now:
             deadline = heapq.heappop(self._heap)
             action, deadline.action = deadline.action, None
@@ -67,6 +72,8 @@ class Deadlines:
                 self._cancelled -= 1
             else:
                 attempt(action, now)
+                if self._clock() > until:
+                    break
 
     async def run(self, after: Callable[[], None]) -> None:
         """Make the calls as they fall due, and `after` behind each round of them."""

@@ -1,4 +1,4 @@
-"""Runtime: what every connection, session and service may have: time, tasks, the switch, the settings, and no more."""
+"""Runtime: what every connection, session and service may have: time, turns, tasks, the switch, the settings."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,6 +9,7 @@ from gateway.runtime.budget import Budget, default_limit
 from gateway.runtime.deadlines import Deadlines
 from gateway.runtime.identity import Names
 from gateway.runtime.logs import Repeats
+from gateway.runtime.turns import Turns
 from gateway.settings.live import Settings
 
 
@@ -17,7 +18,7 @@ class Runtime:
     connections do; it is set while the daemon runs. `repeats` writes what peers can make the log say without end.
     """
 
-    __slots__ = ("budget", "deadlines", "names", "nursery", "repeats", "settings", "stopping", "switch")
+    __slots__ = ("budget", "deadlines", "names", "nursery", "repeats", "settings", "stopping", "switch", "turns")
 
     def __init__(self, settings: Settings, names: Names) -> None:
         self.settings = settings
@@ -28,6 +29,7 @@ class Runtime:
         settings.subscribe("limits", self._limits_changed)
         self.deadlines = Deadlines()
         self.repeats = Repeats(self.deadlines)
+        self.turns = Turns()
         self.stopping = trio.Event()
         self.nursery: trio.Nursery | None = None
 

@@ -10,11 +10,10 @@ deleting needs no service: a header of the message itself does that.
 import logging
 from collections.abc import Iterator
 
-import trio
-
 from gateway.accounts.account import Account
 from gateway.dataplane.port import Port, Receiver
 from gateway.runtime.runtime import Runtime
+from gateway.runtime.turns import TURN_SECONDS
 from gateway.transport.connection import Connection
 from protocols.message import Message, make_message
 from protocols.mqtt.header_mapping import without_retain
@@ -28,8 +27,9 @@ END = b"NATS/1.0 204 EOB\r\n\r\n"
 NONE = b"NATS/1.0 404 No Messages\r\n\r\n"
 BAD_FILTER = b"NATS/1.0 400 Invalid Subject\r\n\r\n"
 BUSY = b"NATS/1.0 429 Too Many Requests\r\n\r\n"
-# Replies before others have their turn, and requests that are answered at the same time.
+# Replies in one turn at most.
 SLICE = 500
+# Requests that are answered at the same time, a slice of one after a slice of the other.
 MOST_REQUESTS = 64
 
 
@@ -59,20 +59,22 @@ class RetainedRequests(Receiver):
         return True
 
     async def _answer(self, reply: bytes, found: Iterator[Message | None]) -> None:
-        switch = self._runtime.switch
+        switch, turns = self._runtime.switch, self._runtime.turns
         count = 0
         try:
+            await turns.turn()
+            until = turns.clock() + TURN_SECONDS
             for message in found:
                 if message is not None:
                     self._reply(reply, message.payload(), retained_header(message))
                     count += 1
-                if message is None or count % SLICE == 0:
+                if turns.clock() > until or (message is not None and count % SLICE == 0):
                     switch.flush()
-                    congested = switch.congested
-                    await trio.lowlevel.checkpoint()
-                    for outbox in congested:
+                    for outbox in switch.congested:
                         if isinstance(outbox.sink, Connection):
                             await outbox.sink.relieved()
+                    await turns.turn()
+                    until = turns.clock() + TURN_SECONDS
             self._reply(reply, b"", END if count else NONE)
         except Exception:
             log.exception("event=retained-request-failed")

@@ -13,6 +13,7 @@ from gateway.dataplane.outbox import CONGESTED_AT, Encoder, Outbox
 from gateway.dataplane.port import Port
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.runtime import Runtime
+from gateway.runtime.turns import TURN_SECONDS
 from gateway.transport.reader import HOLD_SECONDS, LARGEST_READ
 from gateway.transport.snapshot import PeerSnapshot
 from gateway.transport.transport import Transport
@@ -48,11 +49,15 @@ class Session(Protocol):
     def port(self) -> Port | None:
         """The peer's place on the switch; None while it has none (a WebSocket before its upgrade)."""
 
+    @property
+    def has_more(self) -> bool:
+        """Whether `receive(b"")` would go on with what came already: others have their turn in between."""
+
     def opened(self) -> None:
         """The connection is up; the peer has said nothing yet."""
 
     def receive(self, data: bytes) -> None:
-        """Act on a batch of bytes from the peer."""
+        """Act on a batch of bytes from the peer, for about TURN_SECONDS; what is left then is there to go on with."""
 
     def closing_bytes(self, reason: CloseReason) -> bytes:
         """Wire bytes that end the stream, behind everything else (a WebSocket close frame)."""
@@ -153,7 +158,9 @@ class Connection:
         "_hold",
         "_holders",
         "_linger",
+        "_more",
         "_pauses",
+        "_queued",
         "_relief",
         "_size",
         "_stuck",
@@ -192,6 +199,9 @@ class Connection:
         self._size = SMALLEST_READ
         # Reading stops while there is any of these: a decision that is awaited, outboxes that must empty first.
         self._pauses = 0
+        # Nor is anything read while the session has more to act on; and whether that is in the queue for its turn.
+        self._more = False
+        self._queued = False
         self._hold: Deadline | None = None
         # The publishers that wait until this connection's outbox has room again.
         self._holders: list[Connection] | None = None
@@ -292,8 +302,9 @@ class Connection:
 
     def _ended(self, reason: CloseReason) -> None:
         self.close_reason = reason
-        if self._pauses:  # The peer's end of the stream has to be seen.
+        if self._pauses or self._more:  # The peer's end of the stream has to be seen.
             self._pauses = 0
+            self._more = False
             self.transport.resume()
         try:
             self.session.closed(reason)
@@ -337,7 +348,7 @@ class Connection:
 
     def read_ready(self) -> int:
         """Act on one batch of what the peer has sent; returns its size, 0 when there is none."""
-        if self._pauses:
+        if self._pauses or self._more:
             return 0
         try:
             data = self.transport.receive(self._size)
@@ -354,6 +365,8 @@ class Connection:
         if self.close_reason is None:
             try:
                 self.session.receive(data)
+                if self.session.has_more and self.close_reason is None:
+                    self._leave()
             except Exception:
                 log.exception(FAILED, self.cid, self.session.kind)
                 self._fail()
@@ -369,22 +382,70 @@ class Connection:
         elif self._size > SMALLEST_READ and size < self._size // 8:
             self._size //= 4
 
-    @property
-    def is_paused(self) -> bool:
-        """Whether nothing is read because something is waited for."""
-        return self._pauses > 0
-
     def pause(self) -> None:
         """Read no more until `resume` was called as often."""
+        if self.close_reason is not None:
+            return
         self._pauses += 1
-        if self._pauses == 1:
+        if self._pauses == 1 and not self._more:
             self.transport.pause()
 
     def resume(self) -> None:
         if self._pauses:  # None after the end, which waits for nobody.
             self._pauses -= 1
-            if not self._pauses:
+            if self._pauses:
+                return
+            if self._more:
+                self._queue()
+            else:
                 self.transport.resume()
+
+    def _leave(self) -> None:
+        """The session has more to act on: later, and nothing is read before that."""
+        if self._more:
+            return
+        self._more = True
+        if not self._pauses:
+            self.transport.pause()
+            self._queue()
+
+    def _queue(self) -> None:
+        if not self._queued:
+            self._queued = True
+            self.runtime.turns.add(self._go_on)
+
+    def _go_on(self) -> bool:
+        """Act for a turn on what was left; whether there is still more of it (gateway.runtime.turns.Step)."""
+        self._queued = False
+        turns = self.runtime.turns
+        self.runtime.switch.publisher = self
+        until = turns.clock() + TURN_SECONDS
+        try:
+            while self._more and not self._pauses:
+                self.session.receive(b"")
+                self._more = self._more and self.session.has_more  # It is over for one that has ended.
+                if self._more and turns.clock() > until:
+                    break
+        except Exception:
+            log.exception(FAILED, self.cid, self.session.kind)
+            self._fail()
+        if self.close_reason is not None or self._pauses:
+            return False
+        self._queued = self._more
+        if not self._more:
+            self.transport.resume()
+        return self._more
+
+    def drain(self) -> None:
+        """Act on all that has come, and on one batch of what has not been read yet."""
+        self._finish_batch()
+        self.read_ready()
+        self._finish_batch()
+        self.runtime.switch.publisher = None
+
+    def _finish_batch(self) -> None:
+        while self._more and not self._pauses:
+            self._go_on()
 
     def wait_for(self, awaited: Awaitable[Answer], act: Callable[[Answer], None]) -> None:
         """Act on an answer that takes time; the connection is not read before it is there."""
@@ -396,6 +457,8 @@ class Connection:
                     self.last_activity = trio.current_time()
                     self.resume()
                     act(answer)
+                    if self.close_reason is None and self.session.has_more:
+                        self._leave()
             except Exception:
                 log.exception(FAILED, self.cid, self.session.kind)
                 self._fail()

@@ -90,5 +90,11 @@ class HostLoop:
     def hold(self, congested: Outbox) -> None:
         """Nothing is published by waking up."""
 
+    def pause(self) -> None:
+        """Nor is anything sent."""
+
+    def resume(self) -> None:
+        """It was never paused."""
+
     def _done(self, result: outcome.Outcome[Any]) -> None:
         self._outcome = result

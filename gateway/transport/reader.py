@@ -1,28 +1,32 @@
 """Reader: one epoll for all sockets. It reads every one that is ready in place and flushes once a round, without a task
-and without a switch to one for each of them.
+and without a switch to one for each of them. What took too long at once goes on here, one slice a round.
 
 Who waits for the epoll is a driver's business: a task inside trio (`run_inside_trio`), or a loop of its own whose guest
 trio is (gateway.transport.host_loop).
 """
 
 import logging
+import os
 import select
 from typing import Protocol
 
 import trio
 
 from gateway.dataplane.outbox import Outbox, Switch
+from gateway.runtime.turns import TURN_SECONDS, Turns
 from gateway.transport.busy_poll import BusyPoll
 
 log = logging.getLogger("leafgate.connection")
 
-# A full read promises more: this many are taken before other connections have their turn.
+# A full read promises more: this many are taken before other connections have their turn, if they take no longer.
 READS_IN_A_ROW = 4
 LARGEST_READ = 1 << 18
 # What a batch of this many bytes leads to is sent at once; what smaller ones lead to, at the end of the round.
 FLUSH_FROM = 1 << 12
 # A round with many small batches sends now and then, so that the first ones do not wait for the last.
 FLUSH_EVERY = 32
+# What went to more peers than these is sent at once, so that it is known whose batch it was.
+FLUSH_TOUCHED = 64
 # A publisher that outruns a receiver is held back for at most this long per batch: longer, and one stuck reader
 # would stop everybody.
 HOLD_SECONDS = 0.010
@@ -46,13 +50,23 @@ class Readable(Protocol):
     def hold(self, congested: Outbox) -> None:
         """Its batches fill this outbox faster than the peer takes the bytes."""
 
+    def pause(self) -> None:
+        """What its last batch led to takes its time: read no more until `resume` was called as often."""
+
+    def resume(self) -> None: ...
+
 
 class Reader:
-    """Descriptors and what stands behind them."""
+    """Descriptors and what stands behind them, and the work that was left for later turns."""
 
-    def __init__(self, switch: Switch) -> None:
+    def __init__(self, switch: Switch, turns: Turns) -> None:
         self._epoll = select.epoll()
         self._switch = switch
+        self._turns = turns
+        # Always readable, and watched while work waits: then a round is worth while whoever drives the reader.
+        self._work = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        turns.signal = self._watch_work
+        switch.leave = self._flush_later
         self._readables: dict[int, Readable] = {}
         # What of each is watched, where that is not reading alone.
         self._masks: dict[int, int] = {}
@@ -60,6 +74,7 @@ class Reader:
 
     def close(self) -> None:
         self._epoll.close()
+        os.close(self._work)
 
     def add(self, fileno: int, readable: Readable) -> None:
         """Read it from now on, until `remove`."""
@@ -120,17 +135,18 @@ class Reader:
         small = 0
         for fileno, events in ready:
             readable = readables.get(fileno)
-            if readable is None:  # It ended in this round.
+            if readable is None:  # It ended in this round, or is the sign that work waits.
                 continue
             if events & WRITE:
                 readable.write_ready()
             if events & ~WRITE:
                 switch.publisher = readable
+                turn_begun = begun
                 for _ in range(READS_IN_A_ROW):
                     size = readable.read_ready()
                     if not size:
                         break
-                    if size >= FLUSH_FROM or small >= FLUSH_EVERY:
+                    if size >= FLUSH_FROM or small >= FLUSH_EVERY or len(switch.touched) > FLUSH_TOUCHED:
                         self.flush()
                         small = 0
                     else:
@@ -138,10 +154,14 @@ class Reader:
                     now = trio.current_time()
                     readable.batch_done(size, begun, now)
                     begun = now
-                    if size < LARGEST_READ:
+                    if size < LARGEST_READ or now - turn_begun > TURN_SECONDS:
                         break
         switch.publisher = None
         self.flush()
+        if self._turns:
+            self._turns.take()
+            self.flush()
+            switch.publisher = None
         self._busy.batch(begun)
         return True
 
@@ -155,6 +175,30 @@ class Reader:
                 publisher = outbox.publisher
                 if publisher is not None:
                     publisher.hold(outbox)  # type: ignore[attr-defined]
+
+    def _flush_later(self, touched: list[Outbox], start: int) -> None:
+        """Go on with a large flush in turns to come; whose batch it was waits for its end."""
+        switch = self._switch
+        publisher: Readable | None = switch.publisher  # type: ignore[assignment]
+
+        def flush() -> bool:
+            nonlocal start
+            start = switch.flush_some(touched, start)
+            if start < len(touched):
+                return True
+            if publisher is not None:
+                publisher.resume()
+            return False
+
+        if publisher is not None:
+            publisher.pause()
+        self._turns.add(flush)
+
+    def _watch_work(self, waiting: bool) -> None:
+        if waiting:
+            self._epoll.register(self._work, READ)
+        else:
+            self._epoll.unregister(self._work)
 
     async def run_inside_trio(self) -> None:
         """Serve until cancelled, as one task of trio's; every other task gets its turn behind each round."""

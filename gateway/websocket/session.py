@@ -22,7 +22,6 @@ from protocols.websocket.upgrade import InnerProtocol, Upgraded, UpgradePolicy
 PROTOCOLS: frozenset[InnerProtocol] = frozenset(("nats", "mqtt"))
 # Batches of small messages compress well: a message of a client may inflate to this many times the largest payload.
 MESSAGE_ALLOWANCE = 8
-PATIENCE_SECONDS = 0.005
 
 
 class WebSocketSession:
@@ -61,22 +60,20 @@ class WebSocketSession:
         when = trio.current_time() + self.runtime.settings.timeouts.connect_seconds
         self._deadline = self.runtime.deadlines.call_at(when, self._check_upgraded)
 
+    @property
+    def has_more(self) -> bool:
+        return self._codec.has_more or (self.inner is not None and self.inner.has_more)
+
     def receive(self, data: bytes) -> None:
+        if self.inner is not None and self.inner.has_more:  # It comes before what the codec has.
+            self.inner.receive(b"")
+            return
         for event in self._codec.receive(data):
             self.connection.outbox.write_wire(self._codec.bytes_to_send())
             self._HANDLERS[type(event)](self, event)
             if self.connection.close_reason is not None:
                 return
         self.connection.outbox.write_wire(self._codec.bytes_to_send())
-        if self._codec.has_more:
-            self.connection.wait_for(others_turn(0), self._go_on)
-
-    def _go_on(self, _: None) -> None:
-        """Take the next slice of what is there, now that others had their turn."""
-        if self.connection.is_paused:  # An admission is awaited, or room for what we send.
-            self.connection.wait_for(others_turn(PATIENCE_SECONDS), self._go_on)
-        else:
-            self.receive(b"")
 
     def closing_bytes(self, reason: CloseReason) -> bytes:
         return self._codec.encode_close(close_code(reason), reason.value)
@@ -128,8 +125,3 @@ class WebSocketSession:
     def _check_upgraded(self, now: float) -> None:
         farewell = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         self.connection.close(CloseReason.AUTHENTICATION_TIMEOUT, "no upgrade in time", farewell)
-
-
-async def others_turn(seconds: float) -> None:
-    """Come back once all others had their turn, or after so long."""
-    await trio.sleep(seconds)

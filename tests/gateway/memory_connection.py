@@ -1,8 +1,7 @@
 """A connection without a socket: what a session is sent goes in by `receive`, what it says comes out by `take`."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import trio
 
@@ -29,6 +28,7 @@ class MemoryConnection:
         self.close_detail = ""
         self.withheld = False
         self.introduced = False
+        self.slices = 0
 
     def start(self, session: object) -> None:
         self.session = session
@@ -38,10 +38,16 @@ class MemoryConnection:
         return ("127.0.0.1", 4222)
 
     def receive(self, data: bytes) -> None:
-        """What the peer says."""
+        """What the peer says. `slices` counts how many times the session was asked to act on it."""
         self.last_activity = trio.current_time()
-        self.session.receive(data)  # type: ignore[attr-defined]
-        self.gateway.runtime.switch.flush()
+        self.slices = 0
+        while self.close_reason is None:
+            self.session.receive(data)  # type: ignore[attr-defined]
+            self.gateway.runtime.switch.flush()
+            self.slices += 1
+            if not self.session.has_more:  # type: ignore[attr-defined]
+                break
+            data = b""
 
     def close(self, reason: CloseReason, detail: str = "", farewell: bytes = b"", linger: float = 1.0) -> None:
         if self.close_reason is None:
@@ -50,17 +56,6 @@ class MemoryConnection:
             self.session.closed(reason)  # type: ignore[attr-defined]
             self.outbox.write(farewell)
             self.outbox.flush()
-
-    is_paused = False
-
-    def wait_for(self, awaited: Awaitable[Any], act: Callable[[Any], None]) -> None:
-        async def wait() -> None:
-            answer = await awaited
-            if self.close_reason is None:
-                act(answer)
-            self.gateway.runtime.switch.flush()
-
-        self.runtime.spawn(wait)
 
     def introduce(self) -> None:
         self.introduced = True
@@ -85,12 +80,27 @@ class MemoryConnection:
         return received
 
 
+async def take_turns(gateway: Gateway) -> None:
+    """What the reader does between its rounds; it needs a clock that goes on by itself."""
+    turns = gateway.runtime.turns
+    while True:
+        there_is_work = trio.Event()
+        turns.signal = lambda waiting, event=there_is_work: event.set() if waiting else None  # type: ignore[misc]
+        while turns:
+            turns.take()
+            gateway.runtime.switch.flush()
+            gateway.runtime.switch.publisher = None
+            await trio.lowlevel.checkpoint()
+        await there_is_work.wait()
+
+
 @asynccontextmanager
 async def running_gateway(config: Config | None = None) -> AsyncIterator[Gateway]:
     """A gateway in which time passes and nothing else happens by itself."""
     gateway = Gateway(config or Config())
     async with trio.open_nursery() as services:
         services.start_soon(gateway.runtime.deadlines.run, gateway.runtime.switch.flush)
+        services.start_soon(take_turns, gateway)
         gateway.runtime.nursery = services
         yield gateway
         services.cancel_scope.cancel()

@@ -3,6 +3,7 @@
 from gateway.dataplane.nats_receivers import LeafInterest, LeafPort, LeafRoute, NatsSubscription
 from gateway.dataplane.outbox import Outbox, Switch
 from gateway.dataplane.port import Port, Receiver
+from gateway.dataplane.router import ROUTED, Router
 from protocols.message import Buffer, Message
 
 LIMIT = 64 << 20
@@ -40,6 +41,14 @@ class MemorySink:
 
     def received(self) -> bytes:
         return b"".join(self.sends)
+
+
+def forward_all(router: Router, events: list[object], source: Port) -> None:
+    """Route events, which must all be messages and bursts, share by share."""
+    index = 0
+    while index < len(events):
+        assert type(events[index]) in ROUTED
+        index = router.forward(events, index, source)
 
 
 class ClientPort(Port):

@@ -17,7 +17,7 @@ from protocols.mqtt.encoder import encode_connect, encode_publish
 from protocols.mqtt.packets import Connect
 from protocols.mqtt.publish import PublishRun
 from protocols.nats.server import Ping, ServerDecoder
-from tests.gateway.dataplane.places import ClientPort, HubPort
+from tests.gateway.dataplane.places import ClientPort, HubPort, forward_all
 
 
 class Place:
@@ -47,7 +47,7 @@ class Place:
         """What a client sends, or over a link a hub."""
         decoder = SpokeDecoder() if source.leaf else ServerDecoder(1000, 4096)
         events = decoder.receive(data)
-        assert self.router.forward(events, 0, source) == len(events)
+        forward_all(self.router, events, source)
 
 
 @pytest.fixture
@@ -408,7 +408,7 @@ def test_receivers_of_a_subject_are_looked_for_twice_whoever_publishes(place: Pl
         (run,) = found
         found = run.messages
     assert len(found) == 1000
-    assert place.router.forward(found, 0, Port(None)) == 1000
+    forward_all(place.router, found, Port(None))
     assert place.router.resolved == 2
     assert client.take().count(b"MSG a.b ") == 1000 * len(filters)
     assert [message.delivered for message in found] == [len(filters)] * 1000

@@ -16,7 +16,7 @@ from protocols.mqtt import encoder, packets
 from protocols.mqtt.decoder import ClientDecoder
 from protocols.mqtt.properties import Properties
 from protocols.mqtt.publish import Publish
-from tests.gateway.memory_connection import MemoryConnection
+from tests.gateway.memory_connection import MemoryConnection, take_turns
 from tests.gateway.storage.running_journal import durable, running
 
 FIVE = 5
@@ -104,6 +104,7 @@ async def stored_gateway(directory: Path, config: Config | None = None) -> Async
         gateway.restore()
         async with trio.open_nursery() as services:
             services.start_soon(gateway.runtime.deadlines.run, gateway.runtime.switch.flush)
+            services.start_soon(take_turns, gateway)
             gateway.runtime.nursery = services
             yield gateway
             services.cancel_scope.cancel()

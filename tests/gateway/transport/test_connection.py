@@ -28,6 +28,7 @@ class Recorder:
     kind = "test"
     port = None
     is_client = True
+    has_more = False
 
     def __init__(self, connection: Connection, answer: Callable[["Recorder", bytes], None]) -> None:
         self.connection = connection

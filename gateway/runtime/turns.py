@@ -1,0 +1,77 @@
+"""Turns: work that would take too long at once is done in slices, one in each round of the reader's.
+
+What a peer, a deadline or a question of monitoring's leads to may be much: whoever finds that it takes longer than
+TURN_SECONDS leaves the rest here, and everybody else has a turn before the next slice.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+
+import trio
+
+log = logging.getLogger("leafgate.turns")
+
+# How long anybody goes on before others have their turn.
+TURN_SECONDS = 0.002
+
+# Does some of the work, for about TURN_SECONDS; says whether some is left.
+Step = Callable[[], bool]
+
+
+def ignore(waiting: bool) -> None:
+    """Nobody waits in an epoll."""
+
+
+class Turns:
+    """A queue of work that was left. `take` is the reader's; `signal`, set by it, hears when there is work and when
+    there is none any more. `clock` counts seconds from anywhere.
+    """
+
+    __slots__ = ("_waiting", "clock", "signal")
+
+    def __init__(self) -> None:
+        self.clock: Callable[[], float] = time.perf_counter
+        self.signal: Callable[[bool], None] = ignore
+        self._waiting: deque[Step] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, step: Step) -> None:
+        """Do this in turns to come, until it says that nothing is left."""
+        self._waiting.append(step)
+        if len(self._waiting) == 1:
+            self.signal(True)
+
+    def begin(self, step: Step) -> None:
+        """Do a first slice of this at once, and the others in turns to come."""
+        if step():
+            self.add(step)
+
+    def take(self) -> None:
+        """Do one slice of what has waited longest."""
+        if not self._waiting:
+            return
+        step = self._waiting.popleft()
+        more = False
+        try:
+            more = step()
+        except Exception:
+            log.exception("event=turn-failed")
+        if more:
+            self._waiting.append(step)
+        elif not self._waiting:
+            self.signal(False)
+
+    async def turn(self) -> None:
+        """Return when the calling task has its turn, of TURN_SECONDS."""
+        called = trio.Event()
+
+        def call() -> bool:
+            called.set()
+            return False
+
+        self.add(call)
+        await called.wait()
