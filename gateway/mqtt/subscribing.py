@@ -4,12 +4,14 @@ A SUBSCRIBE or UNSUBSCRIBE that takes longer than a turn stands in its place amo
 """
 
 from collections import deque
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gateway.mqtt.session import MqttSession
 from gateway.runtime.turns import TURN_SECONDS
 from protocols.mqtt import packets
 from protocols.mqtt.reason_codes import ReasonCode
+from protocols.mqtt.topics import SHARE_PREFIX
 
 # A retain handling: send what is retained always, for a new subscription, never (3.8.3.1).
 ALWAYS, WHEN_NEW = 0, 1
