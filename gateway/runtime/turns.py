@@ -29,12 +29,13 @@ class Turns:
     there is none any more. `clock` counts seconds from anywhere.
     """
 
-    __slots__ = ("_waiting", "clock", "signal")
+    __slots__ = ("_told", "_waiting", "clock", "signal")
 
     def __init__(self) -> None:
         self.clock: Callable[[], float] = time.perf_counter
         self.signal: Callable[[bool], None] = ignore
         self._waiting: deque[Step] = deque()
+        self._told = False
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -42,8 +43,7 @@ class Turns:
     def add(self, step: Step) -> None:
         """Do this in turns to come, until it says that nothing is left."""
         self._waiting.append(step)
-        if len(self._waiting) == 1:
-            self.signal(True)
+        self._tell()
 
     def begin(self, step: Step) -> None:
         """Do a first slice of this at once, and the others in turns to come."""
@@ -62,8 +62,13 @@ class Turns:
             log.exception("event=turn-failed")
         if more:
             self._waiting.append(step)
-        elif not self._waiting:
-            self.signal(False)
+        self._tell()
+
+    def _tell(self) -> None:
+        waiting = bool(self._waiting)
+        if waiting is not self._told:
+            self._told = waiting
+            self.signal(waiting)
 
     async def turn(self) -> None:
         """Return when the calling task has its turn, of TURN_SECONDS."""

@@ -139,7 +139,9 @@ class RetainedMessages:
         deleted meanwhile does not come any more; what is kept for a new subject comes or does not.
         """
         if is_literal(subject_filter):
-            yield self.get(subject_filter)
+            message = self.get(subject_filter)
+            if message is not None:
+                yield message
             return
         for subject in self._subjects.matching(subject_filter):
             yield None if subject is None else self.get(subject)
