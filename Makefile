@@ -1,5 +1,5 @@
-# make run: start the gateway. make test, test-pure, bench, fuzz, fuzz-mqtt, torture, walks, lint, clean. Everything
-# lives in .venv, or in .venv-pure with LEAFGATE_PURE=1. ARGS="…" is handed on to the program that is started.
+# make run: start the gateway. make test, test-pure, bench, fuzz, fuzz-mqtt, torture, walks, fairness, lint, clean.
+# Everything lives in .venv, or in .venv-pure with LEAFGATE_PURE=1. ARGS="…" is handed on to the program that is started.
 
 PYTHON ?= python3
 PURE := $(filter-out 0,$(LEAFGATE_PURE))
@@ -15,7 +15,7 @@ SOURCES := pyproject.toml setup.py $(shell find firmware gateway micropython pro
 PEERS := tests/integration
 NPM := $(shell command -v npm 2>/dev/null)
 
-.PHONY: run test test-pure bench fuzz fuzz-mqtt torture walks lint clean
+.PHONY: run test test-pure bench fuzz fuzz-mqtt torture walks fairness lint clean
 
 run: $(VENV)/installed
 	$(BIN)/leafgate run $(ARGS)
@@ -40,6 +40,9 @@ torture: $(VENV)/installed $(VENV)/installed-test
 
 walks: $(VENV)/installed $(VENV)/installed-test
 	$(BIN)/python -m tests.torture.walks $(ARGS)
+
+fairness: $(VENV)/installed $(VENV)/installed-test
+	$(BIN)/python tests/fairness/fairness.py $(ARGS)
 
 lint: $(VENV)/installed $(VENV)/installed-lint
 	$(BIN)/ruff check .

@@ -117,7 +117,8 @@ def _ports_file(path: Path) -> Callable[[], dict[str, Address] | None]:
         except json.JSONDecodeError:
             # Read between the file's opening and its last byte.
             return None
-        return {entry["protocol"]: _parse(entry["address"]) for entry in told["listeners"]}
+        found = {entry["protocol"]: _parse(entry["address"]) for entry in told["listeners"]}
+        return found | ({"monitoring": _parse(told["monitoring"])} if told.get("monitoring") else {})
 
     return read
 
@@ -129,9 +130,9 @@ def _start_gateway(server: ServerProcess, wish: Wish, core: int) -> None:
         data = server.directory / "data"
         data.mkdir()
         lines += [f"data-directory = {json.dumps(str(data))}"]
-    for protocol in sorted(wish.protocols):
+    for protocol in sorted(wish.protocols - {"monitoring"}):
         lines += ["[[listeners]]", f'protocol = "{protocol}"', 'address = "127.0.0.1:0"']
-    lines += ["[monitoring]", 'address = ""']
+    lines += ["[monitoring]", f'address = "{"127.0.0.1:0" if "monitoring" in wish.protocols else ""}"']
     if wish.store:
         lines += [
             "[mqtt]",
@@ -157,6 +158,7 @@ _NATS_LOG_LINES = {
     "mqtt": re.compile(r"Listening for MQTT clients on mqtt://([\d.]+:\d+)"),
     "websocket": re.compile(r"Listening for websocket clients on ws://([\d.]+:\d+)"),
     "leafnode": re.compile(r"Listening for leafnode connections on ([\d.]+:\d+)"),
+    "monitoring": re.compile(r"Starting http monitor on ([\d.]+:\d+)"),
 }
 
 
@@ -178,7 +180,9 @@ def _nats_config(server: ServerProcess, wish: Wish) -> str:
             f"mqtt {{ host: 127.0.0.1, port: -1{mqtt} }}",
         ]
     if "websocket" in wish.protocols:
-        lines += ["websocket { host: 127.0.0.1, port: -1, no_tls: true }"]
+        lines += ["websocket { host: 127.0.0.1, port: -1, no_tls: true, compression: true }"]
+    if "monitoring" in wish.protocols:
+        lines += ["http: 127.0.0.1:-1"]
     if "leafnode" in wish.protocols:
         lines += [
             "leafnodes { host: 127.0.0.1, port: -1, compression: off, "
