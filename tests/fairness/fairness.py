@@ -92,7 +92,7 @@ def row(attack: Attack, ours: Latencies, theirs: Latencies) -> str:
         cells.append(f"{attack.peer}: {told(latencies)}")
         if percentile(sorted(ours[pair]), 0.99) > max(2 * percentile(sorted(latencies), 0.99), PACE_SECONDS):
             remark = remark or "the peer is twice as good"
-    return f"| {attack.title} | {' | '.join(cells if theirs else [*cells, '–'])} | {remark} |"
+    return f"| {attack.title} | {' | '.join(cells if theirs else [*cells, '-'])} | {remark} |"
 
 
 def main() -> int:
