@@ -1,6 +1,6 @@
 """/connz: one page of the connections, filtered and sorted as the query asks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -81,8 +81,15 @@ def read_query(query: dict[str, str]) -> ConnzQuery:
     )
 
 
-def connz(provider: SnapshotProvider, parameters: dict[str, str]) -> dict[str, object]:
-    """The body of the response. Raises ParameterError."""
+# What stands for a list of subscriptions, made of what gives its elements one by one.
+MakeList = Callable[[Iterator[object]], object]
+
+
+def connz(provider: SnapshotProvider, parameters: dict[str, str], make_list: MakeList = list) -> dict[str, object]:
+    """The body of the response; its lists of subscriptions, which may be very long, are what `make_list` makes.
+
+    Raises ParameterError.
+    """
     query = read_query(parameters)
     server: ServerSnapshot = provider.server()
     found = [connection for connection in provider.connections(query.state) if _matches(query, connection)]
@@ -97,7 +104,7 @@ def connz(provider: SnapshotProvider, parameters: dict[str, str]) -> dict[str, o
         "total": len(found),
         "offset": query.offset,
         "limit": query.limit,
-        "connections": [_connection_fields(connection, query, server.now) for connection in page],
+        "connections": [_connection_fields(connection, query, server.now, make_list) for connection in page],
     }
 
 
@@ -109,7 +116,9 @@ def _matches(query: ConnzQuery, connection: ConnectionSnapshot) -> bool:
     )
 
 
-def _connection_fields(connection: ConnectionSnapshot, query: ConnzQuery, now: datetime) -> dict[str, object]:
+def _connection_fields(
+    connection: ConnectionSnapshot, query: ConnzQuery, now: datetime, make_list: MakeList
+) -> dict[str, object]:
     end = connection.stop or now
     fields: dict[str, object] = {
         "cid": connection.cid,
@@ -137,12 +146,13 @@ def _connection_fields(connection: ConnectionSnapshot, query: ConnzQuery, now: d
         "account": connection.account if query.auth else "",
         "mqtt_client": connection.mqtt_client,
     }
-    if query.subscriptions:
-        fields["subscriptions_list"] = [subscription.subject for subscription in connection.subscriptions_list()]
-    if query.detail:
-        fields["subscriptions_list_detail"] = [
-            _subscription_fields(subscription, connection) for subscription in connection.subscriptions_list()
-        ]
+    elements: Iterator[object]
+    if query.subscriptions and connection.subscriptions:
+        elements = (subscription.subject for subscription in connection.subscriptions_list())
+        fields["subscriptions_list"] = make_list(elements)
+    if query.detail and connection.subscriptions:
+        elements = (_subscription_fields(subscription, connection) for subscription in connection.subscriptions_list())
+        fields["subscriptions_list_detail"] = make_list(elements)
     # Texts and lists that are empty are left out, as nats-server does; numbers are not.
     return {name: value for name, value in fields.items() if value not in ("", [])}
 

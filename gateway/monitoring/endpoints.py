@@ -1,6 +1,7 @@
 """The monitoring end points: pure functions from a snapshot and a query to a response, in nats-server's form."""
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 
 import msgspec
@@ -11,6 +12,8 @@ from gateway.monitoring.parameters import ParameterError
 from gateway.monitoring.snapshot import ListenerSnapshot, SnapshotProvider
 from gateway.monitoring.time_text import nanoseconds, timestamp, uptime
 
+# The line break before each element of a connection's list.
+LIST_MARGIN = b"\n        "
 INDEX = """<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><title>leafgate</title></head>
@@ -51,7 +54,32 @@ def _healthz(provider: SnapshotProvider, query: dict[str, str]) -> Response:
 
 
 def _connz(provider: SnapshotProvider, query: dict[str, str]) -> Response:
-    return _json(connz(provider, query))
+    """The page is made at once, its lists of subscriptions piece by piece while they are sent."""
+    lists: list[Iterator[object]] = []
+    mark = secrets.token_hex(16)
+
+    def stand_in(elements: Iterator[object]) -> str:
+        lists.append(elements)
+        return mark
+
+    page = connz(provider, query, stand_in)
+    if not lists:
+        return _json(page)
+    body = msgspec.json.format(msgspec.json.encode(page), indent=2)
+    return Response(200, "application/json", _pieces(body.split(f'"{mark}"'.encode()), lists))
+
+
+def _pieces(texts: list[bytes], lists: list[Iterator[object]]) -> Iterator[bytes]:
+    """Texts with a list, as it is written in a connection of a page, between each two."""
+    yield texts[0]
+    for text, elements in zip(texts[1:], lists, strict=True):
+        between = b"[" + LIST_MARGIN
+        for element in elements:
+            written = msgspec.json.format(msgspec.json.encode(element), indent=2)
+            yield between + written.replace(b"\n", LIST_MARGIN)
+            between = b"," + LIST_MARGIN
+        # Empty only if the subscriptions went while the answer was made.
+        yield (b"[]" if between.startswith(b"[") else LIST_MARGIN[:-2] + b"]") + text
 
 
 def _varz(provider: SnapshotProvider, query: dict[str, str]) -> Response:

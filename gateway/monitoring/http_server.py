@@ -1,7 +1,8 @@
 """HTTP/1.1 over one stream, for handlers that only answer GET. All is bounded: sizes, waits, and what is read."""
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
@@ -10,6 +11,7 @@ from urllib.parse import parse_qsl, unquote
 import h11
 import trio
 
+from gateway.runtime.turns import TURN_SECONDS
 from protocols.request_head import holds_controls
 
 log = logging.getLogger("leafgate.monitoring")
@@ -19,6 +21,8 @@ MAX_PARAMETERS = 64
 READ_BYTES = 4096
 # How long a peer may take to send a request, from the end of the one before, and to take a response.
 IDLE_SECONDS = 10.0
+# Pieces of a long body between two looks at the clock.
+PIECES_IN_A_ROW = 16
 # A stream closed with unread bytes is reset, and the peer may lose the response: those bytes are read, within bounds.
 LINGER_SECONDS = 1.0
 LINGER_READS = 16
@@ -28,11 +32,11 @@ LONGEST_COMPLAINT = 200
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """`fields` are header fields beyond those that every response has."""
+    """`fields` are header fields beyond those that every response has. A long body is made in pieces as it is sent."""
 
     status: int
     content_type: str
-    body: bytes
+    body: bytes | Iterator[bytes]
     fields: tuple[tuple[str, str], ...] = ()
 
 
@@ -52,15 +56,17 @@ def text_response(status: int, text: str, fields: tuple[tuple[str, str], ...] = 
     return Response(status, "text/plain; charset=utf-8", f"{text}\n".encode(), fields)
 
 
-async def serve_connection(stream: trio.abc.Stream, handler: Handler) -> None:
+async def serve_connection(
+    stream: trio.abc.Stream, handler: Handler, turn: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+) -> None:
     """Answer the requests of one connection until either end closes it, and close the stream.
 
     The handler gets path and query parameters, decoded; of a parameter that is repeated, the first. It returns at
-    once. Whatever the peer does, nothing but cancellation comes out of here.
+    once; each slice of a long body awaits its `turn`. Whatever the peer does, only cancellation comes out of here.
     """
     http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST_BYTES)
     try:
-        while await _exchange(stream, http, handler):
+        while await _exchange(stream, http, handler, turn):
             http.start_next_cycle()
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         pass  # The peer has gone.
@@ -68,7 +74,9 @@ async def serve_connection(stream: trio.abc.Stream, handler: Handler) -> None:
         await trio.aclose_forcefully(stream)
 
 
-async def _exchange(stream: trio.abc.Stream, http: h11.Connection, handler: Handler) -> bool:
+async def _exchange(
+    stream: trio.abc.Stream, http: h11.Connection, handler: Handler, turn: Callable[[], Awaitable[None]]
+) -> bool:
     """Take one request and answer it; whether another one may follow."""
     request: h11.Request | None = None
     rejection: Response | None = None
@@ -90,7 +98,26 @@ async def _exchange(stream: trio.abc.Stream, http: h11.Connection, handler: Hand
     response = _handle(request, handler)
     with trio.move_on_after(IDLE_SECONDS) as patience:
         await stream.send_all(_encode(http, response, has_body))
+    if has_body and not isinstance(response.body, bytes):
+        more = True
+        while more and not patience.cancelled_caught:
+            await turn()
+            data, more = _slice(http, response.body)
+            with trio.move_on_after(IDLE_SECONDS) as patience:
+                await stream.send_all(data)
     return not patience.cancelled_caught and http.our_state is h11.DONE
+
+
+def _slice(http: h11.Connection, pieces: Iterator[bytes]) -> tuple[bytes, bool]:
+    """What of a long body is made in one turn, encoded; and whether there is more."""
+    until = time.perf_counter() + TURN_SECONDS
+    made: list[bytes] = []
+    for piece in pieces:
+        made.append(piece)
+        if len(made) % PIECES_IN_A_ROW == 0 and time.perf_counter() > until:
+            return http.send(h11.Data(data=b"".join(made))) or b"", True
+    data = http.send(h11.Data(data=b"".join(made))) or b""
+    return data + (http.send(h11.EndOfMessage()) or b""), False
 
 
 async def _read_head(stream: trio.abc.Stream, http: h11.Connection) -> h11.Request | None:
@@ -154,17 +181,19 @@ def _encode(http: h11.Connection, response: Response, has_body: bool, close: boo
     fields = [
         ("Date", formatdate(usegmt=True)),
         ("Content-Type", response.content_type),
-        ("Content-Length", str(len(response.body))),
         # Dashboards in a browser come from elsewhere, and may read what anybody may read.
         ("Access-Control-Allow-Origin", "*"),
         *response.fields,
     ]
+    if isinstance(response.body, bytes):
+        fields.append(("Content-Length", str(len(response.body))))
     if close:
         fields.append(("Connection", "close"))
     status = HTTPStatus(response.status)
     head = h11.Response(status_code=status.value, reason=status.phrase.encode(), headers=fields)
     parts = [http.send(head)]
-    if has_body:
+    if has_body and isinstance(response.body, bytes):
         parts.append(http.send(h11.Data(data=response.body)))
-    parts.append(http.send(h11.EndOfMessage()))
+    if isinstance(response.body, bytes) or not has_body:
+        parts.append(http.send(h11.EndOfMessage()))
     return b"".join(part for part in parts if part)

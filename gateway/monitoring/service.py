@@ -58,7 +58,7 @@ class MonitoringService:
     async def _serve(self, stream: trio.SocketStream, handler: Handler, place: object) -> None:
         try:
             async with stream:
-                await serve_connection(stream, handler)
+                await serve_connection(stream, handler, self.sources.runtime.turns.turn)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # The peer left in the middle of an answer.
         finally:

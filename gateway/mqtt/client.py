@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import trio
-from msgspec.structs import replace
 
 from gateway.accounts.account import Account
 from gateway.accounts.admission import Admission, Credentials, Decision, Refusal, decide

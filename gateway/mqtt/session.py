@@ -174,7 +174,7 @@ class MqttSession(MqttPort):
         )
 
     def _list_subscriptions(self) -> Iterator[SubscriptionSnapshot]:
-        for topic_filter, held in self.subscriptions.items():
+        for topic_filter, held in list(self.subscriptions.items()):
             for receiver in held.receivers:
                 queue = receiver.queue.decode(errors="replace")
                 yield SubscriptionSnapshot(receiver.subject.decode(errors="replace"), topic_filter.decode(), queue)

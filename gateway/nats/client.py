@@ -199,7 +199,7 @@ class NatsClientSession(Port):
         )
 
     def _list_subscriptions(self) -> Iterator[SubscriptionSnapshot]:
-        for one in self.subscriptions.values():
+        for one in list(self.subscriptions.values()):
             yield SubscriptionSnapshot(text(one.subject), text(one.sid), text(one.queue), one.delivered, one.maximum)
 
     def closed(self, reason: CloseReason) -> None:

@@ -37,10 +37,10 @@ class Peer:
         """Raises OSError when the server has closed the connection."""
         view = memoryview(data)
         while view:
-            readable, writable, _ = select.select([self.socket], [self.socket], [], PATIENCE_SECONDS)
-            if readable and not self.socket.recv(DRAIN):
+            ready = self._wait(select.POLLIN | select.POLLOUT, PATIENCE_SECONDS)
+            if ready & ~select.POLLOUT and not self.socket.recv(DRAIN):
                 raise ConnectionResetError("closed")
-            if writable:
+            if ready & select.POLLOUT:
                 view = view[self.socket.send(view) :]
 
     def drain_until(self, mark: bytes, seconds: float = PATIENCE_SECONDS) -> None:
@@ -48,11 +48,18 @@ class Peer:
         rest = b""
         until = time.monotonic() + seconds
         while mark not in rest and (left := until - time.monotonic()) > 0:
-            if select.select([self.socket], [], [], left)[0]:
+            if self._wait(select.POLLIN, left):
                 data = self.socket.recv(DRAIN)
                 if not data:
                     raise ConnectionResetError("closed")
                 rest = rest[-64:] + data
+
+    def _wait(self, events: int, seconds: float) -> int:
+        """What of it came, 0 for nothing; select itself takes no more than 1,024 descriptors."""
+        poll = select.poll()
+        poll.register(self.socket, events)
+        ready = poll.poll(1000 * seconds)
+        return ready[0][1] if ready else 0
 
     def close(self) -> None:
         self.socket.close()

@@ -3,11 +3,16 @@
 import json
 import re
 
+import msgspec
 import pytest
 
+from gateway.monitoring.connz import connz
 from gateway.monitoring.endpoints import ENDPOINTS, respond
 from gateway.monitoring.snapshot import StorageSnapshot, UplinkSnapshot
 from tests.gateway.monitoring.snapshots import START, FixedProvider, connection
+from gateway.monitoring.snapshot import StorageSnapshot
+from gateway.transport.snapshot import SubscriptionSnapshot
+from tests.gateway.monitoring.snapshots import FixedProvider, connection
 
 
 def get(path: str, provider: FixedProvider | None = None, **query: str):
@@ -153,3 +158,21 @@ def test_bad_parameter_gets_one_line_that_names_it():
 @pytest.mark.parametrize("path", ["", "/nope", "/varz/", "//varz", "/VARZ"])
 def test_other_paths_are_not_found(path):
     assert get(path).status == 404
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("subs", ["1", "detail"])
+def test_lists_of_subscriptions_are_made_in_pieces_that_read_as_one(subs: str, count: int):
+    listed = [SubscriptionSnapshot(f"a.{number}", str(number), "q", number, 9) for number in range(count)]
+    provider = FixedProvider(
+        *(connection(cid, subscriptions=count, subscriptions_list=lambda: listed, name='"x"') for cid in (1, 2))
+    )
+    response = get("/connz", provider, subs=subs)
+    pieces = list(response.body)
+    assert len(pieces) > 2 * count
+    whole = msgspec.json.format(msgspec.json.encode(connz(provider, {"subs": subs})), indent=2)
+    assert without_time(b"".join(pieces)) == without_time(whole)
+
+
+def without_time(body: bytes) -> bytes:
+    return re.sub(rb'"(now|uptime|idle)": "[^"]*"', b"", body)

@@ -247,3 +247,38 @@ async def test_rejected_peer_that_keeps_sending_is_dropped(autojump_clock):
     async with served() as stream:
         with pytest.raises(trio.BrokenResourceError):
             await send_slowly(stream, bytes(1000), pause=0.01)
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+async def test_long_body_is_made_in_slices_each_of_which_waits_for_its_turn(version: str):
+    turns: list[int] = []
+    made: list[int] = []
+
+    def pieces():
+        for number in range(1000):
+            made.append(number)
+            yield b"%d\n" % number
+
+    async def turn() -> None:
+        turns.append(len(made))
+        await trio.lowlevel.checkpoint()
+
+    ours, theirs = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        handler = lambda path, query: Response(200, "text/plain", pieces())  # noqa: E731
+        nursery.start_soon(serve_connection, theirs, handler, turn)
+        await ours.send_all(request("/", "GET", version))
+        await ours.send_eof()
+        data = b""
+        while piece := await ours.receive_some(65536):
+            data += piece
+    client = h11.Connection(h11.CLIENT)
+    client.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
+    client.send(h11.EndOfMessage())
+    client.receive_data(data)
+    client.receive_data(b"")
+    body = b""
+    while not isinstance(event := client.next_event(), h11.EndOfMessage):
+        body += getattr(event, "data", b"")
+    assert body == b"".join(b"%d\n" % number for number in range(1000))
+    assert turns[0] == 0
