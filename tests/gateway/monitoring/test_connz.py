@@ -83,6 +83,7 @@ def test_what_a_client_says_of_itself_is_shown():
 def test_subscriptions_are_listed_only_when_asked_for():
     listed = connection(
         1,
+        subscriptions=2,
         subscriptions_list=lambda: [
             SubscriptionSnapshot("a.b", "1", msgs=3),
             SubscriptionSnapshot("a.*", "2", queue="q", maximum=5),
