@@ -1,6 +1,7 @@
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from gateway.dataplane.outbox import Switch
 from gateway.dataplane.port import Port, Receiver
 from gateway.dataplane.router import LONGEST_REMEMBERED_SUBJECT, REMEMBERED_SUBJECTS, Router
 from protocols.leafnode.spoke import SpokeDecoder
-from protocols.message import make_message
+from protocols.message import Burst, make_message
 from protocols.mqtt.decoder import Decoder
 from protocols.mqtt.encoder import encode_connect, encode_publish
 from protocols.mqtt.packets import Connect
@@ -453,3 +454,42 @@ def test_subjects_of_one_filter_share_routes_until_others_match_some_of_them(pla
         assert [place.publish(subject) for subject in subjects] == [0, 1, 0, 1]
     assert first.take() == b""
     assert second.take().count(b"MSG a.b.x ") == 6
+
+
+def test_message_to_very_many_is_routed_in_shares_and_counted_once(place: Place):
+    clients = [place.client(b"news") for _ in range(3000)]
+    member = place.client()
+    place.router.subscribe(member.subscription(b"news", b"group"))
+    source = ClientPort(place.switch)
+    message = make_message(b"news", b"x", b"reply")
+    events: list[object] = [message]
+    shares = 1
+    while not place.router.forward(events, 0, source):
+        shares += 1
+    assert shares > 2
+    assert events == [message]
+    assert message.delivered == 3001
+    assert source.in_messages == 1
+    assert source.unanswered == []
+    assert all(client.take() == b"MSG news 1 reply 1\r\nx\r\n" for client in (*clients, member))
+
+
+def test_burst_to_very_many_is_routed_in_shares(place: Place):
+    clients = [place.client(b"news") for _ in range(3000)]
+    events: list[object] = [Burst(b"news", 0, 1, [b"x", b"y"], 2, None)]
+    calls = 1
+    while not place.router.forward(events, 0, Port(None)):
+        calls += 1
+    assert calls > 2
+    assert all(client.take() == b"MSG news 1 1\r\nx\r\nMSG news 1 1\r\ny\r\n" for client in clients)
+
+
+def test_share_counts_what_looking_for_receivers_costs(place: Place):
+    filters = [b".".join((*tokens, b"end")) for tokens in product((b"a", b"*"), repeat=10)]
+    client = place.client(*filters)
+    events = [make_message(b"a." * 10 + b"x%d" % number, b"") for number in range(20)]
+    assert place.router.forward(events, 0, Port(None)) == 1
+    forward_all(place.router, events, Port(None))
+    assert client.take() == b""
+    forward_all(place.router, [make_message(b"a." * 10 + b"end", b"")], Port(None))
+    assert client.take().count(b"MSG") == 1024
