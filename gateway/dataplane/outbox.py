@@ -16,6 +16,8 @@ COMPACT_AT = 1 << 16
 # takes longer to look at a small piece than it takes to copy it (and takes 1024 of them at most).
 GATHER_FROM = 1 << 14
 GATHER_EACH = 2000
+# A peer that reads as fast as we send gets so many bytes of what waits for it before others have their turn.
+RESUMED_AT_ONCE = 1 << 20
 # A message can touch thousands of outboxes: of more than so many, those are left that are not flushed in this time.
 FLUSHED_AT_ONCE = 64
 FLUSH_SECONDS = 0.002
@@ -262,7 +264,8 @@ class Outbox:
                 self._send(self._take())
 
     def resume(self) -> bool:
-        """Send on after the peer took bytes; False when nothing waits any more."""
+        """Send on after the peer took bytes, for a turn; False when nothing waits any more."""
+        most = RESUMED_AT_ONCE
         while self._unsent and not self.closed:
             assert self._blocks is not None
             block = self._blocks[0]
@@ -277,6 +280,9 @@ class Outbox:
             del self._blocks[0]
             if not self._blocks and self._queued:
                 self._append_block()
+            most -= sent
+            if most <= 0 and self._unsent:
+                return True
         self._blocks = None
         self._count(0)
         return False

@@ -311,3 +311,16 @@ def test_outbox_that_fails_is_closed_and_leaves_none_of_the_others_unsent():
     assert ends.outbox.closed
     assert [other.sink.sends for other in others] == [[b"1"], [b"2"]]
     assert ends.switch.touched == []
+
+
+def test_peer_that_reads_as_fast_as_is_sent_gets_a_share_at_a_time():
+    ends = Ends(room=0)
+    for _ in range(64):
+        ends.outbox.write(b"x" * (1 << 16))
+        ends.switch.flush()
+    ends.sink.room = None
+    calls = 1
+    while ends.outbox.resume():
+        calls += 1
+    assert calls > 2
+    assert len(ends.sink.received()) == 64 << 16
