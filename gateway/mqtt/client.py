@@ -480,7 +480,7 @@ class MqttClient:
         session = self.session
         assert session is not None
         if not self._takes_codes("UNSUBSCRIBE", len(packet.topic_filters)):
-            return
+            return None
         mark = self._answers.mark()
         if self._answers.broken and session.store is not None and self.version == MQTT_5_0:
             refused = [ReasonCode.UNSPECIFIED_ERROR] * len(packet.topic_filters)

@@ -116,6 +116,7 @@ class Departed:
     """What stands in the place of a session whose connection is gone: it says what was spoken."""
 
     is_client = False
+    has_more = False
     port = None
 
     __slots__ = ("kind",)

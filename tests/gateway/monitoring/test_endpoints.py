@@ -9,10 +9,8 @@ import pytest
 from gateway.monitoring.connz import connz
 from gateway.monitoring.endpoints import ENDPOINTS, respond
 from gateway.monitoring.snapshot import StorageSnapshot, UplinkSnapshot
-from tests.gateway.monitoring.snapshots import START, FixedProvider, connection
-from gateway.monitoring.snapshot import StorageSnapshot
 from gateway.transport.snapshot import SubscriptionSnapshot
-from tests.gateway.monitoring.snapshots import FixedProvider, connection
+from tests.gateway.monitoring.snapshots import START, FixedProvider, connection
 
 
 def get(path: str, provider: FixedProvider | None = None, **query: str):
