@@ -455,7 +455,8 @@ class NatsClientSession(Port):
 
     def _drop_subscriptions(self) -> None:
         dropped, self.subscriptions = self.subscriptions, {}
-        withdraw(self.runtime.turns, self.account.router, dropped.values())
+        if dropped:  # Who was never admitted has no account.
+            withdraw(self.runtime.turns, self.account.router, dropped.values())
         self.holding.release()
 
 
