@@ -29,13 +29,16 @@ class Turns:
     there is none any more. `clock` counts seconds from anywhere.
     """
 
-    __slots__ = ("_told", "_waiting", "clock", "signal")
+    __slots__ = ("_callers", "_calling", "_told", "_waiting", "clock", "signal")
 
     def __init__(self) -> None:
         self.clock: Callable[[], float] = time.perf_counter
         self.signal: Callable[[bool], None] = ignore
         self._waiting: deque[Step] = deque()
         self._told = False
+        # The tasks that wait for their turn, and whether one is being called.
+        self._callers: deque[trio.Event] = deque()
+        self._calling = False
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -71,12 +74,27 @@ class Turns:
             self.signal(waiting)
 
     async def turn(self) -> None:
-        """Return when the calling task has its turn, of TURN_SECONDS."""
+        """Return when the calling task has its turn, of TURN_SECONDS. One task is called at a time: until it has come,
+        which may take some rounds, no other one is.
+        """
         called = trio.Event()
+        self._callers.append(called)
+        if not self._calling:
+            self._calling = True
+            self.add(self._call)
+        try:
+            await called.wait()
+        finally:
+            if called in self._callers:
+                self._callers.remove(called)
+            elif self._callers:
+                self.add(self._call)
+            else:
+                self._calling = False
 
-        def call() -> bool:
-            called.set()
-            return False
-
-        self.add(call)
-        await called.wait()
+    def _call(self) -> bool:
+        if self._callers:
+            self._callers.popleft().set()
+        else:
+            self._calling = False
+        return False

@@ -281,3 +281,29 @@ async def test_tasks_have_their_turns_one_by_one():
             turns.take()
             await trio.testing.wait_all_tasks_blocked()
             assert len(had) == count
+
+
+async def test_no_second_task_is_called_before_the_first_has_come():
+    turns = Turns()
+    had: list[int] = []
+
+    async def task(number: int) -> None:
+        await turns.turn()
+        had.append(number)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(task, number)
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(10):
+            turns.take()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(had) == 1
+        nursery.cancel_scope.cancel()
+    while turns:
+        turns.take()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(task, 3)
+        await trio.testing.wait_all_tasks_blocked()
+        turns.take()
+    assert had[-1] == 3
