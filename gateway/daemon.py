@@ -98,36 +98,43 @@ class Gateway:
         self.runtime = Runtime(self.settings, Names(new_server_id(), config.server_name, gateway_id))
         self.reader = Reader(self.runtime.switch, self.runtime.turns)
         self.registry = Registry(self.runtime, self.reader)
-        self.account = make_account(config, storage)
-        self.account.retained_requests = RetainedRequests(self.runtime, self.account)
+        self.accounts: dict[str, Account] = {}
+        self.account = self.open_account(GLOBAL_ACCOUNT)
         self.admission: Admission = OpenAdmission(self.account)
         # None where there is no MQTT. Sessions on the disk take messages while nobody may connect, too.
         mqtt = storage is not None or any(one.protocol != "nats" for one in config.listeners)
         self.mqtt_sessions = make_session_directory(self.runtime, storage) if mqtt else None
-        self.account.report_refusal = self._report_refusal
-        retained = self.account.retained
-        self.runtime.budget.elsewhere["retained"] = lambda: retained.bytes + RETAINED_BYTES * len(retained)
+        self.runtime.budget.elsewhere["retained"] = self._retained_bytes
         if storage is not None:
             self.runtime.budget.elsewhere["journal"] = lambda: storage.journal.pending_bytes
         self.settings.subscribe("mqtt", self._mqtt_changed)
-        self._mqtt_changed()
+
+    def open_account(self, name: str) -> Account:
+        """A further account, with what it has on the disk; to be called before `restore` and `offer_services`."""
+        account = self.accounts[name] = make_account(name, self.settings, self.storage)
+        account.retained_requests = RetainedRequests(self.runtime, account)
+        account.report_refusal = self._report_refusal
+        self._limit(account)
+        return account
 
     def restore(self) -> None:
         """Take up what an earlier run left on the disk."""
         if self.storage is not None:
-            self.account.offer_retained()
-            stored = self.storage.global_account
-            if self.mqtt_sessions is not None:
-                self.mqtt_sessions.of(self.account).restore(stored.restored)
-            stored.restored.clear()
-            take_back(self.account)
+            for account in self.accounts.values():
+                account.offer_retained()
+                stored = self.storage.account(account.name)
+                if self.mqtt_sessions is not None:
+                    self.mqtt_sessions.of(account).restore(stored.restored)
+                stored.restored.clear()
+                take_back(account)
         self.runtime.deadlines.call_at(trio.current_time() + SWEEP_SECONDS, self._sweep)
 
     def offer_services(self) -> None:
         """Answer the gateway's own subjects from now on."""
-        self.account.router.subscribe(TimeRequests(self.account))
-        self.account.router.subscribe(AcknowledgedPublish(self.account))
-        self.account.router.subscribe(UserRequests(self.runtime, self.account))
+        for account in self.accounts.values():
+            account.router.subscribe(TimeRequests(account))
+            account.router.subscribe(AcknowledgedPublish(account))
+            account.router.subscribe(UserRequests(self.runtime, account))
 
     def doors(self, listeners: list[OpenListener]) -> list[Door]:
         protocols = {listener.config.protocol for listener in listeners}
@@ -135,16 +142,25 @@ class Gateway:
         return [Door(self.runtime, self.registry, listener, makers) for listener in listeners]
 
     def _sweep(self, now: float) -> None:
-        self.account.sweep(SWEPT_AT_ONCE)
+        for account in self.accounts.values():
+            account.sweep(SWEPT_AT_ONCE)
         if self.storage is not None:
             self.storage.clock.tick()
         self.runtime.deadlines.call_at(now + SWEEP_SECONDS, self._sweep)
 
     def _mqtt_changed(self) -> None:
+        for account in self.accounts.values():
+            self._limit(account)
+
+    def _limit(self, account: Account) -> None:
         limits = self.settings.mqtt
-        self.account.retained.set_limits(limits.max_retained_messages, limits.max_retained_bytes)
-        self.account.max_retained_per_client = limits.max_retained_messages_per_client or UNLIMITED
-        self.account.max_retained_bytes_per_client = limits.max_retained_bytes_per_client or UNLIMITED
+        account.retained.set_limits(limits.max_retained_messages, limits.max_retained_bytes)
+        account.max_retained_per_client = limits.max_retained_messages_per_client or UNLIMITED
+        account.max_retained_bytes_per_client = limits.max_retained_bytes_per_client or UNLIMITED
+
+    def _retained_bytes(self) -> int:
+        kept = [account.retained for account in self.accounts.values()]
+        return sum(one.bytes + RETAINED_BYTES * len(one) for one in kept)
 
     def _report_refusal(self, limit: str) -> None:
         text = "event=not-retained limit=mqtt.%s value=%d"
@@ -152,13 +168,12 @@ class Gateway:
         self.runtime.repeats.log(log, logging.WARNING, ("not-retained", limit), text, limit, value)
 
 
-def make_account(config: Config, storage: "Storage | None") -> Account:
-    """The one account."""
-    if storage is not None:
-        stored = storage.global_account
-        return Account(GLOBAL_ACCOUNT, stored.retained, stored.published_ids, storage.journal)
-    retained = RetainedMessages(config.mqtt.max_retained_messages, config.mqtt.max_retained_bytes)
-    return Account(GLOBAL_ACCOUNT, retained, PublishedIds())
+def make_account(name: str, settings: Settings, storage: "Storage | None") -> Account:
+    if storage is None:
+        retained = RetainedMessages(settings.mqtt.max_retained_messages, settings.mqtt.max_retained_bytes)
+        return Account(name, retained, PublishedIds())
+    stored = storage.account(name)
+    return Account(name, stored.retained, stored.published_ids, storage.journal)
 
 
 def open_storage(config: Config) -> "Storage | None":
@@ -256,19 +271,19 @@ class Daemon:
     def __init__(self, gateway: Gateway, loop: HostLoop) -> None:
         self.gateway = gateway
         self.loop = loop
-        self.config = gateway.settings.config
         self.storage = gateway.storage
         self.failure: ListenError | None = None
 
     async def run(self) -> int:
         gateway = self.gateway
         runtime, registry = gateway.runtime, gateway.registry
+        config, settings = gateway.settings.config, gateway.settings
         gateway.restore()
         gateway.offer_services()
         with trio.open_signal_receiver(*SIGNALS) as signals:
             addresses: list[tuple[str, str]] = []
             monitoring = make_monitoring(gateway, addresses)
-            entrance = Entrance(self.config, monitoring.open if monitoring is not None else None)
+            entrance = Entrance(config, monitoring.open if monitoring is not None else None)
             entrance.open_at_once()
             addresses += entrance.addresses()
             uplinks = make_uplinks(gateway)
@@ -295,7 +310,7 @@ class Daemon:
                     await self._serve(gateway, entrance, signals)
                     services.start_soon(self._end_on_second_signal, signals, services.cancel_scope)
                     runtime.stopping.set()
-                    connections.cancel_scope.deadline = trio.current_time() + self.config.timeouts.drain_seconds
+                    connections.cancel_scope.deadline = trio.current_time() + settings.timeouts.drain_seconds
                     say_goodbye(runtime, registry)
                     await registry.emptied()
                 registry.cut_all()
@@ -303,7 +318,7 @@ class Daemon:
                     self.storage.clock.save()
                     written = trio.Event()
                     self.storage.journal.when_attempted(written.set)
-                    with trio.move_on_after(self.config.timeouts.drain_seconds):
+                    with trio.move_on_after(settings.timeouts.drain_seconds):
                         await written.wait()
                 services.cancel_scope.cancel()
         if self.failure is not None:
