@@ -360,15 +360,16 @@ class Daemon:
         self, entrance: Entrance, let_in: Callable[[OpenListener], None], scope: trio.CancelScope
     ) -> None:
         """Say that the gateway is up once everything is open; where that does not come in time, have it stop."""
+        config = self.gateway.settings.config
         try:
             await entrance.open_the_rest(let_in)
-            if self.config.ports_file:
-                write_ports_file(Path(self.config.ports_file), entrance.listeners, entrance.monitoring)
+            if config.ports_file:
+                write_ports_file(Path(config.ports_file), entrance.listeners, entrance.monitoring)
         except ListenError as error:
             self.failure = error
             scope.cancel()
             return
-        announce(self.config, self.gateway.path, entrance.listeners, entrance.monitoring)
+        announce(config, self.gateway.path, entrance.listeners, entrance.monitoring)
 
     async def _monitor(self, monitoring: "MonitoringService", entrance: Entrance) -> None:
         await entrance.monitoring_is_open.wait()

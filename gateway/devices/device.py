@@ -64,6 +64,15 @@ class DeviceNatsSession(NatsClientSession):
     def __init__(self, connection: Connection, admission: Admission, queue_limit: int) -> None:
         super().__init__(connection, admission)
         self.queue_limit = queue_limit
+        self._limit_outbox()
+
+    def settings_changed(self) -> None:
+        super().settings_changed()
+        self._limit_outbox()
+
+    def _limit_outbox(self) -> None:
+        largest = self.runtime.settings.limits.max_payload_bytes
+        self.connection.outbox.limit = self.queue_limit + largest + ALLOWANCE
 
     def is_full(self, size: int) -> bool:
         """Whether a message of `size` bytes finds no room. One message always does."""
@@ -235,8 +244,7 @@ class SerialDevice:
 
     def _connect(self) -> None:
         self._transport = LinkTransport(self.link, self.port_name, self._woken)
-        limit = self.config.queue_bytes + self.runtime.settings.limits.max_payload_bytes + ALLOWANCE
-        connection = Connection(self.runtime, self.site.registry, self._transport, limit)
+        connection = Connection(self.runtime, self.site.registry, self._transport)
         connection.session = DeviceNatsSession(connection, self.site.admission, self.config.queue_bytes)
         self.connection = connection
         connection.begin()

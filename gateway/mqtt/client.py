@@ -28,7 +28,6 @@ from gateway.runtime.deadlines import Deadline
 from gateway.runtime.identity import new_token
 from gateway.runtime.logs import shown
 from gateway.runtime.turns import TURN_SECONDS
-from gateway.settings.schema import Mqtt
 from gateway.storage.durability import Durability
 from gateway.storage.stored_session import StoredWill
 from gateway.transport.connection import Connection
@@ -147,7 +146,7 @@ class MqttClient:
         return self.session
 
     def opened(self) -> None:
-        self._call_in(self.runtime.settings.timeouts.connect_seconds, self._check_connected)
+        self._expect_connect()
 
     def receive(self, data: bytes) -> None:
         self._answers.look()
@@ -195,7 +194,17 @@ class MqttClient:
     def settings_changed(self) -> None:
         settings = self.runtime.settings
         limits = settings.mqtt
-        self.decoder.limit(limits.max_packet_bytes, settings.limits.max_payload_bytes, limits.max_topic_levels)
+        largest = limits.max_packet_bytes
+        if self.publishing is not None and self.version == MQTT_5_0:
+            largest = max(largest, self.publishing.promised.max_packet_bytes)
+        elif self.session is None:
+            self._expect_connect()
+        self.decoder.limit(
+            largest,
+            settings.limits.max_payload_bytes,
+            limits.max_topic_levels,
+            limits.max_user_properties,
+        )
 
     def describe(self) -> PeerSnapshot:
         return self.session.describe() if self.session is not None else PeerSnapshot(type="mqtt")
@@ -242,7 +251,7 @@ class MqttClient:
         self.version = packet.version
         self.bridge = packet.bridge
         self.client_id = packet.client_id or b"auto-" + new_token().encode()
-        self._take_limits(packet.properties or NO_PROPERTIES, self.runtime.settings.mqtt)
+        self._take_limits(packet.properties or NO_PROPERTIES)
         credentials = Credentials(
             kind=self.kind,
             user=(packet.username or b"").decode("utf-8", "replace"),
@@ -327,10 +336,10 @@ class MqttClient:
             self._call_in(self.longest_silence, self._check_keep_alive)
         session.pump()
 
-    def _take_limits(self, properties: Properties, config: Mqtt) -> None:
+    def _take_limits(self, properties: Properties) -> None:
         self.receive_maximum = properties.receive_maximum or UNLIMITED
         self.max_packet_size = properties.maximum_packet_size or 0
-        self.topic_alias_maximum = min(properties.topic_alias_maximum or 0, config.max_topic_aliases)
+        self.topic_alias_maximum = properties.topic_alias_maximum or 0
         self.tells_problems = properties.request_problem_information != 0
 
     def _on_disconnect(self, packet: packets.Disconnect) -> None:
@@ -506,6 +515,12 @@ class MqttClient:
     def _on_violation(self, event: PeerViolation) -> None:
         self._farewell = None
         self.connection.close(event.reason, event.detail, event.farewell)
+
+    def _expect_connect(self) -> None:
+        deadlines = self.runtime.deadlines
+        deadlines.cancel(self._deadline)
+        when = self.connection.started + self.runtime.settings.timeouts.connect_seconds
+        self._deadline = deadlines.call_at(when, self._check_connected)
 
     def _check_connected(self, now: float) -> None:
         self.connection.close(CloseReason.AUTHENTICATION_TIMEOUT, "no CONNECT in time")

@@ -51,9 +51,11 @@ class RunInHand:
 
 
 class Publishing:
-    """The publishing side of one connected client."""
+    """The publishing side of one connected client. `promised` is what holds as long as its connection: its CONNACK has
+    told it (3.2.2.3), and it could not know of other limits.
+    """
 
-    __slots__ = ("_aliases", "_answers", "_client", "_inherited", "_session", "_settings", "_version")
+    __slots__ = ("_aliases", "_answers", "_client", "_inherited", "_session", "_settings", "_version", "promised")
 
     def __init__(self, client: Publisher, session: MqttSession, answers: Answers) -> None:
         self._client = client
@@ -61,6 +63,7 @@ class Publishing:
         self._answers = answers
         self._version = client.version
         self._settings = session.runtime.settings
+        self.promised = self._settings.mqtt
         self._aliases: dict[int, bytes] | None = None
         # What is unreleased from earlier connections does not count here (4.9).
         self._inherited = len(session.received)
@@ -109,7 +112,7 @@ class Publishing:
         unreleased = len(session.received) - self._inherited + answers.owed
         one_by_one = (
             bool(answers.fault)
-            or unreleased + count > self._settings.mqtt.receive_maximum
+            or unreleased + count > self.promised.receive_maximum
             or (run.qos == 2 and (len(set(packet_ids)) < count or not session.received.isdisjoint(packet_ids)))
         )
         return self.route_run(RunInHand(run, answers.mark(), one_by_one))
@@ -181,7 +184,7 @@ class Publishing:
             # The message may still be on its way to the disk, from another connection of this session.
             self._answers.give(encoder.encode_pubrec(self._version, packet_id), EVER)
             return False
-        limit = self._settings.mqtt.receive_maximum
+        limit = self.promised.receive_maximum
         unreleased = len(session.received) - self._inherited
         if self._version == MQTT_5_0 and unreleased + self._answers.owed >= limit:  # 3.3.4
             self._client.violate(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, f"more than {limit} messages are unacknowledged")
@@ -193,7 +196,7 @@ class Publishing:
         alias = properties.topic_alias
         assert alias is not None
         properties.topic_alias = None
-        if alias > self._settings.mqtt.max_topic_aliases:  # [MQTT-3.3.2-9]
+        if alias > self.promised.max_topic_aliases:  # [MQTT-3.3.2-9]
             self._client.violate(ReasonCode.TOPIC_ALIAS_INVALID, f"PUBLISH: topic alias {alias} is above the maximum")
             return None
         if self._aliases is None:

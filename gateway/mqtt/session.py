@@ -79,6 +79,7 @@ class MqttSession(MqttPort):
         "feed",
         "holding",
         "key",
+        "most_aliases",
         "received",
         "reported",
         "reported_oversized",
@@ -112,6 +113,8 @@ class MqttSession(MqttPort):
         self.holding.add("sessions", session_bytes(client_id))
         self.received: set[int] = set()
         self.feed: RetainedFeed | None = None
+        # How many topics may have an alias at the client.
+        self.most_aliases = 0
         # How many of the dropped messages, and of the oversized ones among them, the log has told of.
         self.reported = 0
         self.reported_oversized = 0
@@ -124,8 +127,8 @@ class MqttSession(MqttPort):
         self.version = client.version
         self.outbox = client.connection.outbox
         self.max_packet_size = client.max_packet_size
-        self.aliases = {} if client.topic_alias_maximum else None
-        self.outgoing.window = min(self.runtime.settings.mqtt.max_inflight, client.receive_maximum)
+        self.aliases = None
+        self._take_settings()
 
     def detach(self) -> None:
         """The client has gone."""
@@ -156,13 +159,21 @@ class MqttSession(MqttPort):
         self.durable = True
 
     def settings_changed(self) -> None:
-        """Limits are others."""
+        """Limits are others: there may be room for what waits."""
+        self._take_settings()
+        self.pump()
+
+    def _take_settings(self) -> None:
         settings = self.runtime.settings
         self.set_limit(settings.limits.max_pending_bytes)
         self.outgoing.max_messages = settings.mqtt.max_queued_messages
         self.outgoing.max_bytes = settings.mqtt.max_queued_bytes
-        if self.client is not None:
-            self.outgoing.window = min(settings.mqtt.max_inflight, self.client.receive_maximum)
+        client = self.client
+        if client is not None:
+            self.outgoing.window = min(settings.mqtt.max_inflight, client.receive_maximum)
+            self.most_aliases = min(settings.mqtt.max_topic_aliases, client.topic_alias_maximum)
+            if self.most_aliases and self.aliases is None:
+                self.aliases = {}
 
     def describe(self) -> PeerSnapshot:
         return PeerSnapshot(
@@ -426,12 +437,12 @@ class MqttSession(MqttPort):
     def _alias(self, topic: bytes) -> tuple[int, bytes]:
         """The alias of a topic or 0, and the topic as it goes out: empty once the client knows the alias."""
         aliases = self.aliases
-        if aliases is None or self.client is None:
+        if aliases is None:
             return 0, topic
         alias = aliases.get(topic)
         if alias is not None:
             return alias, b"" if alias else topic
-        if len(aliases) >= self.client.topic_alias_maximum:
+        if len(aliases) >= self.most_aliases:
             return 0, topic
         alias = aliases[topic] = len(aliases) + 1
         return alias, topic

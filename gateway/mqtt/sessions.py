@@ -262,7 +262,7 @@ class MqttSessions:
         return MqttSession(self._runtime, self._account, client_id, self.expect_replies, self.lost)
 
     def _settings_changed(self) -> None:
-        for session in self._sessions.values():
+        for session in list(self._sessions.values()):
             session.settings_changed()
 
     def _report_losses(self, now: float) -> None:

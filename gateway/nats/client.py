@@ -114,11 +114,10 @@ class NatsClientSession(Port):
         if somebody is not None:
             self.account = somebody.account
         self._write(server.encode_info(self._info()))
-        timeouts = self.runtime.settings.timeouts
         if somebody is not None:  # Who need not say who he is may be silent, as in nats-server.
-            self._call_in(timeouts.ping_interval_seconds, self._ping)
+            self._call_in(self.runtime.settings.timeouts.ping_interval_seconds, self._ping)
         else:
-            self._call_in(timeouts.connect_seconds, self._check_spoke)
+            self._expect_words()
 
     def publisher(self) -> bytes:
         return b"nats " + str(self.connection.address[0]).encode()
@@ -183,8 +182,14 @@ class NatsClientSession(Port):
 
     def settings_changed(self) -> None:
         limits = self.runtime.settings.limits
-        self.decoder.max_payload = limits.max_payload_bytes
-        self.decoder.max_control_line = limits.max_control_line_bytes
+        told = self.decoder.max_payload
+        self.decoder.limit(limits.max_payload_bytes, limits.max_control_line_bytes, limits.max_header_lines)
+        if self.options.protocol >= 1 and limits.max_payload_bytes != told:
+            self._write(server.encode_info(self._info()))
+        if self._deadline is not None and self._deadline.action == self._ping:
+            self._ping_earlier()
+        else:
+            self._expect_words()
 
     def describe(self) -> PeerSnapshot:
         return PeerSnapshot(
@@ -375,6 +380,12 @@ class NatsClientSession(Port):
 
     # Time.
 
+    def _expect_words(self) -> None:
+        deadlines = self.runtime.deadlines
+        deadlines.cancel(self._deadline)
+        when = self.connection.started + self.runtime.settings.timeouts.connect_seconds
+        self._deadline = deadlines.call_at(when, self._check_spoke)
+
     def _check_spoke(self, now: float) -> None:
         if not self._spoke:
             self._close(CloseReason.AUTHENTICATION_TIMEOUT, "Authentication Timeout")
@@ -402,6 +413,14 @@ class NatsClientSession(Port):
             self._pinged_at = now
             self._write(PING)
         self._call_in(timeouts.ping_interval_seconds, self._ping)
+
+    def _ping_earlier(self) -> None:
+        """The interval may be a shorter one; the spread keeps all clients from being pinged at once."""
+        assert self._deadline is not None
+        seconds = self.runtime.settings.timeouts.ping_interval_seconds * random.uniform(0.5, 1.0)
+        if self._deadline.when > trio.current_time() + seconds:
+            self.runtime.deadlines.cancel(self._deadline)
+            self._call_in(seconds, self._ping)
 
     def _call_in(self, seconds: float, action: Callable[[float], None]) -> None:
         self._deadline = self.runtime.deadlines.call_at(trio.current_time() + seconds, action)

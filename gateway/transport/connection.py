@@ -69,7 +69,7 @@ class Session(Protocol):
         """Tell the peer to look for another server, where its protocol has words for that."""
 
     def settings_changed(self) -> None:
-        """Limits are others: take over those that were copied."""
+        """Settings are others: take over those that were copied, and set deadlines anew that come from them."""
 
     def describe(self) -> PeerSnapshot:
         """Who the peer is."""
@@ -149,13 +149,12 @@ class Departed:
 class Connection:
     """A transport and the session over it. `cid` is unique in this gateway's life.
 
-    `limit` bounds its outbox in bytes; None leaves that to the settings. Set `session`, then call `begin`.
+    Set `session`, then call `begin`.
     """
 
     __slots__ = (
         "_end",
         "_finished",
-        "_fixed_limit",
         "_hold",
         "_holders",
         "_linger",
@@ -183,15 +182,14 @@ class Connection:
         "transport",
     )
 
-    def __init__(self, runtime: Runtime, registry: Roll, transport: Transport, limit: int | None = None) -> None:
+    def __init__(self, runtime: Runtime, registry: Roll, transport: Transport) -> None:
         self.runtime = runtime
         self.registry = registry
         self.transport = transport
         self.address = transport.peer
         self.cid = registry.next_cid()
         self.started = self.last_activity = trio.current_time()
-        self._fixed_limit = limit
-        self.outbox = Outbox(self, runtime.switch, limit or runtime.settings.limits.max_pending_bytes)
+        self.outbox = Outbox(self, runtime.switch, runtime.settings.limits.max_pending_bytes)
         self.session: Session
         self.close_reason: CloseReason | None = None
         self.close_detail = ""
@@ -252,8 +250,13 @@ class Connection:
         self.outbox.stack(encoder)
 
     def settings_changed(self) -> None:
-        if self._fixed_limit is None:
-            self.outbox.limit = self.runtime.settings.limits.max_pending_bytes
+        """Hold limits and keep times that are others; the session may set another limit of the outbox."""
+        if self.close_reason is not None:
+            return
+        self.outbox.limit = self.runtime.settings.limits.max_pending_bytes
+        if self._stuck is not None:
+            self.runtime.deadlines.cancel(self._stuck)
+            self._watch_progress(self._written_at)
         self.session.settings_changed()
 
     # The end.

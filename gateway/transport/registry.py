@@ -11,6 +11,7 @@ import trio
 from gateway.runtime.budget import CONNECTION_BYTES
 from gateway.runtime.logs import shorten
 from gateway.runtime.runtime import Runtime
+from gateway.settings.live import SECTIONS
 from gateway.transport.connection import Connection
 from gateway.transport.reader import Reader
 from gateway.transport.transport import SocketTransport
@@ -48,7 +49,7 @@ class Registry:
         self._gone = [0, 0, 0, 0]
         self._emptied: trio.Event | None = None
         runtime.budget.elsewhere["connections"] = lambda: self.clients * CONNECTION_BYTES
-        for section in ("limits", "mqtt"):
+        for section in SECTIONS:
             runtime.settings.subscribe(section, self._settings_changed)
 
     def connection_over(self, sock: socket.socket) -> Connection:
@@ -144,7 +145,7 @@ class Registry:
         repeats.log(log, logging.INFO, key, text, connection.cid, *arguments, allowance=LINES_PER_MINUTE)
 
     def _settings_changed(self) -> None:
-        for connection in self.open.values():
+        for connection in list(self.open.values()):
             connection.settings_changed()
 
 

@@ -40,12 +40,11 @@ class WebSocketSession:
             compression=listener.compression,
             trusted_proxies=tuple(map(ip_network, listener.trusted_proxies)),
         )
-        largest = connection.runtime.settings.limits.max_payload_bytes * MESSAGE_ALLOWANCE
         self.connection = connection
         self.runtime = connection.runtime
         self.inner: Session | None = None
         self._speak = speak
-        self._codec = WebSocketServerCodec(policy, PROTOCOLS, largest, peer=connection.address[0])
+        self._codec = WebSocketServerCodec(policy, PROTOCOLS, self._largest_message(), peer=connection.address[0])
         self._deadline: Deadline | None = None
 
     @property
@@ -57,8 +56,7 @@ class WebSocketSession:
         return self.inner.port if self.inner is not None else None
 
     def opened(self) -> None:
-        when = trio.current_time() + self.runtime.settings.timeouts.connect_seconds
-        self._deadline = self.runtime.deadlines.call_at(when, self._check_upgraded)
+        self._expect_upgrade()
 
     @property
     def has_more(self) -> bool:
@@ -83,8 +81,11 @@ class WebSocketSession:
             self.inner.announce_lame_duck()
 
     def settings_changed(self) -> None:
+        self._codec.limit(self._largest_message())
         if self.inner is not None:
             self.inner.settings_changed()
+        else:
+            self._expect_upgrade()
 
     def describe(self) -> PeerSnapshot:
         if self.inner is None:
@@ -95,6 +96,9 @@ class WebSocketSession:
         self.runtime.deadlines.cancel(self._deadline)
         if self.inner is not None:
             self.inner.closed(reason)
+
+    def _largest_message(self) -> int:
+        return self.runtime.settings.limits.max_payload_bytes * MESSAGE_ALLOWANCE
 
     def _on_upgraded(self, event: Upgraded) -> None:
         self.runtime.deadlines.cancel(self._deadline)
@@ -121,6 +125,12 @@ class WebSocketSession:
         Closed: _on_closed,
         PeerViolation: _on_violation,
     }
+
+    def _expect_upgrade(self) -> None:
+        deadlines = self.runtime.deadlines
+        deadlines.cancel(self._deadline)
+        when = self.connection.started + self.runtime.settings.timeouts.connect_seconds
+        self._deadline = deadlines.call_at(when, self._check_upgraded)
 
     def _check_upgraded(self, now: float) -> None:
         farewell = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"

@@ -135,9 +135,10 @@ class Decoder:
         self._pending: bytearray | None = None
         self._wanted = 0
 
-    def limit(self, max_packet_size: int, max_payload: int, max_levels: int) -> None:
+    def limit(self, max_packet_size: int, max_payload: int, max_levels: int, max_user_properties: int) -> None:
         """Change the limits for what comes."""
         self.max_packet_size = self.publishes.max_packet_size = max_packet_size
+        self.max_user_properties = self.publishes.max_user_properties = max_user_properties
         self.publishes.max_payload = max_payload
         self.publishes.max_levels = max_levels
 

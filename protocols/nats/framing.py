@@ -86,22 +86,26 @@ class Framing:
         queues: tuple[bytes, ...] | None,
         max_header_lines: int = 0,
     ) -> None:
-        self.max_payload = max_payload
-        self.max_header_lines = max_header_lines
-        # A block that is no longer holds no more lines, so that most need not be counted.
-        self._short_header = max_header_lines * SHORTEST_LINE if max_header_lines else NO_LIMIT
-        self.max_control_line = max_control_line
+        # Others may share it: what is too long here is not looked for.
+        self._cache = cache
+        self._heads = cache.young
+        self.limit(max_payload, max_control_line, max_header_lines)
         self.headers = True
         self.stopped = False
-        # A line that others may send could be too long here; a cache for one connection would hardly be hit.
-        self._cache = cache if max_control_line >= LONGEST_REMEMBERED_LINE else GenerationCache(1)
-        self._heads = self._cache.young
         self._operations = operations
         self._prefix = publish
         self._headed_prefix = publish_with_header
         self._queues = queues
         self._pending: bytearray | None = None
         self._wanted = 0
+
+    def limit(self, max_payload: int, max_control_line: int, max_header_lines: int = 0) -> None:
+        """Change the limits for what comes."""
+        self.max_payload = max_payload
+        self.max_header_lines = max_header_lines
+        # A block that is no longer holds no more lines, so that most need not be counted.
+        self._short_header = max_header_lines * SHORTEST_LINE if max_header_lines else NO_LIMIT
+        self.max_control_line = max_control_line
 
     def parse_line(self, line: bytes) -> object:
         """What a control line (without its LF) means: a PayloadHead, an event, or None for nothing."""

@@ -84,6 +84,13 @@ class WebSocketServerCodec:
         """Whether something is there to go on with."""
         return self._frames is not None and self._frames.has_more
 
+    def limit(self, max_message_size: int) -> None:
+        """Change the limit for what comes."""
+        if self._upgrade is not None:
+            self._upgrade.max_message_size = max_message_size
+        if self._deflate is not None:
+            self._deflate.limit(max_message_size)
+
     def receive(self, data: bytes) -> list[object]:
         if self._ended or not (data or self.has_more):
             return []

@@ -34,6 +34,10 @@ class MessageDeflate:
         self._size_inflated = 0
         self.has_more = False
 
+    def limit(self, max_message_size: int) -> None:
+        """Change the limit, for the message that is arriving too."""
+        self._limit = max_message_size
+
     def deflate(self, data: bytes) -> bytes:
         """The payload of a message that holds `data`. Fast rather than small: the gateway's processor is slow."""
         deflater = zlib.compressobj(zlib.Z_BEST_SPEED, zlib.DEFLATED, -self._window_bits)

@@ -80,7 +80,7 @@ class _RefusedError(Exception):
 class UpgradeReader:
     """Reads one request of at most `max_request_bytes` and decides on it. `peer` is the address that it comes from."""
 
-    __slots__ = ("_head", "_max_message_size", "_peer", "_policy", "_protocols")
+    __slots__ = ("_head", "_peer", "_policy", "_protocols", "max_message_size")
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class UpgradeReader:
     ) -> None:
         self._policy = policy
         self._protocols = protocols
-        self._max_message_size = max_message_size
+        self.max_message_size = max_message_size
         self._peer = peer
         self._head = RequestHead(max_request_bytes)
 
@@ -132,7 +132,7 @@ class UpgradeReader:
             lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
         deflate = None
         if self._policy.compression:
-            accepted = accept_offer(_elements(request, b"sec-websocket-extensions"), self._max_message_size)
+            accepted = accept_offer(_elements(request, b"sec-websocket-extensions"), self.max_message_size)
             if accepted is not None:
                 deflate, answer = accepted
                 lines.append(f"Sec-WebSocket-Extensions: {answer}")

@@ -23,7 +23,7 @@ class MemoryConnection:
         self.outbox = Outbox(self.sink, gateway.runtime.switch, gateway.settings.config.limits.max_pending_bytes)
         self.cid = gateway.registry.next_cid()
         self.address = ("127.0.0.1", 50_000)
-        self.last_activity = trio.current_time()
+        self.started = self.last_activity = trio.current_time()
         self.close_reason: CloseReason | None = None
         self.close_detail = ""
         self.withheld = False
