@@ -41,17 +41,9 @@ class Refusal:
 Decision: TypeAlias = Identity | Refusal
 
 
-def decide(connection: Connection, decision: Decision | Awaitable[Decision], act: Callable[[Decision], None]) -> None:
-    """Act on a decision: at once, or when it is there."""
-    if isinstance(decision, Identity | Refusal):
-        act(decision)
-    else:
-        connection.wait_for(decision, act)
-
-
 class Admission(Protocol):
     """Decides who may come in. What takes time (a password hash, a service that is asked) is awaited by the connection,
-    which does not read meanwhile (`decide`).
+    which does not read meanwhile (`AdmissionRequest`).
     """
 
     def anonymous(self, kind: str) -> Identity | None:
@@ -59,6 +51,33 @@ class Admission(Protocol):
 
     def admit(self, credentials: Credentials) -> Decision | Awaitable[Decision]:
         """Who a peer is by what it says."""
+
+
+class AdmissionRequest:
+    """One peer's way in. Nothing that it says behind its credentials is acted on before it is decided who it is: while
+    that takes time, it is in `held`, which is None otherwise.
+    """
+
+    __slots__ = ("_connection", "admission", "held")
+
+    def __init__(self, connection: Connection, admission: Admission) -> None:
+        self._connection = connection
+        self.admission = admission
+        self.held: list[object] | None = None
+
+    def ask(self, credentials: Credentials, act: Callable[[Decision, list[object]], None]) -> None:
+        """Act on the decision and on what was held, now or when the decision is there."""
+        self.held = []
+
+        def decided(decision: Decision) -> None:
+            held, self.held = self.held or [], None
+            act(decision, held)
+
+        decision = self.admission.admit(credentials)
+        if isinstance(decision, Identity | Refusal):
+            decided(decision)
+        else:
+            self._connection.wait_for(decision, decided)
 
 
 class OpenAdmission:

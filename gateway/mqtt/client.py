@@ -7,7 +7,7 @@ from typing import ClassVar
 import trio
 
 from gateway.accounts.account import Account
-from gateway.accounts.admission import Admission, Credentials, Decision, Refusal, decide
+from gateway.accounts.admission import Admission, AdmissionRequest, Credentials, Decision, Refusal
 from gateway.dataplane.port import Port
 from gateway.dataplane.router import ROUTED
 from gateway.mqtt.answers import MOST_HELD, Answers
@@ -68,9 +68,7 @@ NO_ANSWERS = Answers(Durability(), lambda packet: None)
 
 
 class MqttClient:
-    """One connection of an MQTT client; `session` is None until its CONNECT is accepted.
-
-    While a decision about the CONNECT takes time, `_held` keeps what came behind it. `_left` are events that wait for
+    """One connection of an MQTT client; `session` is None until its CONNECT is accepted. `_left` are events that wait for
     the next turn.
     """
 
@@ -78,14 +76,13 @@ class MqttClient:
     is_client = True
 
     __slots__ = (
-        "_admission",
         "_answers",
         "_deadline",
         "_directory",
         "_explains",
         "_farewell",
-        "_held",
         "_left",
+        "_request",
         "_sessions",
         "bridge",
         "client_id",
@@ -115,10 +112,9 @@ class MqttClient:
             limits.max_topic_levels,
             limits.max_user_properties,
         )
-        self._admission = admission
+        self._request = AdmissionRequest(connection, admission)
         self._directory = directory
         self._sessions: MqttSessions | None = None
-        self._held: list[object] | None = None
         self._left: list[object] = []
         self.has_more = False
         self.version = MQTT_3_1_1
@@ -162,6 +158,10 @@ class MqttClient:
             self.violate(ReasonCode.QUOTA_EXCEEDED, "too many acknowledgements wait for the disk")
 
     def _act(self, events: list[object]) -> None:
+        request = self._request
+        if request.held is not None:
+            request.held += events
+            return
         index, count = 0, len(events)
         clock = self.runtime.turns.clock
         until = clock() + TURN_SECONDS
@@ -180,8 +180,8 @@ class MqttClient:
                     events[index] = rest
                 if self.connection.close_reason is not None:
                     return
-                if self._held is not None:  # What came behind the CONNECT waits until that is decided.
-                    self._held += events[index:]
+                if request.held is not None:
+                    request.held += events[index:]
                     return
             if index < count and clock() > until:
                 self._left = events[index:]
@@ -259,16 +259,10 @@ class MqttClient:
             client_id=self.client_id,
             address=self.connection.address[0],
         )
-        self._held = []
+        self._request.ask(credentials, lambda decision, held: self._decided(packet, decision, held))
 
-        def act(decision: Decision) -> None:
-            self._decided(packet, decision)
-
-        decide(self.connection, self._admission.admit(credentials), act)
-
-    def _decided(self, packet: packets.Connect, decision: Decision) -> None:
+    def _decided(self, packet: packets.Connect, decision: Decision, held: list[object]) -> None:
         """Go on as whoever the client was admitted as, with what it said behind its CONNECT."""
-        held, self._held = self._held or [], None
         if isinstance(decision, Refusal):
             self._refuse(ReasonCode.NOT_AUTHORIZED, CloseReason.AUTHENTICATION_FAILURE, "")
             return

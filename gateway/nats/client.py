@@ -9,7 +9,7 @@ from typing import ClassVar
 import trio
 
 from gateway.accounts.account import Account
-from gateway.accounts.admission import Admission, Credentials, Decision, Refusal, decide
+from gateway.accounts.admission import Admission, AdmissionRequest, Credentials, Decision, Refusal
 from gateway.accounts.withdrawal import withdraw
 from gateway.dataplane.nats_receivers import NatsSubscription
 from gateway.dataplane.port import Port, Receiver
@@ -36,6 +36,7 @@ log = logging.getLogger("leafgate.nats")
 # A first PING soon after CONNECT measures the round trip; the spread keeps many clients from pinging at once.
 FIRST_PING_SECONDS = 2.0
 FIRST_PING_SPREAD = 0.4
+FIRST_OF_CONNECT = (b"C", b"c")
 SYSTEM_QUEUE = b"_sys_"
 SUBSCRIPTIONS = "subscriptions"
 
@@ -43,8 +44,7 @@ SUBSCRIPTIONS = "subscriptions"
 class NatsClientSession(Port):
     """One NATS client. Where it is admitted without credentials every operation is open to it, even before CONNECT.
 
-    `account` is the one that it was admitted to. While a decision about it takes time, `_held` keeps what came behind
-    the CONNECT. `_left` are events that wait for the next turn.
+    Where it is not, it must begin with a CONNECT. `_left` are events that wait for the next turn.
     """
 
     kind = "nats"
@@ -52,17 +52,17 @@ class NatsClientSession(Port):
     subscription_type: ClassVar[type[NatsSubscription]] = NatsSubscription
 
     __slots__ = (
-        "_admission",
+        "_account",
+        "_begun",
         "_deadline",
-        "_held",
         "_left",
         "_pinged_at",
         "_pings_out",
         "_presence",
         "_presence_subject",
+        "_request",
         "_spoke",
         "_told_account",
-        "account",
         "connection",
         "decoder",
         "has_more",
@@ -77,23 +77,23 @@ class NatsClientSession(Port):
         super().__init__(connection.outbox)
         self.connection = connection
         self.runtime = connection.runtime
-        self.account: Account
+        self._account: Account | None = None
         self.headers = False
         limits = self.runtime.settings.limits
         self.decoder = server.ServerDecoder(
             limits.max_payload_bytes, limits.max_control_line_bytes, limits.max_header_lines
         )
-        self._admission = admission
-        self._held: list[object] | None = None
         self._left: list[object] = []
         self.has_more = False
+        self._request = AdmissionRequest(connection, admission)
         self.options = server.DEFAULT_OPTIONS
         self.subscriptions: dict[bytes, NatsSubscription] = {}
         self.holding = Holding(self.runtime.budget)
         self.rtt: float | None = None
         self._pings_out = 0
         self._pinged_at = 0.0
-        self._spoke = False
+        # Of what it says: that there was a first byte, that there was a first operation which it may do.
+        self._begun = self._spoke = False
         self._told_account = False
         self._presence: Presence | None = None
         # A connection has one, once and for all.
@@ -109,10 +109,16 @@ class NatsClientSession(Port):
         """As the client called itself in CONNECT."""
         return self.options.user
 
+    @property
+    def account(self) -> Account:
+        """The one that it was admitted to; nobody asks for it before."""
+        assert self._account is not None
+        return self._account
+
     def opened(self) -> None:
-        somebody = self._admission.anonymous(self.kind)
+        somebody = self._request.admission.anonymous(self.kind)
         if somebody is not None:
-            self.account = somebody.account
+            self._account = somebody.account
         self._write(server.encode_info(self._info()))
         if somebody is not None:  # Who need not say who he is may be silent, as in nats-server.
             self._call_in(self.runtime.settings.timeouts.ping_interval_seconds, self._ping)
@@ -123,6 +129,11 @@ class NatsClientSession(Port):
         return b"nats " + str(self.connection.address[0]).encode()
 
     def receive(self, data: bytes) -> None:
+        if not self._begun:
+            self._begun = True
+            if self._account is None and data[:1] not in FIRST_OF_CONNECT:
+                self._refuse_entry()
+                return
         if self.has_more:
             events, self._left = self._left, []
             self.has_more = False
@@ -131,18 +142,20 @@ class NatsClientSession(Port):
             if self.decoder.headers:
                 events = set_apart(events, data)
         self._act(events)
-        if events and not self._spoke and self.connection.close_reason is None:
-            self._start_pinging()
+        if events and self._account is not None:
+            self._hear_of()
 
     def _act(self, events: list[object]) -> None:
-        router = self.account.router
+        request = self._request
+        if request.held is not None:
+            request.held += events
+            return
         index, count = 0, len(events)
-        plain = not (self.options.verbose or self.options.pedantic)
         clock = self.runtime.turns.clock
         until = clock() + TURN_SECONDS
         while index < count:
-            if plain:
-                index = router.forward(events, index, self)
+            if self._account is not None and not (self.options.verbose or self.options.pedantic):
+                index = self._account.router.forward(events, index, self)
                 if index == count:
                     break
                 if type(events[index]) in ROUTED:
@@ -158,14 +171,12 @@ class NatsClientSession(Port):
                 events[index] = rest
             if self.connection.close_reason is not None:
                 return
-            if self._held is not None:  # What came behind a CONNECT waits until that is decided.
-                self._held += events[index:]
+            if request.held is not None:
+                request.held += events[index:]
                 return
             if index < count and clock() > until:
                 self._leave(events, index)
                 return
-            router = self.account.router
-            plain = not (self.options.verbose or self.options.pedantic)
 
     def _leave(self, events: list[object], index: int) -> None:
         """The turn is over."""
@@ -194,7 +205,7 @@ class NatsClientSession(Port):
     def describe(self) -> PeerSnapshot:
         return PeerSnapshot(
             type="nats",
-            account=self.account.name,
+            account=self._account.name if self._account is not None else "",
             name=self.options.name,
             lang=self.options.lang,
             version=self.options.version,
@@ -237,7 +248,7 @@ class NatsClientSession(Port):
         if options.protocol not in (0, 1):
             self._close(CloseReason.BAD_CLIENT_PROTOCOL_VERSION, "invalid client protocol")
         elif options.account:
-            self._close(CloseReason.AUTHENTICATION_FAILURE, "Authorization Violation")
+            self._refuse_entry()
         elif options.no_responders and not options.headers:
             self._close(CloseReason.PROTOCOL_VIOLATION, "no responders requires headers support")
         elif options.presence and not is_presence_subject(options.presence.encode()):
@@ -252,29 +263,31 @@ class NatsClientSession(Port):
                 token=options.auth_token,
                 address=self.connection.address[0],
             )
-            self._held = []
+            self._request.ask(credentials, lambda decision, held: self._decided(options, decision, held))
 
-            def act(decision: Decision) -> None:
-                self._decided(options, decision)
-
-            decide(self.connection, self._admission.admit(credentials), act)
-
-    def _decided(self, options: server.ConnectOptions, decision: Decision) -> None:
+    def _decided(self, options: server.ConnectOptions, decision: Decision, held: list[object]) -> None:
         """Go on as whoever the client was admitted as, with what it said behind its CONNECT."""
-        held, self._held = self._held or [], None
         if isinstance(decision, Refusal):
-            self._close(CloseReason.AUTHENTICATION_FAILURE, "Authorization Violation")
+            self._refuse_entry()
             return
-        if self.options is not server.DEFAULT_OPTIONS:
+        account = decision.account
+        if self.options is not server.DEFAULT_OPTIONS or account is not self._account:
             self._drop_subscriptions()
-        self.account = decision.account
+        if account is not self._account:
+            self._tell_presence("")
+            self._told_account = False
+        self._account = account
         self.options = options
         self.echo = options.echo
         self.headers = options.headers
         self._presence_subject = options.presence or self._presence_subject
         self._tell_presence(options.presence)
         self._accepted()
+        self._hear_of()
         self._act(held)
+
+    def _refuse_entry(self) -> None:
+        self._close(CloseReason.AUTHENTICATION_FAILURE, "Authorization Violation")
 
     def _on_subscribe(self, event: server.Subscribe) -> None:
         limit = self.runtime.settings.limits.max_subscriptions
@@ -390,7 +403,10 @@ class NatsClientSession(Port):
         if not self._spoke:
             self._close(CloseReason.AUTHENTICATION_TIMEOUT, "Authentication Timeout")
 
-    def _start_pinging(self) -> None:
+    def _hear_of(self) -> None:
+        """Who has come in and says something is a client: it is pinged from now on."""
+        if self._spoke or self._request.held is not None or self.connection.close_reason is not None:
+            return
         self._spoke = True
         self.connection.introduce()
         self._pings_out = 0

@@ -9,7 +9,7 @@ from protocols.message import Buffer
 
 
 class MemoryTransport:
-    """A transport (gateway.transport.transport) that takes every byte, and reports what there is to read at once."""
+    """A transport (gateway.transport.transport) that takes every byte. What there is to read it reports in `offer`."""
 
     patient = False
     peer = ("127.0.0.1", 50_000)
@@ -24,12 +24,17 @@ class MemoryTransport:
 
     def arrive(self, data: bytes) -> None:
         self._arrived += data
-        self._offer()
+        self.offer()
 
     def leave(self) -> None:
         """The peer ends its side."""
         self._left = True
-        self._offer()
+        self.offer()
+
+    def offer(self) -> None:
+        """A round of the reader's."""
+        while self._readable is not None and not self._paused and self._readable.read_ready():
+            pass
 
     def begin(self, readable: Readable) -> None:
         self._readable = readable
@@ -53,7 +58,6 @@ class MemoryTransport:
 
     def resume(self) -> None:
         self._paused = False
-        self._offer()
 
     def end(self) -> bool:
         return False
@@ -63,10 +67,6 @@ class MemoryTransport:
 
     def close(self) -> None:
         self._readable = None
-
-    def _offer(self) -> None:
-        while self._readable is not None and not self._paused and self._readable.read_ready():
-            pass
 
 
 class Peer:
@@ -89,6 +89,7 @@ class Peer:
 
     def hear(self) -> bytes:
         """What it was sent since the last time."""
+        self._transport.offer()
         self._switch.flush()
         heard, self._transport.sent = self._transport.sent, b""
         return heard

@@ -5,9 +5,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from gateway.accounts.admission import Identity, OpenAdmission
 from gateway.daemon import Gateway
 from gateway.devices.device import ALLOWANCE, DeviceNatsSession
 from gateway.mqtt.client import MqttClient
+from gateway.mqtt.session import MqttSession
 from gateway.nats.client import NatsClientSession
 from gateway.settings.live import SECTIONS
 from gateway.settings.schema import Config, Limits, Listener, Mqtt, Timeouts
@@ -35,7 +37,7 @@ def with_other_values(section: str) -> msgspec.Struct:
     """The section with every key changed: numbers halved, and those for "no limit" made limits."""
     before = getattr(Config(), section)
     values = msgspec.structs.asdict(before)
-    others = {key: (value // 2 or 7 if isinstance(value, int) else value / 2) for key, value in values.items()}
+    others = {key: (value // 2 or 1 << 30 if isinstance(value, int) else value / 2) for key, value in values.items()}
     changed = msgspec.structs.replace(before, **others)
     assert all(getattr(changed, key) != value for key, value in values.items())
     return changed
@@ -79,58 +81,62 @@ def websocket(gateway: Gateway) -> Peer:
     return peer
 
 
-def values(gateway: Gateway, peers: dict[str, Peer]) -> dict[str, object]:
-    """Every limit that somebody keeps a copy of."""
-    found: dict[str, object] = {
-        name: peer.connection.outbox.limit for name, peer in peers.items() if peer.connection.close_reason is None
-    }
-    for name in ("nats", "device", "web"):
-        session = peers[name].connection.session
-        session = session.inner if isinstance(session, WebSocketSession) else session
-        assert isinstance(session, NatsClientSession)
-        decoder = session.decoder
-        found[f"{name} decoder"] = (decoder.max_payload, decoder.max_control_line, decoder.max_header_lines)
-    client = peers["mqtt"].connection.session
-    assert isinstance(client, MqttClient)
-    publishes = client.decoder.publishes
-    found["mqtt decoder"] = (client.decoder.max_packet_size, client.decoder.max_user_properties)
-    found["mqtt publishes"] = (
-        publishes.max_packet_size,
-        publishes.max_payload,
-        publishes.max_levels,
-        publishes.max_user_properties,
-    )
-    for name in ("mqtt", "away"):
-        client = peers[name].connection.session
+class Everybody:
+    """Somebody of each kind, and a session whose client is away."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._nats = {"nats": nats(gateway), "device": device(gateway), "web": websocket(gateway)}
+        self._mqtt = mqtt(gateway)
+        self._sessions = {"here": session_of(self._mqtt)}
+        away = mqtt(gateway, b"away")
+        self._sessions["away"] = session_of(away)
+        away.leave()
+
+    def values(self) -> dict[str, object]:
+        """Every limit that somebody keeps a copy of."""
+        found: dict[str, object] = {"mqtt": self._mqtt.connection.outbox.limit}
+        for name, peer in self._nats.items():
+            found[name] = peer.connection.outbox.limit
+            session = peer.connection.session
+            session = session.inner if isinstance(session, WebSocketSession) else session
+            assert isinstance(session, NatsClientSession)
+            decoder = session.decoder
+            found[f"{name} decoder"] = (decoder.max_payload, decoder.max_control_line, decoder.max_header_lines)
+        client = self._mqtt.connection.session
         assert isinstance(client, MqttClient)
-        session = client.session
-        assert session is not None
-        found[f"{name} session"] = (session.limit, session.high_water, session.most_aliases)
-        found[f"{name} queue"] = (session.outgoing.max_messages, session.outgoing.max_bytes, session.outgoing.window)
-    retained = gateway.account.retained
-    found["retained"] = (retained.max_messages, retained.max_bytes)
-    return found
+        publishes = client.decoder.publishes
+        found["mqtt decoder"] = (client.decoder.max_packet_size, client.decoder.max_user_properties)
+        found["mqtt publishes"] = (
+            publishes.max_packet_size,
+            publishes.max_payload,
+            publishes.max_levels,
+            publishes.max_user_properties,
+        )
+        for name, kept in self._sessions.items():
+            found[f"{name} session"] = (kept.limit, kept.high_water, kept.most_aliases)
+            found[f"{name} queue"] = (kept.outgoing.max_messages, kept.outgoing.max_bytes, kept.outgoing.window)
+        account = self._gateway.account
+        found["retained"] = (account.retained.max_messages, account.retained.max_bytes)
+        found["a client's retained"] = (account.max_retained_per_client, account.max_retained_bytes_per_client)
+        found["memory"] = self._gateway.runtime.budget.limit
+        return found
 
 
-def everybody(gateway: Gateway) -> dict[str, Peer]:
-    peers = {
-        "nats": nats(gateway),
-        "device": device(gateway),
-        "web": websocket(gateway),
-        "mqtt": mqtt(gateway),
-        "away": mqtt(gateway, b"away"),
-    }
-    peers["away"].leave()
-    return peers
+def session_of(peer: Peer) -> MqttSession:
+    client = peer.connection.session
+    assert isinstance(client, MqttClient)
+    assert client.session is not None
+    return client.session
 
 
 async def test_who_was_there_before_has_every_value_of_who_comes_behind():
     async with running_gateway(OTHER) as begun_so, running_gateway() as gateway:
-        peers = everybody(gateway)
-        before = values(gateway, peers)
+        everybody = Everybody(gateway)
+        before = everybody.values()
         assert gateway.settings.replace(OTHER) == list(SECTIONS)
-        after = values(gateway, peers)
-        assert after == values(begun_so, everybody(begun_so))
+        after = everybody.values()
+        assert after == Everybody(begun_so).values()
         assert [name for name in after if after[name] == before[name]] == []
         assert after["device"] == 5000 + OTHER.limits.max_payload_bytes + ALLOWANCE
 
@@ -214,17 +220,25 @@ async def test_what_a_client_was_promised_holds_as_long_as_its_connection():
         assert other.connection.close_reason is CloseReason.MAXIMUM_PAYLOAD_EXCEEDED
 
 
+class Named(OpenAdmission):
+    """Everybody must have said who he is."""
+
+    def anonymous(self, kind: str) -> Identity | None:
+        return None
+
+
 @pytest.mark.parametrize("arrive", [nats, mqtt, websocket, device])
 async def test_time_to_introduce_oneself_is_the_one_in_force(arrive, autojump_clock: MockClock):
     short = Config(timeouts=Timeouts(connect_seconds=2.0))
     async with running_gateway() as gateway:
         directory, listener = gateway.mqtt_sessions, Listener(protocol="websocket", address="127.0.0.1:0")
         assert directory is not None
+        admission = Named(gateway.account)
         silent = {
-            nats: lambda connection: NatsClientSession(connection, gateway.admission),
-            mqtt: lambda connection: MqttClient(connection, gateway.admission, directory),
+            nats: lambda connection: NatsClientSession(connection, admission),
+            mqtt: lambda connection: MqttClient(connection, admission, directory),
             websocket: lambda connection: WebSocketSession(connection, listener, {}),
-            device: lambda connection: DeviceNatsSession(connection, gateway.admission, 5000),
+            device: lambda connection: DeviceNatsSession(connection, admission, 5000),
         }
         stranger = Peer(gateway, silent[arrive])
         gateway.settings.replace(short)

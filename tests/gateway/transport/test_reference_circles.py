@@ -96,7 +96,7 @@ async def test_connection_of_a_device_leaves_no_circles(said: bytes):
         def come() -> Callable[[], None]:
             link = Link(LinkSettings(mtu=512, send_buffer=16_384), random_sid, trio.current_time(), 115_200)
             transport = LinkTransport(link, "/dev/ttyUSB0", lambda: None)
-            connection = Connection(house.runtime, house.registry, transport, 100_000)
+            connection = Connection(house.runtime, house.registry, transport)
             connection.session = DeviceNatsSession(connection, house.gateway.admission, 5000)
             connection.begin()
             transport.feed(said)
