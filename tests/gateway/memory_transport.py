@@ -21,6 +21,7 @@ class MemoryTransport:
         self._readable: Readable | None = None
         self._paused = False
         self._left = False
+        self._has_waiting = False
 
     def arrive(self, data: bytes) -> None:
         self._arrived += data
@@ -33,6 +34,8 @@ class MemoryTransport:
 
     def offer(self) -> None:
         """A round of the reader's."""
+        if self._readable is not None and self._has_waiting:
+            self._readable.write_ready()
         while self._readable is not None and not self._paused and self._readable.read_ready():
             pass
 
@@ -51,7 +54,7 @@ class MemoryTransport:
         return self.send(b"".join(pieces))
 
     def watch_room(self, wanted: bool) -> None:
-        """There is always room."""
+        self._has_waiting = wanted
 
     def pause(self) -> None:
         self._paused = True
