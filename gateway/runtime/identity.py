@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 SERVER_KEY_PREFIX = 13 << 3
 ALPHABET = string.digits + string.ascii_letters
+# Enough that no two gateways of a cluster share one; it stands in every reply subject.
 GATEWAY_ID_LENGTH = 8
 
 

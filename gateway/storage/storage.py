@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from gateway.errors import StorageError
-from gateway.runtime.identity import new_token
+from gateway.runtime.identity import new_gateway_id
 from gateway.storage.damage import DamagedError, is_damage, reading
 from gateway.storage.database import Database
 from gateway.storage.journal import Journal
@@ -16,8 +16,6 @@ from gateway.storage.schema import GLOBAL_ACCOUNT
 from gateway.storage.session_store import SessionStore
 from gateway.storage.stored_session import RestoredSession
 
-# Enough that no two gateways of a cluster share one; it stands in every reply subject.
-GATEWAY_ID_LENGTH = 8
 ACCOUNTS = "SELECT account FROM session UNION SELECT account FROM retained UNION SELECT account FROM published"
 
 
@@ -78,7 +76,7 @@ class Storage:
 
     def _load(self) -> None:
         self._accounts: dict[str, AccountStorage] = {}
-        self.gateway_id = self.database.remember("gateway-id", new_token()[:GATEWAY_ID_LENGTH]).encode()
+        self.gateway_id = self.database.remember("gateway-id", new_gateway_id()).encode()
         self.journal = Journal(self.database)
         self.clock = RunningClock(self.journal, (lambda: True) if self._trust_clock else is_synchronised)
         self.clock.load()

@@ -75,7 +75,7 @@ class Session(Protocol):
         """Who the peer is."""
 
 
-class Roll(Protocol):
+class ConnectionRegistry(Protocol):
     """Who keeps the list of connections (gateway.transport.registry)."""
 
     slow_consumers: int
@@ -182,7 +182,7 @@ class Connection:
         "transport",
     )
 
-    def __init__(self, runtime: Runtime, registry: Roll, transport: Transport) -> None:
+    def __init__(self, runtime: Runtime, registry: ConnectionRegistry, transport: Transport) -> None:
         self.runtime = runtime
         self.registry = registry
         self.transport = transport
