@@ -46,7 +46,10 @@ def test_tree_shows_every_folder_of_the_gateway_and_none_that_is_not_there():
 
 def test_order_of_imports_is_the_one_that_is_tested():
     quoted = " ".join(line[2:] for line in section("## The rooms").splitlines() if line.startswith("> "))
-    assert tuple(tuple(floor.split(", ")) for floor in quoted.split(" \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} ")) == ORDER
+    assert (
+        tuple(tuple(floor.split(", ")) for floor in quoted.split(" \N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK} "))
+        == ORDER
+    )
 
 
 def test_every_file_and_function_that_a_message_passes_exists():

@@ -68,8 +68,8 @@ NO_ANSWERS = Answers(Durability(), lambda packet: None)
 
 
 class MqttClient:
-    """One connection of an MQTT client; `session` is None until its CONNECT is accepted. `_left` are events that wait for
-    the next turn.
+    """One connection of an MQTT client; `session` is None until its CONNECT is accepted. `_left` are events that wait
+    for the next turn.
     """
 
     kind = "mqtt"

@@ -5,8 +5,6 @@ from dataclasses import replace
 from ipaddress import ip_network
 from typing import ClassVar
 
-import trio
-
 from gateway.dataplane.port import Port
 from gateway.runtime.deadlines import Deadline
 from gateway.settings.schema import Listener

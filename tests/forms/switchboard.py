@@ -69,7 +69,7 @@ class Place:
         )
         self.cid = gateway.registry.next_cid()
         self.address = ("127.0.0.1", 50_000)
-        self.last_activity = 0.0
+        self.started = self.last_activity = 0.0
         self.close_reason: Any = None
         self.close_detail = ""
         self.session: Any = None
@@ -84,7 +84,12 @@ class Place:
     def says(self, data: bytes) -> None:
         if self.close_reason is None:
             self.session.receive(data)
+        while self.close_reason is None and self.session.has_more:
+            self.session.receive(b"")
         self.gateway.runtime.switch.flush()
+        turns = self.gateway.runtime.turns
+        while turns:
+            turns.take()
 
     def takes(self, room: int | None) -> None:
         """From now on the peer takes so many bytes more."""
@@ -190,6 +195,7 @@ def _gateway(form: Form, max_pending: int) -> Any:
     config = form["gateway.settings.schema"]
     limits = config.Limits(max_payload_bytes=MOST_PAYLOAD, max_pending_bytes=max_pending)
     gateway = form["gateway.daemon"].Gateway(config.Config(limits=limits))
+    gateway.runtime.turns.clock = lambda: 0.0  # A form that is slower takes no more turns.
     gateway.runtime.names = form["gateway.runtime.identity"].Names("N1", "edge", b"1")
     return gateway
 

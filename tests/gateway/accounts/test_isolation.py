@@ -21,6 +21,7 @@ from protocols.mqtt.decoder import ClientDecoder
 from protocols.mqtt.primitives import MQTT_5_0
 from protocols.mqtt.properties import Properties
 from protocols.mqtt.publish import Publish
+from tests.gateway.memory_connection import take_turns
 from tests.gateway.memory_transport import Peer
 from tests.gateway.mqtt.mqtt_peer import PATIENCE_SECONDS, commit, journal_of
 from tests.gateway.storage.running_journal import running
@@ -108,6 +109,7 @@ async def two_accounts(directory: Path | None = None) -> AsyncIterator[House]:
         gateway.offer_services()
         async with trio.open_nursery() as services:
             services.start_soon(gateway.runtime.deadlines.run, gateway.runtime.switch.flush)
+            services.start_soon(take_turns, gateway)
             gateway.runtime.nursery = services
             yield House(gateway)
             services.cancel_scope.cancel()
