@@ -13,6 +13,7 @@ cdef class Message:
     cdef public bytes tail, lead, content, headerless, mqtt3, mqtt5
     cdef public tuple queues
     cdef public int qos
+    cdef public bint refused
     cdef public Py_ssize_t delivered
     cdef public object record, header_contents
     @cython.locals(lead=bytes)

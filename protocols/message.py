@@ -26,8 +26,8 @@ class Message:
     header block (0: none), `size` those of header and payload. `queues` names the queue groups that a leafnode peer
     addressed; None stands for every group with interest. `qos` is the MQTT quality of service it was published with: 1
     for a message from NATS, so that who subscribed with acknowledgements gets them. `delivered` is how many receivers
-    took it, once it is routed. `record` belongs to the storage; `header_contents` is what the header says in MQTT, read
-    once for all receivers.
+    took it, once it is routed. `refused`: those who keep it on the disk do not, for there is no room for all of them.
+    `record` belongs to the storage; `header_contents` is what the header says in MQTT, read once for all receivers.
 
     `tail` holds the NATS wire bytes behind `MSG <subject> <sid> `, that is
     `[<reply> ][<header size> ]<size>\\r\\n<header><payload>\\r\\n`; None until `make_tail` when the message did not
@@ -48,6 +48,7 @@ class Message:
         "qos",
         "queues",
         "record",
+        "refused",
         "reply",
         "size",
         "subject",
@@ -71,6 +72,7 @@ class Message:
         self.queues = queues
         self.qos = 1
         self.delivered = 0
+        self.refused = False
         self.record: object = None
         self.header_contents: object = None
         self.mqtt3: bytes | None = None
@@ -149,6 +151,7 @@ def make_plain_message(subject: bytes, size: int, qos: int) -> Message:
     message.size = size
     message.qos = qos
     message.delivered = 0
+    message.refused = False
     message.queues = None
     message.record = message.header_contents = None
     message.tail = message.lead = message.content = message.headerless = message.mqtt3 = message.mqtt5 = None

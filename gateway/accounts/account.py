@@ -53,9 +53,16 @@ class Account:
         self.max_retained_per_client = self.max_retained_bytes_per_client = UNLIMITED
         self.report_refusal: Callable[[str], None] = nobody_hears
 
-    def publish(self, message: Message, source: Port | None = None) -> int:
-        """Hand a message to everybody who is interested; returns how many took it."""
-        return self.router.publish(message, self.port if source is None else source)
+    def publish(self, message: Message, source: Port | None = None, whole: bool = False) -> int:
+        """Hand a message to everybody who is interested; returns how many took it.
+
+        Where its publisher is told, `whole`, nobody gets it when it is `refused`.
+        """
+        return self.router.publish(message, self.port if source is None else source, whole=whole)
+
+    def reserve(self, message: Message, places: int, retained: bool, before: int = 0) -> bool:
+        """Whether the disk has room for a message (gateway.dataplane.router.Retainer)."""
+        return self.durability.reserve(message, places, retained and message.size > message.header_size, before)
 
     def keep(self, message: Message, source: Port) -> bool:
         """Retain a message (gateway.dataplane.router.Retainer); False when there is no room."""

@@ -47,6 +47,7 @@ cdef class MqttRoute(Receiver):
     cdef readonly tuple identifiers
     cdef public bint selective, follows, hides_dollar
     cdef public MqttRoute own
+    cpdef bint is_durable(self) except -1
     @cython.locals(session=MqttPort, outbox=Outbox, packet=bytes, size=Py_ssize_t)
     cpdef bint deliver(self, Message message, Port source) except -1
     @cython.locals(session=MqttPort, outbox=Outbox, packets=bytes, shared=bint, size=Py_ssize_t)

@@ -195,6 +195,9 @@ class MqttRoute(Receiver):
         self.own: MqttRoute | None = None
         self.follows = self.hides_dollar = False
 
+    def is_durable(self) -> bool:
+        return self.qos > 0 and self.session.durable
+
     def deliver(self, message: Message, source: Port) -> bool:
         session = self.session
         if self.selective and source is session:

@@ -26,7 +26,7 @@ class QueueStore(Protocol):
         identifiers: tuple[int, ...],
         expires_at: float,
     ) -> bool:
-        """Queue a message; False when there is no room."""
+        """Queue a message; False for one that is `refused`."""
 
     def dequeue(self, key: int, sequence: int, message: Message | None) -> None:
         """Remove a place; `message` is None when it was released."""

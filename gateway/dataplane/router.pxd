@@ -22,6 +22,7 @@ cdef class Bucket:
 cdef class Routes:
     cdef public list plain, groups, links
     cdef public bint general, follow
+    cdef public Py_ssize_t durable
     cdef public Bucket bucket
     cdef public long long changes
     cdef public Py_ssize_t size
@@ -53,10 +54,14 @@ cdef class Router:
     cdef readonly long long resolved
     cdef Py_ssize_t _steps
     @cython.locals(count=Py_ssize_t, size=Py_ssize_t, received=Py_ssize_t, left=Py_ssize_t, fan_out=Py_ssize_t,
-                   message=Message, burst=Burst, routes=Routes, begun=FanOut)
-    cpdef Py_ssize_t forward(self, list events, Py_ssize_t index, Port source) except -1
-    @cython.locals(routes=Routes)
-    cpdef Py_ssize_t publish(self, Message message, Port source, bytes subject=*) except -1
+                   message=Message, burst=Burst, last=Message, routes=Routes, begun=FanOut, retained=bint, stored=bint)
+    cpdef Py_ssize_t forward(self, list events, Py_ssize_t index, Port source, bint whole=*) except -1
+    @cython.locals(routes=Routes, retained=bint, stored=bint)
+    cpdef Py_ssize_t publish(self, Message message, Port source, bytes subject=*, bint whole=*) except -1
+    @cython.locals(places=Py_ssize_t)
+    cdef bint _reserve(self, Message message, Routes routes, bint retained) except -1
+    @cython.locals(message=Message, taken=Py_ssize_t)
+    cdef _reserve_burst(self, Burst burst, Routes routes)
     cdef _retain(self, Message message, Port source)
     @cython.locals(routes=Routes)
     cpdef Routes _resolve(self, bytes subject)
@@ -83,6 +88,9 @@ cdef Py_ssize_t deliver_to_groups(Message message, Routes routes, Port source) e
 @cython.locals(routes=Routes, plain=list, combining=bint, grouped=bint, linked=bint, interest=Interest,
                receiver=Receiver, own=Py_ssize_t, group=Group)
 cdef Routes resolve(bytes subject, list interests, bint general)
+
+@cython.locals(receiver=Receiver, group=Group, durable=Py_ssize_t)
+cdef Py_ssize_t count_durable(Routes routes) except -1
 
 @cython.locals(routes=list, receiver=Receiver)
 cdef bint add_alone(Interest interest, list plain) except -1

@@ -31,7 +31,12 @@ class InterestObserver(Protocol):
 
 
 class Retainer(Protocol):
-    """Who keeps the last message of a subject for those that come later."""
+    """Who keeps the last message of a subject for those that come later, and knows whether the disk has room."""
+
+    def reserve(self, message: Message, places: int, retained: bool, before: int = 0) -> bool:
+        """Whether there is room for a message in so many queues on the disk, and where it is to be retained, beside so
+        many like it that come `before`: then it is put there now. Otherwise it is `refused`, and nobody keeps it.
+        """
 
     def keep(self, message: Message, source: Port) -> bool:
         """Replace what is kept of the message's subject; False when there is no room, or none for this publisher."""
@@ -85,16 +90,17 @@ class Routes:
 
     Where they are remembered, they hold as long as their `bucket` had no more than `changes`. `general`: they are the
     same for all subjects that interest the same receivers; those that `follow` are better made for each subject that
-    comes often. `size` is about how many bytes they take.
+    comes often. `durable` is how many at most keep a message on the disk, `size` about how many bytes the routes take.
     """
 
-    __slots__ = ("bucket", "changes", "follow", "general", "groups", "links", "plain", "size")
+    __slots__ = ("bucket", "changes", "durable", "follow", "general", "groups", "links", "plain", "size")
 
     plain: list[Receiver]
     groups: list[Group]
     links: list[LeafRoute]
     general: bool
     follow: bool
+    durable: int
     bucket: Bucket
     changes: int
     size: int
@@ -112,6 +118,7 @@ def make_routes() -> Routes:
     routes.plain = routes.groups = routes.links = NOBODY
     routes.general = True
     routes.follow = False
+    routes.durable = 0
     routes.bucket = NEVER
     routes.changes = 0
     routes.size = ROUTES_BYTES
@@ -193,11 +200,12 @@ class Router:
         if interest is not None:
             self._interest_changed(interest, receiver)
 
-    def forward(self, events: list[Any], index: int, source: Port) -> int:
+    def forward(self, events: list[Any], index: int, source: Port, whole: bool = False) -> int:
         """Route the messages and bursts from `events[index]` on; returns the index of the first event that is left.
 
         That is an event of another kind; or one of theirs, when a share of work is done: look at the clock and go on.
-        Each message before it knows how many took it (`Message.delivered`).
+        Each message before it knows how many took it (`Message.delivered`). Where the publisher is told of each,
+        `whole`, one that is refused reaches nobody, and is left.
         """
         count = len(events)
         received = size = 0
@@ -208,6 +216,10 @@ class Router:
             if type(event) is Message:
                 message = event
                 routes = self._resolve(message.subject)
+                retained = message.header_size > 0 and message.is_retained()
+                stored = retained or (routes.durable and message.qos)
+                if stored and not self._reserve(message, routes, retained) and whole:
+                    break
                 fan_out = len(routes.plain)
                 left -= 1 + fan_out
                 if fan_out > SHARE:
@@ -215,13 +227,18 @@ class Router:
                 else:
                     deliver(message, routes, source)
                     index += 1
-                if message.header_size:
+                if retained:
                     self._retain(message, source)
                 received += 1
                 size += message.size
+                if whole and message.refused:  # By one that took it and could not send it on.
+                    index -= 1
+                    break
             elif type(event) is Burst:
                 burst = event
                 routes = self._resolve(burst.subject)
+                if routes.durable and burst.qos:
+                    self._reserve_burst(burst, routes)
                 fan_out = len(routes.plain)
                 left -= 1 + fan_out
                 if fan_out > SHARE:
@@ -229,14 +246,18 @@ class Router:
                 else:
                     deliver_burst(burst, routes, source)
                     index += 1
-                if burst.header_size:
-                    self._retain(burst.last_retained(), source)
+                last = burst.last_retained() if burst.header_size else None
+                if last is not None:
+                    self._reserve(last, NOWHERE, True)
+                    self._retain(last, source)
                 received += burst.count
                 size += burst.count * burst.message_size
             elif type(event) is FanOut:
                 begun = event
                 if not begun.go_on(source):
-                    events[index] = begun.event
+                    event = events[index] = begun.event
+                    if whole and type(event) is Message and event.refused:  # As above.
+                        break
                     index += 1
                 left = 0
             else:
@@ -247,10 +268,14 @@ class Router:
         source.in_bytes += size
         return index
 
-    def publish(self, message: Message, source: Port, subject: bytes = b"") -> int:
-        """Route one message, by another subject than its own where one is given; returns how many took it."""
+    def publish(self, message: Message, source: Port, subject: bytes = b"", whole: bool = False) -> int:
+        """Route one message, by another subject than its own where one is given; returns how many took it.
+
+        Where the publisher is told, `whole`, nobody gets it when it is refused.
+        """
         source.in_messages += 1
         source.in_bytes += message.size
+        message.refused = False
         if subject:
             # Remembered at once: what routes in general would lead to is the message's own subject.
             routes = self._routes.get(subject)
@@ -258,8 +283,13 @@ class Router:
                 routes = self._remember(subject)
         else:
             routes = self._resolve(message.subject)
+        retained = message.header_size > 0 and message.is_retained()
+        stored = retained or (routes.durable and message.qos)
+        if stored and not self._reserve(message, routes, retained) and whole:
+            message.delivered = 0
+            return 0
         deliver(message, routes, source)
-        if message.header_size:
+        if retained:
             self._retain(message, source)
         return message.delivered
 
@@ -307,9 +337,21 @@ class Router:
         else:
             self._buckets[hash(tokens[0]) % BUCKETS].changes += 1
 
-    def _retain(self, message: Message | None, source: Port) -> None:
-        """Keep a message for its subject, if its header says so."""
-        if self._retainer is not None and message is not None and message.is_retained():
+    def _reserve(self, message: Message, routes: Routes, retained: bool) -> bool:
+        """Whether all have room who keep a message; otherwise none of them does."""
+        places = routes.durable if message.qos else 0
+        return self._retainer is None or self._retainer.reserve(message, places, retained)
+
+    def _reserve_burst(self, burst: Burst, routes: Routes) -> None:
+        """See for each message whether all have room who keep it, beside those before it."""
+        taken = 0
+        for message in burst.messages():
+            if self._retainer is not None and self._retainer.reserve(message, routes.durable, False, taken):
+                taken += 1
+
+    def _retain(self, message: Message, source: Port) -> None:
+        """Keep a message for its subject."""
+        if self._retainer is not None:
             self._retainer.keep(message, source)
 
     def _resolve(self, subject: bytes) -> Routes:
@@ -471,7 +513,22 @@ def resolve(subject: bytes, interests: list[Interest], general: bool) -> Routes:
     routes.size += POINTER_BYTES * len(plain) + own * (ROUTE_BYTES + 2 * len(subject))
     for group in routes.groups:
         routes.size += ROUTE_BYTES + POINTER_BYTES * len(group.members)
+    routes.durable = count_durable(routes)
     return routes
+
+
+def count_durable(routes: Routes) -> int:
+    """How many places on the disk a message takes at most: of a group one member has it."""
+    durable = 0
+    for receiver in routes.plain:
+        if receiver.is_durable():
+            durable += 1
+    for group in routes.groups:
+        for receiver in group.members:
+            if receiver.is_durable():
+                durable += 1
+                break
+    return durable
 
 
 def add_alone(interest: Interest, plain: list[Receiver]) -> bool:

@@ -7,6 +7,7 @@ from gateway.mqtt.messages import message_of
 from gateway.mqtt.session import MqttSession
 from gateway.runtime.turns import TURN_SECONDS
 from gateway.settings.live import Settings
+from gateway.storage.durability import TOO_SLOW
 from gateway.transport.connection import Connection
 from protocols.close_reason import CloseReason
 from protocols.message import Message
@@ -125,7 +126,14 @@ class Publishing:
         until = clock() + TURN_SECONDS
         while hand.index < len(messages):
             if not hand.one_by_one:
-                hand.index = session.account.router.forward(messages, hand.index, session)
+                hand.index = session.account.router.forward(messages, hand.index, session, whole=True)
+                if is_refused(messages, hand.index):
+                    self._answer_run(hand.run, hand.index, hand.mark)
+                    self._refuse_storing(hand.run.qos, packet_ids[hand.index])
+                    if self._client.connection.close_reason is not None:
+                        return None
+                    hand.index += 1
+                    hand.one_by_one = True
             else:
                 message, packet_id = messages[hand.index], packet_ids[hand.index]
                 if self._may_send(hand.run.qos, packet_id):
@@ -136,23 +144,27 @@ class Publishing:
             if hand.index < len(messages) and clock() > until:
                 return hand
         if not hand.one_by_one:
-            self._answer_run(hand.run, hand.mark)
+            self._answer_run(hand.run, len(messages), hand.mark)
         return None
 
-    def _answer_run(self, run: PublishRun, mark: int) -> None:
+    def _answer_run(self, run: PublishRun, taken: int, mark: int) -> None:
+        """Acknowledge the first `taken` messages of a run."""
         session = self._session
         answers = self._answers
         qos, packet_ids = run.qos, run.packet_ids
+        whole = taken == len(packet_ids)
+        acknowledged = packet_ids if whole else packet_ids[:taken]
         if qos == 2:
-            session.received.update(packet_ids)
+            session.received.update(acknowledged)
             if session.store is not None:
-                for packet_id in packet_ids:
+                for packet_id in acknowledged:
                     session.store.remember_received(session.key, packet_id)
-        if self._version != MQTT_5_0 or run.all_delivered():
-            packets = encode_acknowledgements(PUBACK if qos == 1 else PUBREC, packet_ids)
+        if self._version != MQTT_5_0 or (whole and run.all_delivered()):
+            packets = encode_acknowledgements(PUBACK if qos == 1 else PUBREC, acknowledged)
         else:
-            packets = b"".join([self._acknowledgement(*one) for one in zip(run.messages, packet_ids, strict=True)])
-        answers.give(packets, mark, len(packet_ids) if qos == 1 else 0)
+            packets = b"".join([self._acknowledgement(*one) for one in zip(run.messages, acknowledged, strict=False)])
+        if taken:
+            answers.give(packets, mark, taken if qos == 1 else 0)
 
     def _take(self, message: Message, packet_id: int) -> None:
         """Route a message, and acknowledge it once everything that must survive because of it is on the disk."""
@@ -164,7 +176,10 @@ class Publishing:
         if fault and (session.account.must_store(message) or (qos == 2 and session.store is not None)):
             self._refuse(qos, packet_id, ReasonCode.QUOTA_EXCEEDED, fault)
             return
-        session.account.router.publish(message, session)
+        session.account.router.publish(message, session, whole=True)
+        if message.refused:
+            self._refuse_storing(qos, packet_id)
+            return
         if qos == 2:
             session.received.add(packet_id)
             if session.store is not None:
@@ -209,6 +224,11 @@ class Publishing:
             return None
         return self._aliases[alias]
 
+    def _refuse_storing(self, qos: int, packet_id: int) -> None:
+        """The disk has no room for a message."""
+        obstacle = self._session.account.durability.obstacle()
+        self._refuse(qos, packet_id, ReasonCode.QUOTA_EXCEEDED, obstacle or TOO_SLOW)
+
     def _refuse(self, qos: int, packet_id: int, code: ReasonCode, detail: str) -> None:
         """Say no to one message. QoS 0 and versions before 5.0 know no such answer: there the connection ends."""
         if code is ReasonCode.PACKET_TOO_LARGE:
@@ -242,6 +262,14 @@ class Publishing:
             self._answers.give(b"".join(answers), mark)
         else:
             self._answers.give(encode_acknowledgements(PUBCOMP, packet_ids), mark)
+
+
+def is_refused(messages: list[Message], index: int) -> bool:
+    """Whether the router left a message because it is refused, not because a share of work was done."""
+    if index == len(messages):
+        return False
+    message = messages[index]
+    return isinstance(message, Message) and message.refused  # What has begun stands in its place.
 
 
 def publish_fault(settings: Settings, topic: bytes, payload_size: int) -> Fault | None:

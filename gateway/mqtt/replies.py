@@ -32,4 +32,7 @@ class ReplyReceiver(Receiver):
         header = with_correlation(message.header(), correlation)
         reply = make_message(subject, message.payload(), message.reply, header)
         reply.qos = message.qos
-        return self._account.publish(reply, source) > 0
+        delivered = self._account.publish(reply, source)
+        # Whoever answers for the one answers for the other.
+        message.refused = message.refused or reply.refused
+        return delivered > 0

@@ -232,8 +232,9 @@ class MqttSession(MqttPort):
         expires_at = expiry_of(message, self.account.clock)
         outgoing = self.outgoing
         if not outgoing.add(message, route.topic, qos, retain, route.identifiers, expires_at, away):
-            self.dropped += 1
-            self._lost(self)
+            if not message.refused:  # That is counted for all at once.
+                self.dropped += 1
+                self._lost(self)
             return False
         if not away and len(outgoing.sent) < outgoing.window:
             self.pump()
@@ -331,6 +332,8 @@ class MqttSession(MqttPort):
         if qos:
             outgoing = self.outgoing
             if len(outgoing) and len(outgoing) >= outgoing.max_messages // 2:
+                return False
+            if self.durable and not self.account.durability.reserve(message, 1, False):
                 return False
             if not outgoing.add(message, topic, qos, True, identifiers, expires_at, away=False):
                 return False

@@ -1,6 +1,7 @@
 """All MQTT sessions by client id: who takes which over, how long they outlive their clients, and their wills."""
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -25,6 +26,10 @@ log = logging.getLogger("leafgate.mqtt")
 # How often lost messages are told of, and of how many sessions one by one.
 LOSS_REPORT_SECONDS = 60.0
 LOSSES_IN_DETAIL = 10
+# A will for which the disk has no room is said again and again, as long as so many bytes of such wills wait.
+UNSAID_SECONDS = 1.0
+UNSAID_OVERHEAD = 1024
+MOST_UNSAID_BYTES = 8 << 20
 
 
 class Absence:
@@ -58,6 +63,7 @@ class MqttSessions:
         self.connected = 0
         self._sessions: dict[bytes, MqttSession] = {}
         self._absences: dict[bytes, Absence] = {}
+        self._unsaid_bytes = 0
         # Sessions that have lost messages since the last report.
         self._losers: dict[bytes, MqttSession] = {}
         # What sessions had lost that are over.
@@ -143,15 +149,15 @@ class MqttSessions:
         # Only a session that is there again after the next start can have its will wait for that (3.1.2.5).
         stopping = reason is CloseReason.SERVER_SHUTDOWN and session.store is not None
         if session.expiry_seconds == 0:
-            self._end(session)
-            if will is not None:
-                self._publish(will.message, session)
+            self._end(session, will)
             return
         delay = min(will.delay_seconds, session.expiry_seconds) if will is not None else 0
+        due = None
         if will is not None and not stopping and (not delay or reason is CloseReason.SERVER_SHUTDOWN):
-            self._publish(will.message, session)
-            will = None
+            due, will = will, None
         self._go_absent(session, self._account.clock(), will, delay, session.expiry_seconds, stopping)
+        if due is not None:
+            self._say_of_absent(due, session)
 
     def lost(self, session: MqttSession) -> None:
         """A message did not get to the session's client. It is counted there; here it gets into the log."""
@@ -182,9 +188,7 @@ class MqttSessions:
             self._go_absent(session, ended_at, will, will_in, left)
         # All are there to hear what the others leave behind.
         for session, will in over:
-            self._end(session)
-            if will is not None:
-                self._publish(will.message, session)
+            self._end(session, will)
 
     def _restored(self, restored: RestoredSession) -> MqttSession:
         stored = restored.session
@@ -229,13 +233,24 @@ class MqttSessions:
     def _will_is_due(self, client_id: bytes) -> None:
         absence = self._absences[client_id]
         will, absence.will = absence.will, None
-        session = self._sessions[client_id]
         if will is not None:
-            self._publish(will.message, session)
+            session = self._sessions[client_id]
             session.hold_will(None)
-            self._save(session, absence.began, None)
+            self._say_of_absent(will, session)
 
-    def _end(self, session: MqttSession) -> None:
+    def _say_of_absent(self, will: StoredWill, session: MqttSession) -> None:
+        """Say a will that is due; a crash before it is said leaves it to the next start."""
+        absence = self._absences[session.client_id]
+        will.due_at = will.due_at or absence.began
+        self._save(session, absence.began, will)
+
+        def said() -> None:
+            if self._absences.get(session.client_id) is absence:
+                self._save(session, absence.began, None)
+
+        self._say(will.message, session, said)
+
+    def _end(self, session: MqttSession, will: StoredWill | None = None) -> None:
         """The session is over; a will that waits is said now [MQTT-3.1.2-8]."""
         absence = self._absences.pop(session.client_id, None)
         self._sessions.pop(session.client_id, None)
@@ -243,20 +258,40 @@ class MqttSessions:
         session.end()
         self._dropped_before += session.dropped
         self._oversized_before += session.oversized
-        if self.store is not None and session.key:
-            self.store.delete(session.key)
+
+        def said() -> None:
+            if self.store is not None and session.key:
+                self.store.delete(session.key)
+
         if absence is not None and absence.will is not None:
-            self._publish(absence.will.message, session)
+            will = absence.will
+        if will is not None:
+            self._say(will.message, session, said)
+        else:
+            said()
 
     def _cancel(self, absence: Absence | None) -> None:
         if absence is not None:
             self._runtime.deadlines.cancel(absence.expiry)
             self._runtime.deadlines.cancel(absence.will_deadline)
 
-    def _publish(self, message: Message, session: MqttSession) -> None:
+    def _say(self, message: Message, session: MqttSession, said: Callable[[], None]) -> None:
+        """Publish a will, and call `said`; later where the disk has no room for all who keep it."""
         if message.reply:
             self.expect_replies()
-        self._account.publish(message, session)
+        size = message.size + UNSAID_OVERHEAD
+        may_wait = self._unsaid_bytes + size <= MOST_UNSAID_BYTES
+        self._account.publish(message, session, whole=may_wait)
+        if not may_wait or not message.refused:
+            said()
+            return
+
+        def again(now: float) -> None:
+            self._unsaid_bytes -= size
+            self._say(message, session, said)
+
+        self._unsaid_bytes += size
+        self._runtime.deadlines.call_at(trio.current_time() + UNSAID_SECONDS, again)
 
     def _make(self, client_id: bytes) -> MqttSession:
         return MqttSession(self._runtime, self._account, client_id, self.expect_replies, self.lost)

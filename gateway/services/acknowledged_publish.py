@@ -75,8 +75,11 @@ class AcknowledgedPublish(Receiver):
                 account.report_refusal(limit)
                 self._refuse(reply, UNAVAILABLE, f"retained messages: {limit} is reached")
                 return
+            account.publish(message, source, whole=True)
+            if message.refused:
+                self._refuse(reply, UNAVAILABLE, durability.obstacle() or TOO_SLOW)
+                return
             sequence = ids.next()
-            account.publish(message, source)
             if identifier:
                 ids.note(identifier, sequence, source.publisher())
         told: dict[str, object] = {"seq": sequence, "duplicate": True} if repeated else {"seq": sequence}

@@ -6,6 +6,8 @@ for the commit that holds the change.
 
 from collections.abc import Callable
 
+from protocols.message import Message
+
 TOO_SLOW = "the disk is too slow"
 
 
@@ -33,6 +35,13 @@ class Durability:
 
     def has_room(self) -> bool:
         """Whether more may be stored. What frees room, and what a session is, is noted all the same."""
+        return True
+
+    def reserve(self, message: Message, places: int, retained: bool, before: int = 0) -> bool:
+        """Whether there is room for a message in so many queues, and for the retained one of its subject, beside so
+        many like it that come `before`. The caller fills them all. Where there is no room the message is `refused`, and
+        no queue takes it.
+        """
         return True
 
     def obstacle(self) -> str | None:

@@ -18,9 +18,12 @@ from gateway.storage.durability import TOO_SLOW, Durability
 from gateway.storage.file_watch import LostFileError
 from gateway.storage.queue_pages import PageRequest, read_pages
 from gateway.storage.stored_session import QueuedMessage
+from protocols.message import Message
 
 log = logging.getLogger("leafgate.storage")
 
+# How often it is told that there is no room.
+REPORT_SECONDS = 60.0
 # How long to wait before what could not be written is tried again: twice as long each time, up to the second.
 FIRST_RETRY_SECONDS = 0.05
 LONGEST_RETRY_SECONDS = 1.0
@@ -79,6 +82,9 @@ class Journal(Durability):
         self.rows = 0
         # Changes that could never be written.
         self.set_apart = 0
+        # Messages for which there was no room, and when the log may tell of them again.
+        self.refused = 0
+        self._silent_until = 0.0
         # Called with messages whose place in a queue went with its session (see Batch.write).
         self.freed: Callable[[list[int]], None] | None = None
         self._writing: Batch | None = None
@@ -131,10 +137,31 @@ class Journal(Durability):
         batch = self.batch
         return self._writing_bytes + batch.memory.bytes + ROW_BYTES * len(batch.ended) < self.max_pending_bytes
 
+    def reserve(self, message: Message, places: int, retained: bool, before: int = 0) -> bool:
+        size = places * ROW_BYTES
+        copies = (places > 0) + retained
+        if copies:
+            size += copies * (ROW_BYTES + len(message.subject) + len(message.reply) + message.size)
+        pending = self.pending_bytes + before * size
+        # One that needs more than all there is has its turn when nothing else waits.
+        crowded = pending > 0 and pending + size > self.max_pending_bytes
+        message.refused = size > 0 and (self.full or crowded)
+        if message.refused:
+            self.refused += 1
+            self._report_refusal(pending)
+        return not message.refused
+
     def obstacle(self) -> str | None:
         if self.fault or self.full:
             return self.fault or REASONS[sqlite3.SQLITE_FULL]
         return None if self.has_room() else TOO_SLOW
+
+    def _report_refusal(self, pending: int) -> None:
+        now = time.monotonic()
+        if now >= self._silent_until:
+            self._silent_until = now + REPORT_SECONDS
+            reason = self.obstacle() or TOO_SLOW
+            log.warning("event=not-stored reason=%r pending_bytes=%d total=%d", reason, pending, self.refused)
 
     def note(self) -> None:
         """Something was added to `batch`."""
@@ -200,6 +227,7 @@ class Journal(Durability):
             "commits": self.commits,
             "rows": self.rows,
             "set_apart": self.set_apart,
+            "refused": self.refused,
             "pending_bytes": self.pending_bytes,
         }
 

@@ -76,7 +76,8 @@ class RetainedMessages:
         self.sweep(len(self._packed))
 
     def keep(self, message: Message, expires_at: float = 0.0) -> bool:
-        """Replace the subject's message; an empty payload deletes it. False when there is no room.
+        """Replace the subject's message; an empty payload deletes it. False when there is no room, or the message is
+        `refused` by the disk.
 
         `expires_at` 0.0: never.
         """
@@ -87,7 +88,7 @@ class RetainedMessages:
                 self._remove(subject)
             return True
         limit = self.limit_for(message)
-        if limit is not None or (self._journal is not None and not self._journal.has_room()):
+        if limit is not None or message.refused:
             self.refused += 1
             self.short_of = limit or self.short_of
             return False

@@ -67,13 +67,13 @@ class SessionStore:
         identifiers: tuple[int, ...] = (),
         expires_at: float = 0.0,
     ) -> bool:
-        """Queue a message. False, and nothing done, while so much waits for the disk that no more may.
+        """Queue a message for which there is room (`Durability.reserve`). False, and nothing done, where it is refused.
 
         `expires_at` is the message's: what the first call says holds for all.
         """
-        journal = self._journal
-        if not journal.has_room():
+        if message.refused:
             return False
+        journal = self._journal
         record = self._messages.add_place(message, expires_at)
         flags = qos | RETAIN if retain else qos
         text = " ".join(map(str, identifiers)) if identifiers else None

@@ -317,15 +317,19 @@ async def test_so_much_that_waits_for_the_disk_is_bounded(tmp_path: Path):
     sessions = storage.global_account.mqtt_sessions
     key = sessions.new_key()
     taken = 0
-    while sessions.enqueue(key, taken + 1, make_message(b"a", b"x" * 100), 1):
+    while storage.journal.reserve(message := make_message(b"a", b"x" * 100), 1, False):
+        assert sessions.enqueue(key, taken + 1, message, 1)
         taken += 1
     assert 10 < taken < 30
-    assert not storage.global_account.retained.keep(make_message(b"a", b"1"))
+    assert not sessions.enqueue(key, taken + 1, message, 1)
+    assert not storage.global_account.retained.keep(message)
     assert storage.global_account.retained.refused == 1
+    assert storage.journal.reserve(make_message(b"a", b""), 0, False)  # Nothing is to be kept of it.
     sessions.save(StoredSession(key, b"c", 4, NEVER_EXPIRES))  # Not refused: that would tear a session apart.
     async with running(storage.journal):
         await durable(storage.journal)
-        assert sessions.enqueue(key, taken + 1, make_message(b"a", b"x"), 1)
+        assert storage.journal.reserve(message, 1, False)
+        assert sessions.enqueue(key, taken + 1, message, 1)
         assert len(await page(sessions, key)) == taken + 1
     storage.close()
 
