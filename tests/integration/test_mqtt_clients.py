@@ -202,6 +202,8 @@ def test_every_topic_has_its_subject_and_comes_back(fresh_edge: Peer) -> None:
             await nats.flush()
             with paho_client(fresh_edge) as sensor:
                 for topic, subject in VECTORS["topics"].items():
+                    if topic.startswith("$SYS/"):  # A server's own: nobody else says anything there.
+                        continue
                     sensor.publish(topic, topic.encode(), 1)
                     message = await inbox.next_msg(PATIENCE_SECONDS)
                     assert (message.subject, message.data) == (subject, topic.encode())
