@@ -20,7 +20,7 @@ log = logging.getLogger("leafgate.connection")
 
 # A full read promises more: this many are taken before other connections have their turn, if they take no longer.
 READS_IN_A_ROW = 4
-LARGEST_READ = 1 << 18
+LARGEST_READ = 1 << 19
 # What a batch of this many bytes leads to is sent at once; what smaller ones lead to, at the end of the round.
 FLUSH_FROM = 1 << 12
 # A round with many small batches sends now and then, so that the first ones do not wait for the last.

@@ -1,6 +1,6 @@
 cimport cython
 from protocols.cache cimport GenerationCache
-from protocols.nats.head cimport PayloadHead, read_head
+from protocols.nats.head cimport PayloadHead, read_head, scan_head
 from protocols.scanning cimport begins_at, count_repeats, cut, find_byte, repeats_at
 
 cdef int LF, CR, LARGE, LOWER, LETTER_P, LETTER_I, LETTER_O, LETTER_N, LETTER_G
@@ -28,6 +28,8 @@ cdef class Framing:
     cdef Py_ssize_t _read_payload(self, PayloadHead head, bytes data, Py_ssize_t position, Py_ssize_t line_end,
                                   list events) except -1
     @cython.locals(head=PayloadHead, size=Py_ssize_t)
+    @cython.locals(most=Py_ssize_t)
+    cdef PayloadHead _scan_head(self, bytes data, Py_ssize_t position, Py_ssize_t end)
     cdef PayloadHead _find_head(self, bytes data, Py_ssize_t position, Py_ssize_t line_end)
     cdef PayloadHead _read_line(self, bytes line, list events)
     cdef bint _has_too_many_lines(self, PayloadHead head, bytes data, Py_ssize_t start) except -1

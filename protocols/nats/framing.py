@@ -13,7 +13,7 @@ from protocols.cache import GenerationCache
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.message import LARGE, Buffer, Message
-from protocols.nats.head import PayloadHead, read_head
+from protocols.nats.head import PayloadHead, read_head, scan_head
 from protocols.nats.heartbeats import Ping, Pong
 from protocols.scanning import begins_at, count_repeats, cut, find_byte, repeats_at
 
@@ -145,6 +145,14 @@ class Framing:
         """Append what `data` holds from `position` on; hold back an incomplete end."""
         end = len(data)
         while not self._wanted:
+            if cython.compiled:
+                # Mostly messages follow each other: their lines are read in one pass, and others looked at again.
+                head = self._scan_head(data, position, end)
+                if head is not None:
+                    position = self._read_payload(head, data, position, head.line_end, events)
+                    if self.stopped:
+                        return
+                    continue
             line_end = find_byte(data, LF, position, end) if cython.compiled else data.find(b"\n", position)
             if line_end < 0:
                 break
@@ -216,6 +224,13 @@ class Framing:
         message = Message(head.subject, head.reply, head.header_size, head.size, None, head.queues)
         message.set_body(payload[:-2])
         return self.reserved_event(message) if head.reserved else message
+
+    def _scan_head(self, data: bytes, position: int, end: int) -> PayloadHead | None:
+        """The head of a message without a header whose line begins at `position`, if it is written the usual way."""
+        if not self._prefix or not begins_at(data, position, end, self._prefix):
+            return None
+        most = position + self.max_control_line + 1
+        return scan_head(data, position + len(self._prefix), end if end < most else most, self._queues)
 
     def _find_head(self, data: bytes, position: int, line_end: int) -> PayloadHead | None:
         """The head that a line makes which is written the usual way, else None."""

@@ -6,7 +6,7 @@ except ImportError:
     from protocols import form as cython
 
 from protocols.message import LARGE, Buffer, Burst, Message
-from protocols.scanning import begins_at, cut, find_gap, read_number
+from protocols.scanning import begins_at, check_bounds, cut, find_gap, read_number
 
 LF = 0x0A
 CR = 0x0D
@@ -24,10 +24,11 @@ class PayloadHead:
     `tail_size` counts the bytes at the end of the line (`[reply ][header size ]size\\r`) with which the message's wire
     tail begins; 0 when the line was not written the canonical way and the tail has to be made. A head that is
     `reserved` (and has no `tail_size`) names a subject with a meaning of its own: see `Framing.reserved_event`. `line`
-    is the whole line with its LF once messages in a row had that line.
+    is the whole line with its LF once messages in a row had that line. `line_end` is where the LF stands, for a head
+    that `scan_head` has read.
     """
 
-    __slots__ = ("header_size", "line", "queues", "reply", "reserved", "size", "subject", "tail_size")
+    __slots__ = ("header_size", "line", "line_end", "queues", "reply", "reserved", "size", "subject", "tail_size")
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class PayloadHead:
         self.queues = queues
         self.reserved = False
         self.line = b""
+        self.line_end = 0
 
     def message(self, data: bytes, line_end: int, stop: int) -> Message:
         """The message whose control line ends at `line_end` and whose payload, with CRLF, ends at `stop`.
@@ -62,13 +64,9 @@ class PayloadHead:
         message.queues = self.queues
         message.qos = 1
         message.delivered = 0
-        message.record = None
-        message.header_contents = None
-        message.lead = None
-        message.content = None
-        message.headerless = None
-        message.mqtt3 = None
-        message.mqtt5 = None
+        if not cython.compiled:  # Compiled, that is what they begin as.
+            message.record = message.header_contents = message.lead = message.content = None
+            message.headerless = message.mqtt3 = message.mqtt5 = None
         return message
 
     def burst(self, contents: list[Buffer]) -> Burst:
@@ -146,16 +144,59 @@ def make_head(
     head.queues = queues
     head.reserved = False
     head.line = b""
+    head.line_end = 0
+    return head
+
+
+def scan_head(data: bytes, start: int, end: int, queues: tuple[bytes, ...] | None) -> PayloadHead | None:
+    """The head that a line `<operation> <subject> [<reply>] <size>\\r\\n` makes, read in one pass; compiled only.
+
+    Its subject begins at `start`; the line need not end before `end`. None for a line that is not written just so, not
+    all there, or for `read_head` to look at.
+    """
+    check_bounds(data, start, end)
+    text = data
+    first = second = -1
+    here = start
+    while here < end:
+        byte = text[here]
+        if byte < LOWEST or byte > HIGHEST:
+            if byte != SPACE or second >= 0:
+                break
+            if first < 0:
+                first = here
+            else:
+                second = here
+        here += 1
+    if first <= start or here + 1 >= end or text[here] != CR or text[here + 1] != LF:
+        return None
+    begin = (first if second < 0 else second) + 1
+    size = read_number(data, begin, here)
+    subject = cut(data, start, first)
+    if size < 0 or not is_free(subject, False):
+        return None
+    reply = b""
+    if second >= 0:
+        reply = cut(data, first + 1, second)
+        if not is_free(reply, True):
+            return None
+    head = make_head(subject, reply, 0, size, here - first, queues)
+    head.line_end = here + 1
     return head
 
 
 def is_common(subject: bytes, is_reply: bool) -> bool:
-    """Whether a subject is there, every client can read it, and it certainly has no meaning of its own.
+    """Whether a subject is there, every client can read it, and it certainly has no meaning of its own."""
+    return is_visible(subject) and is_free(subject, is_reply)
+
+
+def is_free(subject: bytes, is_reply: bool) -> bool:
+    """Whether a subject is there, and certainly has no meaning of its own.
 
     Those begin with `$GR.`, `$NRG.` or `_GR_.`, and in the place of a reply also with `_R_.` or `$JS.ACK.`.
     """
-    if len(subject) < 2 or not is_visible(subject):
-        return len(subject) == 1 and is_visible(subject)
+    if len(subject) < 2:
+        return len(subject) == 1
     first = subject[0]
     second = subject[1]
     if first == DOLLAR:

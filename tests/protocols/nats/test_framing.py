@@ -10,6 +10,7 @@ from protocols.close_reason import CloseReason
 from protocols.leafnode.spoke import SpokeDecoder
 from protocols.nats.framing import Framing, parse_size, split_arguments, split_operation
 from protocols.nats.server import Ping, ServerDecoder, Subscribe
+from tests.forms.both_forms import Form, installed_form, needs_both_forms, pure_form
 from tests.protocols.nats.events import cut, decode, plain, violation
 
 MIB = 1 << 20
@@ -262,3 +263,43 @@ def test_arguments_are_separated_by_runs_of_space_and_tab(arguments: list[bytes]
 )
 def test_operation_is_what_the_line_begins_with(line: bytes, expected: tuple[bytes, bytes]):
     assert split_operation(line) == expected
+
+
+@needs_both_forms
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"PUB a.b 3\r\nabc\r\n",
+        b"PUB a.b r.s 3\r\nabc\r\n",
+        b"PUB a.b r.s t 3\r\nabc\r\n",
+        b"PUB  a.b 3\r\nabc\r\n",
+        b"PUB a.b  3\r\nabc\r\n",
+        b"PUB a.b 3 \r\nabc\r\n",
+        b"PUB a.b\t3\r\nabc\r\n",
+        b"PUB a.b 3\nabc\r\n",
+        b"PUB a.b 3\r\r\nabc\r\n",
+        b"PUB a.b x\r\nabc\r\n",
+        b"PUB a.b 1234567890\r\nabc\r\n",
+        b"PUB a.b -3\r\nabc\r\n",
+        b"PUB 3\r\nabc\r\n",
+        b"PUB \r\nabc\r\n",
+        b"PUB _GR_.a 3\r\nabc\r\n",
+        b"PUB a _R_.b 3\r\nabc\r\n",
+        b"PUB $JS.API 3\r\nabc\r\n",
+        b"PUB a $JS.ACK.b 3\r\nabc\r\n",
+        b"PUB \xc3\xa4.b 3\r\nabc\r\n",
+        b"PUB a\x7f 3\r\nabc\r\n",
+        b"PUB " + b"a" * 5000 + b" 3\r\nabc\r\n",
+        b"PUB " + b"a" * 4080 + b" 3\r\nabc\r\n",
+        b"PUB a.b 3\r\nabcde",
+        b"PUB a.b 3",
+    ],
+)
+def test_line_that_is_read_in_one_pass_means_what_it_means_when_it_is_looked_at_step_by_step(line: bytes) -> None:
+    def events(form: Form) -> list[str]:
+        decoder = form["protocols.nats.server"].ServerDecoder(1000, 4096)
+        found = decoder.receive(line) + decoder.receive(b"PING\r\n")
+        fields = ("subject", "reply", "size", "count", "reason", "detail", "message")
+        return [f"{type(one).__name__} {[getattr(one, name, None) for name in fields[:-1]]}" for one in found]
+
+    assert events(installed_form()) == events(pure_form())
