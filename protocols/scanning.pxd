@@ -31,7 +31,7 @@ cpdef copy_into(bytearray buffer, Py_ssize_t position, bytes data)
 @cython.locals(stride=Py_ssize_t, lead=Py_ssize_t, at=Py_ssize_t)
 cpdef list cut_ends(bytes run, Py_ssize_t count, Py_ssize_t size)
 
-cpdef int check_bounds(bytes data, Py_ssize_t start, Py_ssize_t stop) except -1
+cdef int check_bounds(bytes data, Py_ssize_t start, Py_ssize_t stop) except -1
 
 @cython.locals(text=cython.p_const_char, model=cython.p_const_char, i=Py_ssize_t)
 cdef bint equal(bytes one, Py_ssize_t start, bytes other, Py_ssize_t begin, Py_ssize_t size) noexcept

@@ -1,6 +1,6 @@
 cimport cython
 from protocols.message cimport Burst, Message
-from protocols.scanning cimport begins_at, check_bounds, cut, find_gap, read_number
+from protocols.scanning cimport begins_at, cut, find_gap, read_number
 
 cdef int LF, CR, SPACE, DOLLAR, UNDERSCORE, LARGE, LOWEST, HIGHEST
 

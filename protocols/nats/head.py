@@ -6,7 +6,7 @@ except ImportError:
     from protocols import form as cython
 
 from protocols.message import LARGE, Buffer, Burst, Message
-from protocols.scanning import begins_at, check_bounds, cut, find_gap, read_number
+from protocols.scanning import begins_at, cut, find_gap, read_number
 
 LF = 0x0A
 CR = 0x0D
@@ -154,7 +154,8 @@ def scan_head(data: bytes, start: int, end: int, queues: tuple[bytes, ...] | Non
     Its subject begins at `start`; the line need not end before `end`. None for a line that is not written just so, not
     all there, or for `read_head` to look at.
     """
-    check_bounds(data, start, end)
+    if start < 0 or end > len(data):
+        raise IndexError(f"[{start}:{end}] of {len(data)} bytes")
     text = data
     first = second = -1
     here = start
