@@ -139,8 +139,9 @@ class NatsClientSession(Port):
             self.has_more = False
         else:
             events = self.decoder.receive(data)
-            if self.decoder.headers:
-                events = set_apart(events, data)
+            if self.decoder.headed:
+                self.decoder.headed = False
+                events = set_apart(events)
         self._act(events)
         if events and self._account is not None:
             self._hear_of()

@@ -5,7 +5,6 @@ It heeds the names of the headers to the letter, and only beside a `Nats-Trace-D
 
 from protocols.message import Burst, Message
 
-ONLY = b"Nats-Trace-Only"
 _ONLY_LINE = b"\r\nNats-Trace-Only:"
 _DESTINATION_LINE = b"\r\nNats-Trace-Dest:"
 _DISABLED = b"trace disabled"
@@ -21,13 +20,8 @@ class Traced:
         self.size = size
 
 
-def set_apart(events: list[object], data: bytes) -> list[object]:
-    """The events that `data` brought, with those that only trace as Traced.
-
-    The first one may have begun in the batch before.
-    """
-    if ONLY not in data and not (events and type(events[0]) is Message and ONLY in events[0].header()):
-        return events
+def set_apart(events: list[object]) -> list[object]:
+    """The events of a batch, some of which have headers, with those that only trace as Traced."""
     result: list[object] = []
     for event in events:
         if type(event) is Message and event.header_size:

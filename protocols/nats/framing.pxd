@@ -15,7 +15,7 @@ cdef class Framing:
     cdef tuple _queues
     cdef bytearray _pending
     cdef Py_ssize_t _wanted, _short_header
-    cdef public bint headers, stopped
+    cdef public bint headed, headers, stopped
     cdef public Py_ssize_t max_control_line, max_header_lines, max_payload
 
     @cython.locals(position=Py_ssize_t)

@@ -54,8 +54,9 @@ class Framing:
     `max_payload` and `max_control_line` are in bytes; the latter counts a line without its operation. `operations`
     lists the operation names that the peer may use; `publish` and `publish_with_header` are those, with their
     space, that announce a payload without and with headers and name nothing but subject, reply and sizes (b"": there
-    is none such), and `queues` is what their messages say of queue groups. A header block of more than
-    `max_header_lines` (0: no limit) is refused: it is cheap to send, and dear to whoever reads its lines.
+    is none such), and `queues` is what their messages say of queue groups. `headed` is set once a message has come with
+    headers. A header block of more than `max_header_lines` (0: no limit) is refused: it is cheap to send, and dear to
+    whoever reads its lines.
     """
 
     __slots__ = (
@@ -68,6 +69,7 @@ class Framing:
         "_queues",
         "_short_header",
         "_wanted",
+        "headed",
         "headers",
         "max_control_line",
         "max_header_lines",
@@ -91,6 +93,7 @@ class Framing:
         self._heads = cache.young
         self.limit(max_payload, max_control_line, max_header_lines)
         self.headers = True
+        self.headed = False
         self.stopped = False
         self._operations = operations
         self._prefix = publish
@@ -180,6 +183,8 @@ class Framing:
         """
         end = len(data)
         stop = line_end + 3 + head.size
+        if head.header_size:
+            self.headed = True
         if head.size > self.max_payload or (head.header_size and not self.headers):
             events.append(self._refuse_payload(head))
         elif stop > end:
