@@ -32,6 +32,8 @@ FLUSH_TOUCHED = 64
 HOLD_SECONDS = 0.010
 
 READ = select.EPOLLIN
+# A descriptor in which there is always something to read: watched while work waits. All readers share it.
+ALWAYS_READY = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 WRITE = select.EPOLLOUT
 
 
@@ -63,8 +65,6 @@ class Reader:
         self._epoll = select.epoll()
         self._switch = switch
         self._turns = turns
-        # Always readable, and watched while work waits: then a round is worth while whoever drives the reader.
-        self._work = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         turns.signal = self._watch_work
         switch.leave = self._flush_later
         self._readables: dict[int, Readable] = {}
@@ -74,7 +74,6 @@ class Reader:
 
     def close(self) -> None:
         self._epoll.close()
-        os.close(self._work)
 
     def add(self, fileno: int, readable: Readable) -> None:
         """Read it from now on, until `remove`."""
@@ -196,9 +195,9 @@ class Reader:
 
     def _watch_work(self, waiting: bool) -> None:
         if waiting:
-            self._epoll.register(self._work, READ)
+            self._epoll.register(ALWAYS_READY, READ)
         else:
-            self._epoll.unregister(self._work)
+            self._epoll.unregister(ALWAYS_READY)
 
     async def run_inside_trio(self) -> None:
         """Serve until cancelled, as one task of trio's; every other task gets its turn behind each round."""

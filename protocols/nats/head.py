@@ -64,6 +64,7 @@ class PayloadHead:
         message.queues = self.queues
         message.qos = 1
         message.delivered = 0
+        message.refused = False
         if not cython.compiled:  # Compiled, that is what they begin as.
             message.record = message.header_contents = message.lead = message.content = None
             message.headerless = message.mqtt3 = message.mqtt5 = None

@@ -1,5 +1,7 @@
 """Turns: what one connection leads to is done in slices, and other connections are served in between."""
 
+import gc
+import os
 import socket
 from collections.abc import Iterator
 
@@ -307,3 +309,15 @@ async def test_no_second_task_is_called_before_the_first_has_come():
         await trio.testing.wait_all_tasks_blocked()
         turns.take()
     assert had[-1] == 3
+
+
+def test_gateways_that_are_gone_leave_no_descriptor_behind() -> None:
+    def descriptors() -> int:
+        gc.collect()
+        return len(os.listdir("/proc/self/fd"))
+
+    Gateway(Config())
+    before = descriptors()
+    for _ in range(20):
+        Gateway(Config())
+    assert descriptors() <= before
