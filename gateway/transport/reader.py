@@ -19,7 +19,7 @@ from gateway.transport.busy_poll import BusyPoll
 log = logging.getLogger("leafgate.connection")
 
 # A full read promises more: this many are taken before other connections have their turn, if they take no longer.
-READS_IN_A_ROW = 4
+READS_IN_A_ROW = 2
 LARGEST_READ = 1 << 19
 # What a batch of this many bytes leads to is sent at once; what smaller ones lead to, at the end of the round.
 FLUSH_FROM = 1 << 12
