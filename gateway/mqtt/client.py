@@ -30,7 +30,7 @@ from gateway.runtime.logs import shown
 from gateway.runtime.turns import TURN_SECONDS
 from gateway.storage.durability import Durability
 from gateway.storage.stored_session import StoredWill
-from gateway.transport.connection import Connection
+from gateway.transport.connection import Connection, expect_introduction
 from gateway.transport.snapshot import PeerSnapshot
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
@@ -511,10 +511,7 @@ class MqttClient:
         self.connection.close(event.reason, event.detail, event.farewell)
 
     def _expect_connect(self) -> None:
-        deadlines = self.runtime.deadlines
-        deadlines.cancel(self._deadline)
-        when = self.connection.started + self.runtime.settings.timeouts.connect_seconds
-        self._deadline = deadlines.call_at(when, self._check_connected)
+        self._deadline = expect_introduction(self.connection, self._deadline, self._check_connected)
 
     def _check_connected(self, now: float) -> None:
         self.connection.close(CloseReason.AUTHENTICATION_TIMEOUT, "no CONNECT in time")

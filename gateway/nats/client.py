@@ -20,7 +20,7 @@ from gateway.runtime.budget import Holding, subscription_bytes
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.turns import TURN_SECONDS
 from gateway.services.presence import Presence, is_presence_subject
-from gateway.transport.connection import Connection
+from gateway.transport.connection import Connection, expect_introduction
 from gateway.transport.snapshot import PeerSnapshot, SubscriptionSnapshot
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
@@ -395,10 +395,7 @@ class NatsClientSession(Port):
     # Time.
 
     def _expect_words(self) -> None:
-        deadlines = self.runtime.deadlines
-        deadlines.cancel(self._deadline)
-        when = self.connection.started + self.runtime.settings.timeouts.connect_seconds
-        self._deadline = deadlines.call_at(when, self._check_spoke)
+        self._deadline = expect_introduction(self.connection, self._deadline, self._check_spoke)
 
     def _check_spoke(self, now: float) -> None:
         if not self._spoke:

@@ -594,3 +594,11 @@ class Connection:
             holders, self._holders = self._holders, None
             for publisher in holders:
                 publisher._let_go(0.0)
+
+
+def expect_introduction(connection: Connection, before: Deadline | None, check: Callable[[float], None]) -> Deadline:
+    """Call `check` once the peer has had its time to say who it is, in place of the call that stood there `before`."""
+    runtime = connection.runtime
+    runtime.deadlines.cancel(before)
+    when = connection.started + runtime.settings.timeouts.connect_seconds
+    return runtime.deadlines.call_at(when, check)

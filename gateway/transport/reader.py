@@ -5,7 +5,6 @@ Who waits for the epoll is a driver's business: a task inside trio (`run_inside_
 trio is (gateway.transport.host_loop).
 """
 
-import logging
 import os
 import select
 from typing import Protocol
@@ -15,8 +14,6 @@ import trio
 from gateway.dataplane.outbox import Outbox, Switch
 from gateway.runtime.turns import TURN_SECONDS, Turns
 from gateway.transport.busy_poll import BusyPoll
-
-log = logging.getLogger("leafgate.connection")
 
 # A full read promises more: this many are taken before other connections have their turn, if they take no longer.
 READS_IN_A_ROW = 2
@@ -32,9 +29,9 @@ FLUSH_TOUCHED = 64
 HOLD_SECONDS = 0.010
 
 READ = select.EPOLLIN
+WRITE = select.EPOLLOUT
 # A descriptor in which there is always something to read: watched while work waits. All readers share it.
 ALWAYS_READY = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-WRITE = select.EPOLLOUT
 
 
 class Readable(Protocol):
@@ -113,10 +110,6 @@ class Reader:
             self._masks.pop(fileno, None)
         else:
             self._masks[fileno] = mask
-
-    def fileno(self) -> int:
-        """Readable when a round is worth while."""
-        return self._epoll.fileno()
 
     @property
     def is_busy(self) -> bool:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from gateway.dataplane.port import Port
 from gateway.runtime.deadlines import Deadline
 from gateway.settings.schema import Listener
-from gateway.transport.connection import Connection, Session
+from gateway.transport.connection import Connection, Session, expect_introduction
 from gateway.transport.snapshot import PeerSnapshot
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
@@ -125,10 +125,7 @@ class WebSocketSession:
     }
 
     def _expect_upgrade(self) -> None:
-        deadlines = self.runtime.deadlines
-        deadlines.cancel(self._deadline)
-        when = self.connection.started + self.runtime.settings.timeouts.connect_seconds
-        self._deadline = deadlines.call_at(when, self._check_upgraded)
+        self._deadline = expect_introduction(self.connection, self._deadline, self._check_upgraded)
 
     def _check_upgraded(self, now: float) -> None:
         farewell = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
