@@ -4,6 +4,7 @@ cdef Py_ssize_t LARGEST_PART
 
 cdef class GenerationCache:
     cdef readonly Py_ssize_t limit, limit_bytes
+    cdef readonly long long losses
     cdef readonly dict young
     cdef dict _old
     cdef bytearray _traces

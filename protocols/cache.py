@@ -16,15 +16,17 @@ class GenerationCache:
 
     `weigh` tells how many bytes a value owns, where it owns any. `young` is a plain dict that hot code may look into
     directly and keep a reference to; after a miss there, `recall` looks into the old generation and brings a hit back.
-    When `young` is full it becomes the old generation.
+    When `young` is full it becomes the old generation. `losses` tells whoever keeps copies of entries that one may be
+    gone: it grows whenever one is.
     """
 
-    __slots__ = ("_mask", "_old", "_size", "_traces", "_weigh", "limit", "limit_bytes", "young")
+    __slots__ = ("_mask", "_old", "_size", "_traces", "_weigh", "limit", "limit_bytes", "losses", "young")
 
     def __init__(self, limit: int, limit_bytes: int = LIMIT_BYTES, weigh: Callable[[Any], int] | None = None) -> None:
         self.limit = limit
         self.limit_bytes = limit_bytes
         self._weigh = weigh
+        self.losses = 0
         # Of the young generation, and more where keys were forgotten or remembered twice.
         self._size = 0
         # A byte for each of the last keys offered, by their hash; the number of them is a power of two.
@@ -52,6 +54,7 @@ class GenerationCache:
             self._old = self.young.copy()
             self.young.clear()
             self._size = size
+            self.losses += 1
         self.young[key] = value
 
     def is_familiar(self, key: bytes) -> bool:
@@ -69,13 +72,15 @@ class GenerationCache:
         return False
 
     def forget(self, key: bytes) -> None:
-        self.young.pop(key, None)
-        self._old.pop(key, None)
+        young, old = self.young.pop(key, None), self._old.pop(key, None)
+        if young is not None or old is not None:
+            self.losses += 1
 
     def clear(self) -> None:
         self.young.clear()
         self._old = {}
         self._size = 0
+        self.losses += 1
 
     def keys(self) -> list[bytes]:
         return [*self.young, *self._old]

@@ -1,6 +1,6 @@
 """What a codec says when a rule is broken: by its peer (an event) or by its caller (an exception)."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from protocols.close_reason import CloseReason
 
@@ -13,8 +13,7 @@ class MisuseError(ProtocolError):
     """The caller broke a codec's contract. What a peer sends never raises this."""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerViolation:
+class PeerViolation(NamedTuple):
     """The peer broke the protocol. Always the last event of a codec; later input is ignored.
 
     `farewell` holds the bytes to send before closing, in the peer's own protocol; empty for a silent close.

@@ -1,7 +1,11 @@
 cimport cython
-from protocols.scanning cimport cut, cut_ends
+from protocols.scanning cimport copy_into, cut, cut_buffer, cut_ends, write_number
 
 cdef list SIZE_LINES
+cdef bytearray control_line
+cdef int SPACE, CR, LF
+cdef bytes WITH_HEADER, WITHOUT_HEADER
+cdef Py_ssize_t ROOM_AROUND
 
 # It holds nothing but bytes and a number, so no circle can go through it.
 @cython.final
@@ -21,6 +25,8 @@ cdef class Message:
     cpdef bytes make_tail(self)
     @cython.locals(end=Py_ssize_t, packet=bytes)
     cpdef bytes body(self)
+    @cython.locals(subject=bytes, reply=bytes, known=Py_ssize_t, operation=bytes, at=Py_ssize_t)
+    cpdef bytes nats_head(self, bytes address)
     cpdef bytes payload(self)
     cpdef set_body(self, bytes body)
     cpdef bint is_retained(self) except -1
@@ -29,6 +35,9 @@ cdef class Message:
 
 @cython.locals(message=Message)
 cpdef Message make_plain_message(bytes subject, Py_ssize_t size, int qos)
+
+@cython.locals(copy=Message)
+cpdef Message readdressed(Message message, bytes subject)
 
 @cython.final
 cdef class Burst:
@@ -42,6 +51,8 @@ cdef class Burst:
     cdef list _pieces
     @cython.locals(run=bytes)
     cpdef list contents(self)
+    @cython.locals(copy=Burst)
+    cpdef Burst readdressed(self, bytes subject)
     @cython.locals(lead=bytes, between=bytes, contents=list, pieces=list)
     cpdef list nats_pieces(self, bytes head)
     @cython.locals(lead=Py_ssize_t)

@@ -5,9 +5,20 @@ A Burst is several of them in a row that share a subject.
 
 from typing import TypeAlias
 
-from protocols.scanning import cut, cut_ends
+try:
+    import cython
+except ImportError:
+    from protocols import form as cython
+
+from protocols.scanning import copy_into, cut, cut_buffer, cut_ends, write_number
 
 Buffer: TypeAlias = bytes | memoryview
+
+SPACE, CR, LF = 0x20, 0x0D, 0x0A
+WITH_HEADER, WITHOUT_HEADER = b"HMSG ", b"MSG "
+# Where a control line is put together; longer ones are made another way. Beside its names it has so much at most.
+control_line = bytearray(1024)
+ROOM_AROUND = 64
 
 # From this size on, in bytes, copying a content costs more than handling it as a piece of its own.
 LARGE = 2048
@@ -17,6 +28,8 @@ SIZE_LINES = [b"%d\r\n" % size for size in range(1024)]
 
 # The header of a message that its subject is to keep for those who come later; an empty payload takes it back.
 RETAIN_LINE = b"\r\nMqtt-Retain: 1\r\n"
+# The header that says nothing else.
+RETAIN_HEADER = b"NATS/1.0" + RETAIN_LINE + b"\r\n"
 
 
 class Message:
@@ -97,6 +110,36 @@ class Message:
                 self.tail = b"%b%b\r\n%b\r\n" % (lead, sizes, self.body())
         return self.tail
 
+    def nats_head(self, address: bytes) -> bytes:
+        """The control line for a subscription whose `address` is its sid between spaces."""
+        subject, reply = self.subject, self.reply
+        known = len(subject) + len(address) + len(reply)
+        if not cython.compiled or known + ROOM_AROUND > len(control_line):
+            lead = reply + b" " if reply else b""
+            if self.header_size:
+                return b"HMSG %b%b%b%d %d\r\n" % (subject, address, lead, self.header_size, self.size)
+            return b"MSG %b%b%b%d\r\n" % (subject, address, lead, self.size)
+        operation = WITH_HEADER if self.header_size else WITHOUT_HEADER
+        copy_into(control_line, 0, operation)
+        at = len(operation)
+        copy_into(control_line, at, subject)
+        at += len(subject)
+        copy_into(control_line, at, address)
+        at += len(address)
+        if reply:
+            copy_into(control_line, at, reply)
+            at += len(reply)
+            control_line[at] = SPACE
+            at += 1
+        if self.header_size:
+            at = write_number(control_line, at, self.header_size)
+            control_line[at] = SPACE
+            at += 1
+        at = write_number(control_line, at, self.size)
+        control_line[at] = CR
+        control_line[at + 1] = LF
+        return cut_buffer(control_line, at + 2)
+
     def body(self) -> bytes:
         """Header block and payload."""
         if self.content is None:
@@ -123,6 +166,8 @@ class Message:
 
     def is_retained(self) -> bool:
         """Whether a header says that the subject is to keep the message."""
+        if self.header_size == len(RETAIN_HEADER):
+            return self.body().startswith(RETAIN_HEADER) or RETAIN_LINE in self.header()
         return self.header_size > 0 and RETAIN_LINE in self.header()
 
     def headerless_tail(self) -> bytes:
@@ -156,6 +201,26 @@ def make_plain_message(subject: bytes, size: int, qos: int) -> Message:
     message.record = message.header_contents = None
     message.tail = message.lead = message.content = message.headerless = message.mqtt3 = message.mqtt5 = None
     return message
+
+
+def readdressed(message: Message, subject: bytes) -> Message:
+    """The same message on another subject: it shares what does not tell the subject."""
+    copy = Message.__new__(Message)
+    copy.subject = subject
+    copy.reply = message.reply
+    copy.header_size = message.header_size
+    copy.size = message.size
+    copy.qos = message.qos
+    copy.queues = message.queues
+    copy.delivered = 0
+    copy.refused = False
+    copy.record = None
+    copy.header_contents = message.header_contents
+    copy.tail = message.tail
+    copy.content = message.body() if message.tail is None else message.content
+    copy.headerless = message.headerless
+    copy.lead = copy.mqtt3 = copy.mqtt5 = None
+    return copy
 
 
 class Burst:
@@ -210,6 +275,12 @@ class Burst:
             assert run is not None
             self._contents = [*cut_ends(run, self.count, self.message_size)]
         return self._contents
+
+    def readdressed(self, subject: bytes) -> "Burst":
+        """The same messages on another subject."""
+        copy = Burst(subject, self.header_size, self.message_size, self.contents(), self.count, self.queues)
+        copy.qos = self.qos
+        return copy
 
     def nats_pieces(self, head: bytes) -> list[Buffer]:
         """All messages in NATS form, each behind `head` (`MSG <subject> <sid> `), in pieces to be sent one behind the

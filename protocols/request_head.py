@@ -17,6 +17,11 @@ def holds_controls(head: bytes) -> bool:
     return head.count(b"\r\n") != crs
 
 
+def complaint_of(error: Exception) -> str:
+    """What h11 says is wrong, without the line that it quotes: there may be a password, a cookie or a token in it."""
+    return str(error).partition(": ")[0]
+
+
 class RequestHead:
     """Collects one head of at most `limit` bytes; see `receive`."""
 
@@ -25,6 +30,9 @@ class RequestHead:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._held = bytearray()
+
+    def unfinished_bytes(self) -> int:
+        return len(self._held)
 
     def receive(self, data: bytes) -> tuple[bytes, bytes] | None:
         """The head with its blank line, and what came behind it; None while it is incomplete.

@@ -13,7 +13,9 @@ except ImportError:
 SPACE = 0x20
 TAB = 0x09
 ZERO = 0x30
+TEN = 10
 LONGEST_NUMBER = 9  # digits
+LONGEST_LITTLE = 8  # bytes
 
 
 def find_byte(data: bytes, byte: int, start: int, stop: int) -> int:
@@ -57,6 +59,50 @@ def read_number(data: bytes, start: int, stop: int) -> int:
             return -1
         number = number * 10 + digit
     return number
+
+
+def read_little(data: bytes, position: int, size: int) -> int:
+    """The number that `size` bytes, at most eight, make from there on, little-endian; eight are signed."""
+    if position < 0 or position + size > len(data):
+        raise IndexError(f"[{position}:{position + size}] of {len(data)} bytes")
+    if cython.compiled:
+        text = data
+        number = 0
+        i = size
+        while i > 0:
+            i -= 1
+            number = (number << 8) | text[position + i]
+        return number
+    return int.from_bytes(data[position : position + size], "little", signed=size == LONGEST_LITTLE)
+
+
+def digits_of(number: int) -> int:
+    """How many digits a number has that is not negative."""
+    count = 1
+    while number >= TEN:
+        number //= TEN
+        count += 1
+    return count
+
+
+def write_number(buffer: bytearray, position: int, number: int) -> int:
+    """Write the digits of a number that is not negative into a buffer, which has to have room for them; returns where
+    they end.
+    """
+    if not cython.compiled:
+        digits = b"%d" % number
+        copy_into(buffer, position, digits)
+        return position + len(digits)
+    end = position + digits_of(number)
+    if number < 0 or position < 0 or end > len(buffer):
+        raise IndexError(f"[{position}:{end}] of {len(buffer)} bytes")
+    target = buffer
+    at = end
+    while at > position:
+        at -= 1
+        target[at] = ZERO + number % TEN
+        number //= TEN
+    return end
 
 
 def begins_at(data: bytes, position: int, stop: int, text: bytes) -> bool:

@@ -6,8 +6,8 @@ A subject is a row of tokens with `.` between them. In a filter the token `*` st
 
 # A walk through filters with wildcards descends a level a token.
 MOST_WILDCARD_TOKENS = 256
-# Subjects that servers use among themselves begin so.
-RESERVED_SUBJECTS = (b"_GR_.", b"$GR.", b"$NRG.")
+# Subjects that servers use among themselves begin so, and those where the gateway tells MQTT clients of itself.
+RESERVED_SUBJECTS = (b"_GR_.", b"$GR.", b"$NRG.", b"$SYS.broker.")
 # Bytes of subject, reply and queue groups in one line between servers. Its arguments may have 16 times nats-server's
 # default `max_control_line`; beside the names those are sizes, weights, marks and spaces.
 LONGEST_NAMES = 65_536 - 64

@@ -1,1 +1,1 @@
-"""Leafnode protocol, spoke role."""
+"""Leafnode protocol, both roles."""

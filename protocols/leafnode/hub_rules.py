@@ -1,10 +1,12 @@
-"""What a hub takes of a spoke: which interest, and how long a line. It closes the link over anything else.
+"""Which interest passes over a link: what a hub takes of a spoke, and what a spoke may be told of by its hub.
+
+A hub closes the link over what it does not take.
 
 nats-server looks at literal subjects only and pays no heed to the queue group; it takes a wildcard whatever it covers,
 and holds back what the spoke may not see. Interest that could bring nothing is not worth a line either.
 """
 
-from protocols.leafnode.spoke import HubInfo
+from protocols.leafnode.link import Permissions
 from protocols.subjects import LONGEST_NAMES, is_literal, is_subset, matches, overlaps
 
 # A hub's JetStream belongs to the hub: nats-server refuses these to every leafnode, with and without JetStream.
@@ -20,24 +22,22 @@ _ESCAPES = {
     b"\\": b"\\",
     b'"': b'"',
 }
+_NAMES = {value[0]: name.decode() for name, value in _ESCAPES.items()}
 _DIGITS = {b"x": 2, b"u": 4, b"U": 8}
 
 
 class InterestRules:
-    """Which interest the hub takes that introduced itself with `info`."""
+    """Which interest may pass by these permissions; nothing that is `closed` does."""
 
     __slots__ = ("_allow", "_closed", "_deny")
 
-    def __init__(self, info: HubInfo) -> None:
-        permissions = info.may_receive
+    def __init__(self, permissions: Permissions | None, closed: tuple[bytes, ...]) -> None:
         self._allow = _encoded(permissions.allow if permissions is not None else None)
         self._deny = _encoded(permissions.deny if permissions is not None else None)
-        self._closed = CLOSED
-        if info.domain:
-            self._closed = (*CLOSED, b"$JS.%b.API.>" % info.domain.encode())
+        self._closed = closed
 
     def permit(self, subject: bytes, queue: bytes) -> bool:
-        """Whether the hub takes this interest, and it can bring something."""
+        """Whether this interest is taken, and can bring something."""
         if len(subject) + len(queue) > LONGEST_NAMES:
             return False
         if subject.startswith(b"$") and any(is_subset(subject, pattern) for pattern in self._closed):
@@ -51,6 +51,11 @@ class InterestRules:
         return allowed and not any(is_subset(subject, pattern) for pattern in self._deny)
 
 
+def closed_subjects(domain: str) -> tuple[bytes, ...]:
+    """What a hub of this JetStream domain (empty: of none) takes of no spoke."""
+    return (*CLOSED, b"$JS.%b.API.>" % domain.encode()) if domain else CLOSED
+
+
 def refused_subject(error: bytes) -> bytes:
     """The subject of the interest that an error of the hub refuses; b"" for any other error.
 
@@ -61,6 +66,27 @@ def refused_subject(error: bytes) -> bytes:
         return b""
     subject, end, _ = quoted.rpartition(b'"')
     return _unquoted(subject) if end else b""
+
+
+def quoted(subject: bytes) -> str:
+    """A subject as a string of Go, quotes and all: as an error names it that refuses it."""
+    return '"' + "".join(map(_escaped, subject.decode("utf-8", "surrogateescape"))) + '"'
+
+
+def _escaped(letter: str) -> str:
+    code = ord(letter)
+    if letter in '"\\':
+        return "\\" + letter
+    if letter.isprintable():
+        return letter
+    name = _NAMES.get(code)
+    if name is not None:
+        return "\\" + name
+    if 0xDC80 <= code <= 0xDCFF:  # A byte that is no UTF-8.
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _unquoted(text: bytes) -> bytes:

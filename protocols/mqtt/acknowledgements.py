@@ -14,6 +14,8 @@ PUBCOMP = 0x70
 
 # First byte, remaining length 2, packet identifier.
 SHORT_FORM_SIZE = 4
+# Acknowledgements of one run.
+LONGEST_RUN = 1024
 
 ACKNOWLEDGEMENTS = {PUBACK: Puback, PUBREC: Pubrec, PUBREL: Pubrel, PUBCOMP: Pubcomp}
 
@@ -39,10 +41,10 @@ class AckRun:
 def read_acknowledgements(data: bytes, position: int, in_runs: bool, events: list[object]) -> int:
     """Append the short acknowledgements from `position` on that are of the kind of the first; returns where they end.
 
-    They end before an incomplete packet, and before one with a packet identifier of 0. Two or more make one AckRun if
-    `in_runs`.
+    They end before an incomplete packet, before one with a packet identifier of 0, and where the run is long. Two or
+    more make one AckRun if `in_runs`.
     """
-    end = len(data)
+    end = min(len(data), position + LONGEST_RUN * SHORT_FORM_SIZE)
     kind = data[position]
     packet_ids: list[int] = []
     while position + 4 <= end and data[position] == kind and data[position + 1] == 2:

@@ -22,6 +22,7 @@ from protocols.mqtt.encoder import encode_disconnect
 from protocols.mqtt.errors import PacketError
 from protocols.mqtt.packets import Connect, Pingreq
 from protocols.mqtt.parsers import (
+    FilterList,
     parse_auth,
     parse_disconnect,
     parse_pingreq,
@@ -41,6 +42,7 @@ from protocols.mqtt.primitives import (
     MOST_USER_PROPERTIES,
     MQTT_3_1,
     MQTT_5_0,
+    NO_LIMIT,
     PacketReader,
     read_length,
 )
@@ -77,6 +79,10 @@ TYPE = 0xF0
 FLAGS = 0x0F
 # What follows the fixed header of a CONNECT of MQTT 3.1, which alone may have flags there.
 SHORTEST_CONNECT_3_1 = 14
+# A packet that is read in the interpreter takes about as long as so many messages, and so many bytes of
+# acknowledgements as long as one.
+PACKET_COST = 16
+ACKNOWLEDGED_AS_ONE = 64
 
 # By the whole first byte: the flags of all packets but PUBLISH are fixed [MQTT-2.1.3-1].
 _ACKNOWLEDGEMENTS: Mapping[int, Parser] = {
@@ -107,17 +113,33 @@ _FIRST_BYTES = {first & TYPE: first for first in (*_FROM_CLIENT, *_FROM_SERVER)}
 
 class Decoder:
     """Decodes what a client sends. Events: those of `publishes` (PublishReader), AckRun, the classes of packets.py,
-    PeerViolation.
+    FilterList, PeerViolation.
 
     `max_packet_size` counts a packet with its fixed header; more than `max_user_properties` in one packet (of 5.0) are
     answered with 0x97, in CONNACK or DISCONNECT. `version` is 0 until the CONNECT, which must come first,
     has fixed it. In 5.0 the farewell of a later violation is a DISCONNECT, legal only after a CONNACK that accepts.
+
+    With `slice_size` each call decodes about so many messages, or fewer packets of other kinds: while `has_more`,
+    `receive(b"")` goes on with what is there, after others have had their turn.
     """
 
     _parsers: ClassVar[Mapping[int, Parser]] = _FROM_CLIENT
     _from_client: ClassVar[bool] = True
 
-    __slots__ = ("_pending", "_wanted", "max_packet_size", "max_user_properties", "publishes", "stopped", "version")
+    __slots__ = (
+        "_pending",
+        "_rest",
+        "_rest_from",
+        "_room",
+        "_wanted",
+        "has_more",
+        "max_packet_size",
+        "max_user_properties",
+        "publishes",
+        "slice_size",
+        "stopped",
+        "version",
+    )
 
     def __init__(
         self,
@@ -134,6 +156,12 @@ class Decoder:
         # The begin of a packet, and the packet's size once that is known.
         self._pending: bytearray | None = None
         self._wanted = 0
+        self.slice_size = NO_LIMIT
+        # How much may still be decoded in this slice; and what is left for the next ones, from there on.
+        self._room = 0
+        self.has_more = False
+        self._rest = b""
+        self._rest_from = 0
 
     def limit(self, max_packet_size: int, max_payload: int, max_levels: int, max_user_properties: int) -> None:
         """Change the limits for what comes."""
@@ -142,16 +170,33 @@ class Decoder:
         self.publishes.max_payload = max_payload
         self.publishes.max_levels = max_levels
 
+    def unfinished_bytes(self) -> int:
+        """How many bytes are held back of a packet that is not complete."""
+        return 0 if self._pending is None else len(self._pending)
+
     def receive(self, data: bytes) -> list[object]:
         """Packets in the order in which they came; a PeerViolation is always the last of them."""
         events: list[object] = []
         if self.stopped:
             return events
+        self._room = self.slice_size
         try:
-            self._resume(data, events)
+            if self.has_more:
+                self._go_on(data, events)
+            else:
+                self._resume(data, events)
         except PacketError as fault:
-            events.append(self._violation(fault))
+            events.append(self.violation(fault))
         return events
+
+    def _go_on(self, data: bytes, events: list[object]) -> None:
+        """Decode more of what is left, in front of `data`."""
+        self.has_more = False
+        rest, position = self._rest, self._rest_from
+        self._rest = b""
+        if data:
+            rest, position = rest[position:] + data, 0
+        self._decode(rest, position, events)
 
     def _resume(self, data: bytes, events: list[object]) -> None:
         """Finish the packet that is held back, then go on with the rest of `data`."""
@@ -174,17 +219,25 @@ class Decoder:
     def _decode(self, data: bytes, position: int, events: list[object]) -> None:
         end = len(data)
         while position < end:
+            if self._room <= 0:
+                # What waits for another slice is not copied for each of them.
+                self._rest, self._rest_from, self.has_more = data, position, True
+                return
             first = data[position]
             if first & TYPE == PUBLISH and self.version:
+                self.publishes.room = self._room
                 position = self.publishes.read(data, position, events)
-                if position == end:
-                    return
+                self._room = self.publishes.room
+                if position == end or self._room <= 0:
+                    continue
                 first = data[position]
             if first in ACKNOWLEDGEMENTS and self.version and self.max_packet_size >= SHORT_FORM_SIZE:
                 begin = position
                 position = read_acknowledgements(data, position, self._from_client, events)
                 if position > begin:
+                    self._room -= 1 + (position - begin) // ACKNOWLEDGED_AS_ONE
                     continue
+            self._room -= PACKET_COST
             if first == PINGREQ and self.version and self._from_client and data[position + 1 : position + 2] == b"\0":
                 count = count_repeats(data, position, PINGREQ_SIZE)
                 events.append(Pingreq(count))
@@ -238,14 +291,15 @@ class Decoder:
             NAMES[first >> 4], self.version, self._from_client, data, body, stop, self.max_user_properties
         )
         packet = parser(reader)
-        reader.finish()
+        if not isinstance(packet, FilterList):
+            reader.finish()
         if isinstance(packet, Connect):
             if first != CONNECT and packet.version != MQTT_3_1:
                 raise self._unexpected(first)
             self.version = self.publishes.version = packet.version
         return packet
 
-    def _violation(self, fault: PacketError) -> PeerViolation:
+    def violation(self, fault: PacketError) -> PeerViolation:
         """End the stream: later input is ignored."""
         self.stopped = True
         self._pending = None

@@ -3,7 +3,8 @@
 The caller has checked the fixed header, and checks that nothing follows the last field.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from protocols.mqtt.packets import (
     Auth,
@@ -42,6 +43,8 @@ RETAIN_AS_PUBLISHED = 0x08
 RETAIN_HANDLING_SHIFT = 4
 RESERVED_OPTIONS = 0xC0
 RESERVED_OPTIONS_3_1_1 = 0xFC
+# What is read of a list before others have their turn.
+FILTERS_AT_ONCE = 1024
 
 Acknowledgement = tuple[int, ReasonCode, Properties | None]
 
@@ -79,15 +82,37 @@ def _read_outcome(
     return code, read_properties(reader, carrier) if reader.remaining() else None
 
 
-def parse_subscribe(reader: PacketReader) -> Subscribe:
-    packet_id = reader.packet_id()
-    properties = read_properties(reader, Carrier.SUBSCRIBE) if reader.version == MQTT_5_0 else None
-    subscriptions = []
-    while reader.remaining():
-        subscriptions.append(_read_subscription(reader))
-    if not subscriptions:  # [MQTT-3.8.3-2]
-        raise reader.protocol_error("there is no topic filter")
-    return Subscribe(packet_id, tuple(subscriptions), properties)
+class FilterList:
+    """A SUBSCRIBE or UNSUBSCRIBE of which only the begin is read: 100,000 filters may follow."""
+
+    __slots__ = ("_filters", "_make", "_packet_id", "_properties", "_read", "_reader")
+
+    def __init__(self, reader: PacketReader, carrier: Carrier) -> None:
+        self._reader = reader
+        self._packet_id = reader.packet_id()
+        self._properties = read_properties(reader, carrier) if reader.version == MQTT_5_0 else None
+        if not reader.remaining():  # [MQTT-3.8.3-2], [MQTT-3.10.3-2]
+            raise reader.protocol_error("there is no topic filter")
+        subscribes = carrier is Carrier.SUBSCRIBE
+        self._make: type[Subscribe | Unsubscribe] = Subscribe if subscribes else Unsubscribe
+        self._read: Callable[[PacketReader], Any] = _read_subscription if subscribes else _read_topic_filter
+        self._filters: list[Any] = []
+
+    def read_some(self) -> Subscribe | Unsubscribe | None:
+        """Read the next filters; the packet, once it is whole. Raises PacketError."""
+        reader = self._reader
+        for _ in range(FILTERS_AT_ONCE):
+            self._filters.append(self._read(reader))
+            if not reader.remaining():
+                return self._make(self._packet_id, tuple(self._filters), self._properties)
+        return None
+
+
+def parse_subscribe(reader: PacketReader) -> Subscribe | FilterList:
+    """The packet, or what reads it where it is long."""
+    filters = FilterList(reader, Carrier.SUBSCRIBE)
+    packet = filters.read_some()
+    return packet if isinstance(packet, Subscribe) else filters
 
 
 def _read_subscription(reader: PacketReader) -> Subscription:
@@ -122,15 +147,11 @@ def parse_suback(reader: PacketReader) -> Suback:
     return Suback(packet_id, _read_reason_codes(reader, SUBACK_CODES), properties)
 
 
-def parse_unsubscribe(reader: PacketReader) -> Unsubscribe:
-    packet_id = reader.packet_id()
-    properties = read_properties(reader, Carrier.UNSUBSCRIBE) if reader.version == MQTT_5_0 else None
-    topic_filters = []
-    while reader.remaining():
-        topic_filters.append(_read_topic_filter(reader))
-    if not topic_filters:  # [MQTT-3.10.3-2]
-        raise reader.protocol_error("there is no topic filter")
-    return Unsubscribe(packet_id, tuple(topic_filters), properties)
+def parse_unsubscribe(reader: PacketReader) -> Unsubscribe | FilterList:
+    """As `parse_subscribe`."""
+    filters = FilterList(reader, Carrier.UNSUBSCRIBE)
+    packet = filters.read_some()
+    return packet if isinstance(packet, Unsubscribe) else filters
 
 
 def parse_unsuback(reader: PacketReader) -> Unsuback:

@@ -1,5 +1,7 @@
 """The data types that MQTT packets are made of (MQTT 5.0, 1.5): reading them from a packet, and writing them."""
 
+import re
+import sys
 from collections.abc import Mapping
 
 from protocols.errors import MisuseError
@@ -15,11 +17,28 @@ LARGEST_VARINT = 0x0FFFFFFF
 LONGEST_VARINT = 4
 # In one packet, where nothing else is said.
 MOST_USER_PROPERTIES = 1000
+# Of what is read in one go, where nobody else waits.
+# More than anybody has; twice as much is a number of C still, on 32-bit machines too.
+NO_LIMIT = min(1 << 40, sys.maxsize >> 1)
+
+# Control characters and noncharacters.
+_UNFIT_ASCII = bytes((*range(0x20), 0x7F))
+_NONCHARACTERS = "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
+_UNFIT = re.compile(f"[\0-\x1f\x7f-\x9f\ufdd0-\ufdef{_NONCHARACTERS}]")
 
 
 def is_string(data: bytes) -> bool:
-    """Whether it may stand in an UTF-8 encoded string: well-formed [MQTT-1.5.4-1] and without U+0000 [MQTT-1.5.4-2]."""
-    return is_utf8(data) and b"\0" not in data
+    """Whether it may stand in an UTF-8 encoded string: well-formed [MQTT-1.5.4-1] and without U+0000 [MQTT-1.5.4-2].
+
+    Nor with other control characters and noncharacters, which a receiver may refuse (1.5.4): mosquitto's programs and
+    bridges do, so one topic would cost everybody who listens with them his connection.
+    """
+    if data.isascii():
+        return data.translate(None, _UNFIT_ASCII) == data
+    try:
+        return _UNFIT.search(data.decode()) is None
+    except UnicodeDecodeError:
+        return False
 
 
 def is_utf8(data: bytes) -> bool:

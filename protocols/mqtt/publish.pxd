@@ -4,7 +4,7 @@ from protocols.mqtt.published_topics cimport PublishedTopic, PublishedTopics
 from protocols.scanning cimport copy_into, cut, cut_buffer, repeats_at
 
 cdef int TYPE, TYPE_MASK, TYPE_QOS_1, TYPE_QOS_2, DUP, RETAIN, SHORT, MORE, MQTT_5_0
-cdef bytes NO_PROPERTIES
+cdef bytes NO_PROPERTIES, RETAIN_HEADER
 cdef bytearray NOTHING, _head
 cdef Py_ssize_t LONGEST_STRING, LARGEST_VARINT, SHORT_TOPIC
 
@@ -19,6 +19,7 @@ cdef class Publish:
 cdef class PublishRun:
     cdef readonly list messages, packet_ids
     cdef readonly int qos
+    cdef public Py_ssize_t retained, retained_bytes
     @cython.locals(message=Message)
     cpdef bint all_delivered(self) except -1
 
@@ -27,6 +28,7 @@ cdef class PublishReader:
     cdef bint _from_client
     cdef PublishRun _run
     cdef public int version
+    cdef public long long room
     cdef public Py_ssize_t max_packet_size, max_payload, max_levels, max_user_properties
     cdef public PublishedTopics topics
     @cython.locals(end=Py_ssize_t, body=Py_ssize_t, size=Py_ssize_t, stop=Py_ssize_t)
@@ -38,9 +40,12 @@ cdef class PublishReader:
     @cython.locals(five=bint, run_end=Py_ssize_t, count=Py_ssize_t, burst=Burst, message=Message, packet=bytes)
     cdef Py_ssize_t _read_plain(self, PublishedTopic judged, bytes data, Py_ssize_t position, Py_ssize_t here,
                                 Py_ssize_t stop, list events) except -1
-    @cython.locals(packet_id=int, run=PublishRun, message=Message)
-    cdef int _read_numbered(self, PublishedTopic judged, int qos, bytes data, Py_ssize_t here, Py_ssize_t begin,
+    @cython.locals(qos=int, packet_id=int, run=PublishRun, message=Message)
+    cdef int _read_numbered(self, PublishedTopic judged, int first, bytes data, Py_ssize_t here, Py_ssize_t begin,
                             Py_ssize_t stop, list events) except -1
+
+@cython.locals(content=bytes)
+cdef int retain(Message message) except -1
 
 @cython.locals(publish=Publish)
 cdef Publish make_publish(bytes topic, bint retain)

@@ -6,13 +6,14 @@ except ImportError:
     from protocols import form as cython
 
 from protocols.errors import MisuseError
-from protocols.message import Burst, Message, make_plain_message
+from protocols.message import RETAIN_HEADER, Burst, Message, make_plain_message
 from protocols.mqtt.errors import PacketError
 from protocols.mqtt.primitives import (
     LARGEST_VARINT,
     LONGEST_STRING,
     MOST_USER_PROPERTIES,
     MQTT_5_0,
+    NO_LIMIT,
     PacketReader,
     is_utf8,
     read_length,
@@ -76,13 +77,16 @@ class Publish:
 
 class PublishRun:
     """PUBLISH packets in a row of one QoS above 0, with nothing to say but topic and payload: `messages`, and the
-    identifier of each in `packet_ids`. None of them is retained or repeated.
+    identifier of each in `packet_ids`. None of them is repeated. `retained` of them are to be kept for their subjects,
+    with `retained_bytes` of subjects, headers and payloads.
     """
 
-    __slots__ = ("messages", "packet_ids", "qos")
+    __slots__ = ("messages", "packet_ids", "qos", "retained", "retained_bytes")
 
     def __init__(self, qos: int) -> None:
         self.qos = qos
+        self.retained = 0
+        self.retained_bytes = 0
         self.messages: list[Message] = []
         self.packet_ids: list[int] = []
 
@@ -99,7 +103,7 @@ class PublishReader:
     nothing to say of but topic and payload; Publish for all else, and for all that a server sends.
 
     `version` is the peer's protocol level. A payload above `max_payload`, a topic with more than `max_levels` levels
-    and one that `topics` does not permit make a Publish.
+    and one that `topics` does not permit make a Publish. `room` is for how many more packets or bursts there is time.
     """
 
     __slots__ = (
@@ -109,6 +113,7 @@ class PublishReader:
         "max_packet_size",
         "max_payload",
         "max_user_properties",
+        "room",
         "topics",
         "version",
     )
@@ -129,16 +134,18 @@ class PublishReader:
         self.max_levels = max_levels
         self.max_user_properties = max_user_properties
         self.topics = EVERYBODYS
+        self.room = NO_LIMIT
 
     def read(self, data: bytes, position: int, events: list[object]) -> int:
         """Append the run of whole PUBLISH packets that begins at `position`; returns where it ends.
 
         It ends before another kind of packet, before an incomplete packet and before a fixed header that is no good
-        (bad remaining length, over `max_packet_size`). Raises PacketError for a PUBLISH that is bad otherwise.
+        (bad remaining length, over `max_packet_size`), and where there is no more `room`. Raises PacketError for a
+        PUBLISH that is bad otherwise.
         """
         end = len(data)
         self._run = None
-        while position + 2 <= end:
+        while position + 2 <= end and self.room > 0:
             if data[position] & TYPE_MASK != TYPE:
                 break
             # A remaining length of one or two bytes; longer ones are rare enough for a call.
@@ -152,6 +159,7 @@ class PublishReader:
             stop = body + size
             if stop > end or stop - position > self.max_packet_size or body <= 0:
                 break
+            self.room -= 1
             position = self._read_packet(data, position, body, stop, events)
         return position
 
@@ -178,10 +186,10 @@ class PublishReader:
                     return self._read_plain(judged, data, position, here, stop, events)
                 if five:
                     here -= 1
-            elif first in (TYPE_QOS_1, TYPE_QOS_2):
+            elif first | RETAIN in (TYPE_QOS_1 | RETAIN, TYPE_QOS_2 | RETAIN):
                 begin = here + (3 if five else 2)
                 if begin <= stop and stop - begin <= self.max_payload and (not five or data[begin - 1] == 0):
-                    self._read_numbered(judged, first >> 1 & 3, data, here, begin, stop, events)
+                    self._read_numbered(judged, first, data, here, begin, stop, events)
                     return stop
         self._run = None
         publish = make_publish(judged.topic if judged is not None else topic, first & RETAIN != 0)
@@ -222,9 +230,10 @@ class PublishReader:
         return stop
 
     def _read_numbered(
-        self, judged: PublishedTopic, qos: int, data: bytes, here: int, begin: int, stop: int, events: list[object]
+        self, judged: PublishedTopic, first: int, data: bytes, here: int, begin: int, stop: int, events: list[object]
     ) -> None:
         """Append a message whose packet identifier stands at `here` and whose payload begins at `begin`."""
+        qos = first >> 1 & 3
         packet_id = data[here] << 8 | data[here + 1]
         if packet_id == 0:  # [MQTT-2.2.1-3]
             raise _fault(ReasonCode.PROTOCOL_ERROR, "the packet identifier is 0")
@@ -234,8 +243,21 @@ class PublishReader:
             events.append(run)
         message = make_plain_message(judged.subject, stop - begin, qos)
         message.content = cut(data, begin, stop) if cython.compiled else data[begin:stop]
+        if first & RETAIN:
+            retain(message)
+            run.retained += 1
+            run.retained_bytes += len(message.subject) + message.size
         run.messages.append(message)
         run.packet_ids.append(packet_id)
+
+
+def retain(message: Message) -> None:
+    """Give a message of nothing but a payload the header by which its subject is to keep it."""
+    content = message.content
+    assert content is not None
+    message.content = RETAIN_HEADER + content
+    message.header_size = len(RETAIN_HEADER)
+    message.size += len(RETAIN_HEADER)
 
 
 def make_publish(topic: bytes, retain: bool) -> Publish:

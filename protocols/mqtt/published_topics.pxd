@@ -17,7 +17,6 @@ cdef class PublishedTopic:
 cdef class PublishedTopics:
     cdef readonly dict young
     cdef GenerationCache _cache
-    cdef object _permits
     @cython.locals(found=PublishedTopic)
     cpdef PublishedTopic judge(self, bytes topic)
 

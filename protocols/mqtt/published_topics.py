@@ -1,7 +1,5 @@
 """Published topics: what becomes of a PUBLISH on a topic, found by one look-up; and the topic of a subject (hot)."""
 
-from collections.abc import Callable
-
 from protocols.cache import GenerationCache
 from protocols.mqtt.errors import PacketError
 from protocols.mqtt.primitives import LONGEST_STRING, is_string
@@ -45,15 +43,14 @@ class PublishedTopic:
 
 
 class PublishedTopics:
-    """Topics of clients that may publish the same: on every subject that is not reserved and that `permits` allows.
+    """Topics that clients publish on: everybody may on every subject that is not reserved.
 
     `young` is a dict to look into directly; what is not in it, `judge` finds.
     """
 
-    __slots__ = ("_cache", "_permits", "young")
+    __slots__ = ("_cache", "young")
 
-    def __init__(self, permits: Callable[[bytes], bool] | None = None) -> None:
-        self._permits = permits
+    def __init__(self) -> None:
         self._cache: GenerationCache = GenerationCache(REMEMBERED_TOPICS)
         self.young = self._cache.young
 
@@ -70,7 +67,7 @@ class PublishedTopics:
         else:
             found.subject = subject_of(topic)
             found.levels = topic.count(b"/") + 1
-        found.permitted = not is_reserved(found.subject) and (self._permits is None or self._permits(found.subject))
+        found.permitted = not is_reserved(found.subject)
         if len(topic) <= LONGEST_REMEMBERED_TOPIC and self._cache.is_familiar(topic):
             self._cache.remember(topic, found)
         return found

@@ -53,6 +53,11 @@ class ReasonCode(IntEnum):
     SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED = 0xA1
     WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED = 0xA2
 
+    @property
+    def words(self) -> str:
+        """As people read it."""
+        return self.name.lower().replace("_", " ")
+
 
 def _codes(*values: int) -> Mapping[int, ReasonCode]:
     return {value: ReasonCode(value) for value in values}

@@ -9,6 +9,8 @@ import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 REPLY_PREFIX = b"_MQTT5."
+# A response topic can itself be a reply subject, and so on; each is a turn of its own through the router.
+MOST_NESTED = 4
 # No base64 text has one character.
 _EMPTY = b"-"
 _ABSENT = b"_"
@@ -46,6 +48,14 @@ def parse_reply(reply: bytes, gateway_id: bytes) -> tuple[bytes, bytes | None]:
         if correlation is not None and response_subject:
             return response_subject, correlation
     return reply, None
+
+
+def inner_subject(reply: bytes) -> bytes | None:
+    """The response subject in a reply subject that any gateway may have made; None for another subject."""
+    if not reply.startswith(REPLY_PREFIX):
+        return None
+    tokens = reply.split(b".", 3)
+    return tokens[3] if len(tokens) > 3 else None
 
 
 def _prefix(gateway_id: bytes) -> bytes:

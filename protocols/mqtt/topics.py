@@ -33,6 +33,17 @@ def parse_shared_filter(topic_filter: bytes) -> tuple[bytes, bytes] | None:
     return name, rest
 
 
+def filter_matches(topic_filter: bytes, topic: bytes) -> bool:
+    """Whether a topic filter, which is no shared one, takes a topic name (4.7.1)."""
+    if topic.startswith(b"$") and topic_filter.startswith((b"+", b"#")):  # [MQTT-4.7.2-1]
+        return False
+    wanted, levels = topic_filter.split(b"/"), topic.split(b"/")
+    if wanted[-1] == b"#":  # Includes the parent level.
+        wanted.pop()
+        levels = levels[: len(wanted)]
+    return len(wanted) == len(levels) and all(one in (b"+", level) for one, level in zip(wanted, levels, strict=True))
+
+
 def _is_level(level: bytes) -> bool:
     """`+` occupies an entire level [MQTT-4.7.1-2]; `#` may be none but the last."""
     return level == b"+" or (b"+" not in level and b"#" not in level)

@@ -1,8 +1,11 @@
-"""NATS client protocol, client role: what a server sends and what it may be sent. Not on the message path."""
+"""NATS client protocol, client role: what a server sends and what it may be sent. Not on the message path.
 
+Commands that are typed wait for this module, so it imports little: JSON is the standard library's.
+"""
+
+import json
 import re
-
-import msgspec
+from typing import NamedTuple
 
 from protocols.cache import GenerationCache
 from protocols.close_reason import CloseReason
@@ -10,7 +13,6 @@ from protocols.errors import MisuseError, PeerViolation
 from protocols.nats.framing import Framing, parse_size, split_arguments, split_operation
 from protocols.nats.head import PayloadHead
 from protocols.nats.heartbeats import PING, PONG, Ping, Pong
-from protocols.nats.server import OK
 
 OPERATIONS = frozenset((b"INFO", b"MSG", b"HMSG", b"PING", b"PONG", b"+OK", b"-ERR"))
 # INFO carries the addresses of a whole cluster; servers allow their own peers the same.
@@ -20,17 +22,17 @@ HEADER_VERSION = b"NATS/1.0"
 WHITE_SPACE = re.compile(rb"[\x00-\x20\x7f]")
 
 
-class ServerInfo(msgspec.Struct):
+class ServerInfo(NamedTuple):
     """The fields of INFO, as the server wrote them; it may send more than one."""
 
     fields: dict[str, object]
 
 
-class Ok(msgspec.Struct):
+class Ok(NamedTuple):
     """Only in verbose mode."""
 
 
-class ServerError(msgspec.Struct):
+class ServerError(NamedTuple):
     """The text of -ERR without its quotes. Whether the server closes after it depends on the text."""
 
     text: str
@@ -88,16 +90,19 @@ class ClientDecoder(Framing):
 
     def _info(self, rest: bytes) -> object:
         try:
-            return ServerInfo(msgspec.json.decode(rest, type=dict[str, object]))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return self._malformed("INFO", f"is no valid JSON object: {error}")
+            fields = json.loads(rest)
+        except (ValueError, RecursionError) as error:
+            return self._malformed("INFO", f"is no valid JSON: {error}")
+        if not isinstance(fields, dict):
+            return self._malformed("INFO", "is no JSON object")
+        return ServerInfo(fields)
 
     def _malformed(self, operation: str, complaint: str) -> PeerViolation:
         return self.violation(CloseReason.PROTOCOL_VIOLATION, f"{operation} {complaint}", b"")
 
 
 def encode_connect(fields: dict[str, object]) -> bytes:
-    return b"CONNECT %b\r\n" % msgspec.json.encode(fields)
+    return b"CONNECT %b\r\n" % json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def encode_publish(subject: bytes, payload: bytes, reply: bytes = b"", header: bytes = b"") -> bytes:
@@ -158,7 +163,6 @@ def read_header(header: bytes) -> list[tuple[str, str]]:
 
 
 __all__ = [
-    "OK",
     "PING",
     "PONG",
     "ClientDecoder",

@@ -4,17 +4,20 @@ from protocols.nats.head cimport PayloadHead, read_head, scan_head
 from protocols.scanning cimport begins_at, count_repeats, cut, find_byte, repeats_at
 
 cdef int LF, CR, LARGE, LOWER, LETTER_P, LETTER_I, LETTER_O, LETTER_N, LETTER_G
-cdef Py_ssize_t LONGEST_HEARTBEAT
+cdef Py_ssize_t LONGEST_HEARTBEAT, LINE_COST
 cdef Py_ssize_t LONGEST_REMEMBERED_LINE
 
 cdef class Framing:
     cdef GenerationCache _cache
     cdef dict _heads
     cdef object _operations
-    cdef bytes _prefix, _headed_prefix
+    cdef bytes _prefix, _headed_prefix, _rest
     cdef tuple _queues
     cdef bytearray _pending
-    cdef Py_ssize_t _wanted, _short_header
+    cdef Py_ssize_t _wanted, _short_header, _rest_from
+    cdef long long _room
+    cdef readonly bint has_more
+    cdef public long long slice_size
     cdef public bint headed, headers, stopped
     cdef public Py_ssize_t max_control_line, max_header_lines, max_payload
 

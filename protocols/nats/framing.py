@@ -9,6 +9,8 @@ try:
 except ImportError:
     from protocols import form as cython
 
+import sys
+
 from protocols.cache import GenerationCache
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
@@ -27,9 +29,12 @@ LONGEST_HEARTBEAT = 5
 # Of header lines in one message, where nothing else is said.
 MOST_HEADER_LINES = 1000
 SHORTEST_LINE = 2
+# A line that is read in the interpreter takes about as long as so many messages.
+LINE_COST = 8
 # The version before the lines of a header block, and the empty line behind them.
 LINES_AROUND = 2
-NO_LIMIT = 1 << 40
+# More than anybody has; twice as much is a number of C still, on 32-bit machines too.
+NO_LIMIT = min(1 << 40, sys.maxsize >> 1)
 
 # A longer line is parsed anew each time: the cache is bounded in bytes, not only in entries.
 LONGEST_REMEMBERED_LINE = 128
@@ -56,7 +61,8 @@ class Framing:
     space, that announce a payload without and with headers and name nothing but subject, reply and sizes (b"": there
     is none such), and `queues` is what their messages say of queue groups. `headed` is set once a message has come with
     headers. A header block of more than `max_header_lines` (0: no limit) is refused: it is cheap to send, and dear to
-    whoever reads its lines.
+    whoever reads its lines. With `slice_size` each call decodes about so many messages, or fewer lines of other kinds:
+    while `has_more`, `receive(b"")` goes on with what is there, after others have had their turn.
     """
 
     __slots__ = (
@@ -67,13 +73,18 @@ class Framing:
         "_pending",
         "_prefix",
         "_queues",
+        "_rest",
+        "_rest_from",
+        "_room",
         "_short_header",
         "_wanted",
+        "has_more",
         "headed",
         "headers",
         "max_control_line",
         "max_header_lines",
         "max_payload",
+        "slice_size",
         "stopped",
     )
 
@@ -101,6 +112,12 @@ class Framing:
         self._queues = queues
         self._pending: bytearray | None = None
         self._wanted = 0
+        self.slice_size = NO_LIMIT
+        # How much may still be decoded in this slice; and what is left for the next ones, from there on.
+        self._room = 0
+        self.has_more = False
+        self._rest = b""
+        self._rest_from = 0
 
     def limit(self, max_payload: int, max_control_line: int, max_header_lines: int = 0) -> None:
         """Change the limits for what comes."""
@@ -110,6 +127,10 @@ class Framing:
         self._short_header = max_header_lines * SHORTEST_LINE if max_header_lines else NO_LIMIT
         self.max_control_line = max_control_line
 
+    def unfinished_bytes(self) -> int:
+        """How many bytes are held back of a line or a message that is not complete."""
+        return 0 if self._pending is None else len(self._pending)
+
     def parse_line(self, line: bytes) -> object:
         """What a control line (without its LF) means: a PayloadHead, an event, or None for nothing."""
         raise NotImplementedError
@@ -117,8 +138,19 @@ class Framing:
     def receive(self, data: bytes) -> list[object]:
         """Messages, bursts and events in the order in which they came; a PeerViolation is always the last of them."""
         events: list[object] = []
-        position = 0 if self._pending is None else self._resume(data, events)
+        position = 0
+        self._room = NO_LIMIT
+        if self.has_more:
+            self.has_more = False
+            position = self._rest_from
+            if data:
+                self._rest = self._rest[position:] + data
+                position = 0
+            data, self._rest = self._rest, b""
+        elif self._pending is not None:
+            position = self._resume(data, events)
         if not self.stopped:
+            self._room = self.slice_size
             self._decode(data, position, events)
         return events
 
@@ -148,6 +180,11 @@ class Framing:
         """Append what `data` holds from `position` on; hold back an incomplete end."""
         end = len(data)
         while not self._wanted:
+            self._room -= 1
+            if self._room < 0 and position < end:
+                # What waits for another slice is not copied for each of them.
+                self._rest, self._rest_from, self.has_more = data, position, True
+                return
             if cython.compiled:
                 # Mostly messages follow each other: their lines are read in one pass, and others looked at again.
                 head = self._scan_head(data, position, end)
@@ -267,6 +304,7 @@ class Framing:
             if len(arguments) > self.max_control_line:
                 events.append(self._refuse_line())
                 return None
+        self._room -= LINE_COST
         event = self.parse_line(line)
         if isinstance(event, PayloadHead):
             return event

@@ -195,14 +195,15 @@ def is_common(subject: bytes, is_reply: bool) -> bool:
 def is_free(subject: bytes, is_reply: bool) -> bool:
     """Whether a subject is there, and certainly has no meaning of its own.
 
-    Those begin with `$GR.`, `$NRG.` or `_GR_.`, and in the place of a reply also with `_R_.` or `$JS.ACK.`.
+    Those begin with `$GR.`, `$NRG.`, `_GR_.` or `$SYS.broker.`, and in the place of a reply also with `_R_.` or
+    `$JS.ACK.`.
     """
     if len(subject) < 2:
         return len(subject) == 1
     first = subject[0]
     second = subject[1]
     if first == DOLLAR:
-        return second not in (0x47, 0x4E) and not (is_reply and second == 0x4A)  # G, N; J
+        return second not in (0x47, 0x4E, 0x53) and not (is_reply and second == 0x4A)  # G, N, S; J
     return first != UNDERSCORE or second == 0x49  # I, of `_INBOX`
 
 

@@ -17,7 +17,7 @@ from protocols.nats.framing import (
 )
 from protocols.nats.head import PayloadHead
 from protocols.nats.heartbeats import Ping, Pong
-from protocols.nats.lenient_json import read_object
+from protocols.nats.login import NOBODY, Login, LoginFields, read_connect
 from protocols.subjects import RESERVED_SUBJECTS
 
 OK = b"+OK\r\n"
@@ -45,18 +45,18 @@ class ConnectOptions(msgspec.Struct, kw_only=True, frozen=True):
     lang: str = ""
     version: str = ""
     user: str = ""
-    auth_token: str = ""
     account: str = ""
+    new_account: bool = False
     tls_required: bool = False
     # Ours alone: the subject on which the gateway tells that this client is there; nats-server reads past it.
     presence: str = ""
 
 
 class Connect(msgspec.Struct):
-    """`fields` are the ones present in the CONNECT; the others keep the value they had."""
+    """`fields` are the ones present in the CONNECT; the others keep the value they had. Secrets are in `login` only."""
 
     fields: dict[str, object]
-    password: str
+    login: Login = NOBODY
 
 
 DEFAULT_OPTIONS = ConnectOptions()
@@ -75,8 +75,8 @@ class Unsubscribe(msgspec.Struct):
     maximum: int
 
 
-class _ConnectFields(msgspec.Struct):
-    """Types of CONNECT's fields; None stands for one that is absent or null."""
+class _ConnectFields(LoginFields):
+    """Types of CONNECT's fields."""
 
     verbose: bool | None = None
     pedantic: bool | None = None
@@ -87,12 +87,10 @@ class _ConnectFields(msgspec.Struct):
     name: str | None = None
     lang: str | None = None
     version: str | None = None
-    user: str | None = None
-    auth_token: str | None = None
     account: str | None = None
+    new_account: bool | None = None
     tls_required: bool | None = None
     presence: str | None = None
-    password: str | None = msgspec.field(name="pass", default=None)
 
 
 class ServerDecoder(Framing):
@@ -183,15 +181,11 @@ class ServerDecoder(Framing):
 
     def _connect(self, rest: bytes) -> object:
         try:
-            # Go's way with names: their case does not count, the last of them does, and null is no object at all.
-            named = {name.casefold(): value for name, value in read_object(rest).items()}
-            fields = msgspec.convert(named, _ConnectFields)
+            present, login = read_connect(rest, _ConnectFields)
         except ValueError as error:
             return self._malformed("CONNECT", f"is no valid JSON object: {error}")
-        present = {name: value for name, value in msgspec.structs.asdict(fields).items() if value is not None}
-        password = present.pop("password", "")
         self.headers = bool(present.get("headers", self.headers))
-        return Connect(present, str(password))
+        return Connect(present, login)
 
     def _malformed(self, operation: str, complaint: str) -> PeerViolation:
         """nats-server closes without a word on malformed arguments, and clients expect just that."""

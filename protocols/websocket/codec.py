@@ -21,7 +21,7 @@ from protocols.websocket.control_frames import (
 )
 from protocols.websocket.errors import FrameError
 from protocols.websocket.frames import SLICE_BYTES, FrameDecoder
-from protocols.websocket.upgrade import Acceptance, InnerProtocol, UpgradePolicy, UpgradeReader
+from protocols.websocket.upgrade import Acceptance, InnerProtocol, PageAsked, UpgradePolicy, UpgradeReader
 
 # Browsers send the cookies of all that was ever served from a host.
 MAX_REQUEST_BYTES = 32_768
@@ -37,10 +37,10 @@ _LARGE_HEAD = struct.Struct("!BBQ")
 class WebSocketServerCodec:
     """One peer's WebSocket, from its HTTP request to its close frame.
 
-    Events: one Upgraded; then at most one `bytes` per call, what the data frames of the batch held, joined; at the end
-    Closed or PeerViolation, whose farewell is an HTTP response before the upgrade and a close frame after it. Pings are
-    answered (of many at once the last ones) and the peer's close is echoed through `bytes_to_send`, and so is the
-    upgrade: send those bytes before anything of the session's own.
+    Events: one PageAsked and nothing else, or one Upgraded; then at most one `bytes` per call, what the data frames
+    of the batch held, joined; at the end Closed or PeerViolation, whose farewell is an HTTP response before the
+    upgrade and a close frame after it. Pings are answered (of many at once the last ones) and the peer's close is
+    echoed through `bytes_to_send`, and so is the upgrade: send those bytes before anything of the session's own.
 
     `protocols` are the inner protocols that may be asked for, `peer` is the address of who asks. `max_message_size`
     bounds a compressed message, on the wire and inflated; what is not compressed is never held back and needs no
@@ -91,6 +91,12 @@ class WebSocketServerCodec:
         if self._deflate is not None:
             self._deflate.limit(max_message_size)
 
+    def unfinished_bytes(self) -> int:
+        """About how many bytes are kept because a request, a frame or a message is not complete."""
+        if self._upgrade is not None:
+            return self._upgrade.unfinished_bytes()
+        return self._frames.unfinished_bytes() if self._frames is not None else 0
+
     def receive(self, data: bytes) -> list[object]:
         if self._ended or not (data or self.has_more):
             return []
@@ -101,7 +107,7 @@ class WebSocketServerCodec:
         if decision is None:
             return []
         self._upgrade = None
-        if isinstance(decision, PeerViolation):
+        if isinstance(decision, PageAsked | PeerViolation):
             self._ended = True
             return [decision]
         return self._begin_frames(decision)

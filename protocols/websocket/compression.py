@@ -12,6 +12,8 @@ LARGEST_WINDOW_BITS = 15
 SMALLEST_WINDOW_BITS = 9
 # Nobody makes more offers; each is looked at.
 MOST_OFFERS = 16
+# About what zlib keeps for a message that is arriving: its window and its tables.
+INFLATER_BYTES = 42_000
 # What ends every flushed block, and is therefore left out on the wire [RFC 7692 7.2.1].
 FLUSH_MARK = b"\x00\x00\xff\xff"
 
@@ -48,6 +50,11 @@ class MessageDeflate:
         self._inflater = zlib.decompressobj(-LARGEST_WINDOW_BITS)
         self._rest = b""
         self._size_on_wire = self._size_inflated = 0
+
+    def end(self) -> None:
+        """It has ended: nothing is kept of it."""
+        self._inflater = None
+        self._rest = b""
 
     def announce(self, size: int) -> None:
         """So many bytes more of the message are about to arrive; raises FrameError when they are too many."""

@@ -7,7 +7,7 @@ from codecs import IncrementalDecoder, getincrementaldecoder
 
 from wsproto.frame_protocol import CloseReason as CloseCode
 
-from protocols.websocket.compression import MessageDeflate
+from protocols.websocket.compression import INFLATER_BYTES, MessageDeflate
 from protocols.websocket.control_frames import LARGEST_CONTROL_PAYLOAD, Pings, read_close
 from protocols.websocket.errors import FrameError
 from protocols.websocket.masking import KEY_SIZE, Unmasking
@@ -33,6 +33,8 @@ SHORTEST_HEAD = 2
 SLICE_BYTES = 8192
 # What inflating a piece costs beside its bytes, in bytes: a batch may hold many small messages.
 PIECE_COST = 256
+# What a frame costs, in bytes that are inflated.
+FRAME_COST = 2
 MOST_PINGS_ANSWERED = 64
 
 # What a first byte can mean; which of these may come is all the state that there is between two frames.
@@ -66,8 +68,8 @@ class FrameDecoder:
     """Reads a client's frames; see `receive`. `deflate` is what compressed messages take, None where there are none.
 
     Nothing but a head or a control frame is ever held back: payload is given out as it comes. But what is compressed
-    may hold a thousand times its size: of that each call gives out `slice_size` bytes or so, and `has_more` says that
-    there is another slice.
+    may hold a thousand times its size: of that each call gives out `slice_size` bytes or so, of many small frames
+    fewer, and `has_more` says that there is another slice.
     """
 
     __slots__ = (
@@ -111,6 +113,10 @@ class FrameDecoder:
         self._final = True
         self._inflating = False
         self._utf8: IncrementalDecoder | None = None
+
+    def unfinished_bytes(self) -> int:
+        """About how many bytes are kept because something is not complete."""
+        return len(self._pending) - self._pending_from + (INFLATER_BYTES if self._inflating else 0)
 
     def receive(self, data: bytes) -> list[object]:
         """First what the data frames held, joined, if there was any; then Pings, at the end Closed or FrameError.
@@ -179,11 +185,12 @@ class FrameDecoder:
                 self._take_control(first & OPCODE, data, start, position, pings, endings)
                 if self.stopped:
                     return
-                continue
-            if first != WHOLE_BINARY:
-                self._begin_frame(first, size)
-            self._left = size
-            position = self._take_payload(data, start, end, data, start - KEY_SIZE, run, pieces)
+            else:
+                if first != WHOLE_BINARY:
+                    self._begin_frame(first, size)
+                self._left = size
+                position = self._take_payload(data, start, end, data, start - KEY_SIZE, run, pieces)
+            self._room -= FRAME_COST
         self.has_more = self._room <= 0
         if position < end:
             # What waits for another slice is not copied for each of them.
@@ -237,6 +244,8 @@ class FrameDecoder:
 
     def _end_message(self) -> None:
         self._legal = self._between
+        if self._inflating and self._deflate is not None:
+            self._deflate.end()
         self._inflating = False
         self._utf8 = None
 

@@ -5,7 +5,8 @@ Which protocol the peer speaks is told by the last segment of the path: `mqtt`, 
 
 import base64
 import binascii
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Literal
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from wsproto.utilities import generate_accept_token
 
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
-from protocols.request_head import MOST_FIELDS, RequestHead, holds_controls
+from protocols.request_head import MOST_FIELDS, RequestHead, complaint_of, holds_controls
 from protocols.websocket.compression import MessageDeflate, accept_offer
 from protocols.websocket.forwarding import Network, client_address
 
@@ -28,8 +29,14 @@ HTTP_VERSIONS = (b"1.0", b"1.1")
 MQTT_SUBPROTOCOLS = ("mqtt", "mqttv3.1")
 KEY_SIZE = 16
 DEFAULT_PORTS = {"http": 80, "https": 443}
-# The request line can hold anything; logs need not hold all of it.
-LONGEST_DETAIL = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What somebody gets who asks for a path and no WebSocket: an HTTP response that ends the connection."""
+
+    head: bytes
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,8 @@ class UpgradePolicy:
     the origin must equal the Host that the request names, or be one of `allowed_origins`, such as
     `https://example.org:8443`. Without `same_origin` and with no list every origin is accepted. `compression` permits
     permessage-deflate; `secure` says that the listener speaks TLS, which makes its own origin an `https` one. Only
-    `trusted_proxies` are believed whom they come for.
+    `trusted_proxies` are believed whom they come for. `cookies` are the names of those that are read. `pages` are there
+    for everybody, by their paths.
     """
 
     same_origin: bool = False
@@ -48,15 +56,28 @@ class UpgradePolicy:
     compression: bool = False
     secure: bool = False
     trusted_proxies: tuple[Network, ...] = ()
+    cookies: frozenset[str] = frozenset()
+    pages: Mapping[str, Page] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PageAsked:
+    """Somebody asked for one of the policy's pages: send `response`, and end the connection."""
+
+    path: str
+    response: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Upgraded:
-    """The peer has a WebSocket. `client_ip` is the address that a trusted proxy names, or empty."""
+    """The peer has a WebSocket. `client_ip` is the address that a trusted proxy names, or empty. `cookies` are those
+    that the policy names.
+    """
 
     protocol: InnerProtocol
     path: str
     client_ip: str
+    cookies: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +117,11 @@ class UpgradeReader:
         self._peer = peer
         self._head = RequestHead(max_request_bytes)
 
-    def receive(self, data: bytes) -> Acceptance | PeerViolation | None:
+    def unfinished_bytes(self) -> int:
+        """How many bytes are held of the request."""
+        return self._head.unfinished_bytes()
+
+    def receive(self, data: bytes) -> Acceptance | PageAsked | PeerViolation | None:
         """The decision, or None while the request is incomplete. `data` is not empty."""
         found = self._head.receive(data)
         if found is None:
@@ -111,11 +136,20 @@ class UpgradeReader:
             if not isinstance(request, h11.Request):
                 raise _RefusedError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request is too long")
             method = request.method
-            return self._accept(request, rest)
+            return self._page_for(request) or self._accept(request, rest)
         except h11.RemoteProtocolError as error:
-            return _refusal(HTTPStatus(error.error_status_hint), str(error), method)
+            return _refusal(HTTPStatus(error.error_status_hint), complaint_of(error), method)
         except _RefusedError as error:
             return _refusal(error.status, str(error), method)
+
+    def _page_for(self, request: h11.Request) -> PageAsked | None:
+        if request.method not in (b"GET", b"HEAD") or _values(request, b"upgrade"):
+            return None
+        path = request.target.decode("latin-1").partition("?")[0]
+        page = self._policy.pages.get(path)
+        if page is None:
+            return None
+        return PageAsked(path, page.head if request.method == b"HEAD" else page.head + page.body)
 
     def _accept(self, request: h11.Request, rest: bytes) -> Acceptance:
         path = _check_request_line(request)
@@ -139,7 +173,8 @@ class UpgradeReader:
         response = ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
         forwarded = _elements(request, b"x-forwarded-for")
         client_ip = client_address(self._peer, forwarded, self._policy.trusted_proxies)
-        return Acceptance(Upgraded(protocol, path, client_ip), response, deflate, rest)
+        cookies = _cookies(request, self._policy.cookies)
+        return Acceptance(Upgraded(protocol, path, client_ip, cookies), response, deflate, rest)
 
     def _protocol(self, path: str) -> InnerProtocol:
         segment = path.rpartition("/")[2]
@@ -201,6 +236,22 @@ def _check_origin(request: h11.Request, policy: UpgradePolicy) -> None:
         raise _RefusedError(HTTPStatus.FORBIDDEN, "the origin is not allowed")
 
 
+def _cookies(request: h11.Request, wanted: frozenset[str]) -> dict[str, str]:
+    """The cookies of these names; of one that is there twice the first, which is that of the longer path [RFC 6265
+    5.4]. A value may be quoted.
+    """
+    found: dict[str, str] = {}
+    if not wanted:
+        return found
+    for line in _values(request, b"cookie"):
+        for pair in line.decode("utf-8", "replace").split(";"):
+            name, equals, value = pair.strip(" \t").partition("=")
+            if equals and name in wanted:
+                quoted = len(value) > 1 and value.startswith('"') and value.endswith('"')
+                found.setdefault(name, value[1:-1] if quoted else value)
+    return found
+
+
 def _parse_origin(text: str) -> tuple[str, str, int | None] | None:
     """Scheme, host and port, normalised; None for what is no origin (`null`)."""
     try:
@@ -244,7 +295,6 @@ def _elements(request: h11.Request, name: bytes) -> list[str]:
 
 def _refusal(status: HTTPStatus, text: str, method: bytes) -> PeerViolation:
     """The violation whose farewell is an error response."""
-    text = text[:LONGEST_DETAIL]
     body = f"{status.phrase}: {text}\n".encode("latin-1", "replace")
     lines = [
         f"HTTP/1.1 {status.value} {status.phrase}",

@@ -51,6 +51,29 @@ def test_forgotten_key_is_gone_from_both_generations():
     assert len(cache) == 0
 
 
+def test_whoever_copies_entries_hears_that_one_may_be_gone():
+    cache = GenerationCache(2)
+    known = cache.losses
+
+    def lost() -> bool:
+        nonlocal known
+        before, known = known, cache.losses
+        return known > before
+
+    for key in KEYS[:2]:
+        cache.remember(key, key)
+    cache.forget(b"never there")
+    assert not lost()
+    cache.remember(KEYS[2], KEYS[2])  # The young generation is full.
+    assert lost()
+    cache.forget(KEYS[0])  # Of the old generation.
+    assert lost()
+    cache.forget(KEYS[2])
+    assert lost()
+    cache.clear()
+    assert lost()
+
+
 def test_clear_forgets_everything():
     cache = GenerationCache(2)
     for key in KEYS:

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import pytest
 
+from protocols.leafnode.hub import HubDecoder
 from protocols.leafnode.spoke import SpokeDecoder
 from protocols.mqtt.decoder import Decoder
 from protocols.mqtt.header_mapping import headers_of, properties_of, with_correlation, without_retain
@@ -79,6 +80,7 @@ def codec(make: Callable[[], object]) -> Callable[[], Decode]:
 SERVER = codec(lambda: ServerDecoder(LIMIT, LIMIT))
 CLIENT = codec(lambda: ClientDecoder(LIMIT))
 SPOKE = codec(SpokeDecoder)
+HUB = codec(lambda: HubDecoder(LIMIT, LIMIT))
 SOCKET = codec(upgraded)
 REQUEST = codec(lambda: WebSocketServerCodec(UpgradePolicy(compression=True, same_origin=True), PROTOCOLS, LIMIT))
 MQTT_4 = codec(lambda: connected(4))
@@ -99,6 +101,9 @@ ATTACKS: dict[str, tuple[Callable[[], Decode], Callable[[int], bytes]]] = {
     "NATS object of fields": (SERVER, lambda n: b"CONNECT {" + b'"a":"\xff",' * n + b'"b":1}\r\n'),
     "NATS errors of a server": (CLIENT, lambda n: b"-ERR '" + b"'" * n + b"'\r\n" + b"+OK\r\n" * n),
     "leafnode queues": (SPOKE, lambda n: b"LMSG a |" + b" q" * n + b" 1\r\nx\r\n"),
+    "leafnode queues to a hub": (HUB, lambda n: b"LMSG a |" + b" q" * n + b" 1\r\nx\r\n"),
+    "leafnode object": (HUB, lambda n: b"CONNECT {" + b'"deny_pub":["a"],' * n + b'"b":1}\r\n'),
+    "leafnode interest": (HUB, lambda n: b"LS+ a q 1\r\n" * n),
     "leafnode reply": (SPOKE, lambda n: b"LMSG a $JS.ACK." + b"@." * n + b" 1\r\nx\r\n"),
     "MQTT pings": (MQTT_4, lambda n: b"\xc0\0" * n),
     "MQTT publishes": (MQTT_4, lambda n: b"".join(mqtt(0x30, b"\0\5t%04d" % i) for i in range(n))),

@@ -1,7 +1,9 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from protocols.leafnode.hub_rules import InterestRules, refused_subject
-from protocols.leafnode.spoke import HubInfo, Permissions
+from protocols.leafnode.hub_rules import CLOSED, InterestRules, quoted, refused_subject
+from protocols.leafnode.link import Permissions
 
 
 @pytest.mark.parametrize(
@@ -25,11 +27,11 @@ from protocols.leafnode.spoke import HubInfo, Permissions
 )
 def test_permissions_that_the_hub_told_are_kept_to(subject: bytes, permitted: bool):
     permissions = Permissions(allow=("down.>", "a.*.c"), deny=("down.no", "down.none.>"))
-    assert InterestRules(HubInfo(may_receive=permissions)).permit(subject, b"") == permitted
+    assert InterestRules(permissions, CLOSED).permit(subject, b"") == permitted
 
 
 def test_everything_is_permitted_where_nothing_is_said():
-    rules = InterestRules(HubInfo())
+    rules = InterestRules(None, CLOSED)
     assert all(rules.permit(subject, b"q") for subject in (b"a", b"*", b">", b"$SYS.x", b"_INBOX.a", b"$JS.x.API.y"))
 
 
@@ -53,3 +55,22 @@ def test_everything_is_permitted_where_nothing_is_said():
 )
 def test_refused_subject_is_read_from_the_error(error: bytes, subject: bytes):
     assert refused_subject(error) == subject
+
+
+@given(st.binary(max_size=40))
+def test_what_is_quoted_is_read_back(subject: bytes):
+    error = f"Permissions Violation for Subscription to {quoted(subject)}".encode()
+    assert refused_subject(error) == subject
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [
+        (b'ot"her', r'"ot\"her"'),
+        (b"a\\b\tc\x01", r'"a\\b\tc\x01"'),
+        ("ü.\u200b".encode(), r'"ü.\u200b"'),
+        (b"\xff", r'"\xff"'),
+    ],
+)
+def test_subjects_are_quoted_as_go_does(subject: bytes, expected: str):
+    assert quoted(subject) == expected

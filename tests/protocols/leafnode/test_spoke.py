@@ -4,18 +4,17 @@ from hypothesis import strategies as st
 
 from protocols.close_reason import CloseReason
 from protocols.leafnode import spoke
-from protocols.leafnode.spoke import (
-    HubError,
-    HubInfo,
+from protocols.leafnode.link import (
     LeafSubscribe,
     LeafUnsubscribe,
+    PeerError,
     Permissions,
     Redirected,
-    SpokeDecoder,
     encode_interest,
     is_permitted,
     split_ack_reply,
 )
+from protocols.leafnode.spoke import HubInfo, SpokeDecoder
 from protocols.nats.server import Ping, Pong
 from tests.protocols.nats.events import cut, decode, plain, violation
 
@@ -81,7 +80,7 @@ def test_message_forms(
         (b"LS- foo group", LeafUnsubscribe(b"foo", b"group")),
         (b"PING", Ping()),
         (b"PONG", Pong()),
-        (b"-ERR 'Authorization Violation'", HubError(b"Authorization Violation")),
+        (b"-ERR 'Authorization Violation'", PeerError(b"Authorization Violation")),
     ],
 )
 def test_operation_becomes_its_event(line: bytes, event: object):

@@ -2,6 +2,7 @@
 
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -91,11 +92,15 @@ def _violation_vector(table: dict):
     return pytest.param(Vector(table["version"], from_client, bytes.fromhex(table["hex"]), violation), id=table["name"])
 
 
-def pytest_generate_tests(metafunc):
+@cache
+def _tables() -> dict[str, list[dict]]:
     with VECTORS.open("rb") as file:
-        tables = tomllib.load(file)
+        return tomllib.load(file)
+
+
+def pytest_generate_tests(metafunc):
     if "packet_vector" in metafunc.fixturenames:
-        vectors = [vector for table in tables["packets"] for vector in _packet_vectors(table)]
+        vectors = [vector for table in _tables()["packets"] for vector in _packet_vectors(table)]
         metafunc.parametrize("packet_vector", vectors)
     if "violation_vector" in metafunc.fixturenames:
-        metafunc.parametrize("violation_vector", [_violation_vector(table) for table in tables["violations"]])
+        metafunc.parametrize("violation_vector", [_violation_vector(table) for table in _tables()["violations"]])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from protocols.message import Burst, Message
+from protocols.message import RETAIN_HEADER, Burst, Message
 from protocols.mqtt.acknowledgements import AckRun
 from protocols.mqtt.packets import Pingreq
 from protocols.mqtt.publish import Publish, PublishRun
@@ -18,6 +18,9 @@ def one_by_one(events: Iterable[object]) -> list[object]:
             single += map(publish_of, event.messages())
         elif isinstance(event, PublishRun):
             assert {message.qos for message in event.messages} == {event.qos}
+            retained = [message for message in event.messages if message.is_retained()]
+            assert event.retained == len(retained)
+            assert event.retained_bytes == sum(len(message.subject) + message.size for message in retained)
             single += [publish_of(*one) for one in zip(event.messages, event.packet_ids, strict=True)]
         elif isinstance(event, AckRun):
             single += event.packets()
@@ -35,6 +38,8 @@ def publish_of(message: Message, packet_id: int = 0) -> Publish:
     publish.payload = message.payload()
     publish.qos = message.qos
     publish.packet_id = packet_id
-    publish.retain = publish.dup = False
+    publish.retain = message.is_retained()
+    assert message.header() == (RETAIN_HEADER if publish.retain else b"")
+    publish.dup = False
     publish.properties = None
     return publish

@@ -11,7 +11,7 @@ from tests.protocols.mqtt.one_by_one import one_by_one
 
 VERSION = 4
 
-texts = st.text(st.characters(exclude_characters="\0+#", exclude_categories=["Cs"]), min_size=1, max_size=20)
+texts = st.text(st.characters(exclude_characters="+#", exclude_categories=["Cc", "Cn", "Cs"]), min_size=1, max_size=20)
 packet_ids = st.integers(1, 0xFFFF)
 
 

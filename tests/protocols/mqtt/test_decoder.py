@@ -127,6 +127,44 @@ def test_any_split_gives_the_same_events(version, cuts):
     assert events == one_by_one(Decoder(LIMIT).receive(data))
 
 
+@given(st.sampled_from([3, 4, 5]), st.lists(st.integers(0, len(STREAMS[4][0]))), st.integers(1, 40))
+def test_slices_of_any_size_give_the_same_events(version, cuts, slice_size):
+    data, _ = STREAMS[version]
+    decoder = Decoder(LIMIT)
+    decoder.slice_size = slice_size
+    places = [0, *sorted(cuts), len(data)]
+    events = []
+    for start, end in pairwise(places):
+        events += decoder.receive(data[start:end])
+        while decoder.has_more:
+            events += decoder.receive(b"")
+    assert one_by_one(events) == one_by_one(Decoder(LIMIT).receive(data))
+
+
+@pytest.mark.parametrize(
+    ("packet", "most"),
+    [
+        (encode_publish(4, b"a/%d", b"x", 0, 0, False, False), 160),
+        (encode_publish(4, b"a/b", b"x", 1, 7, False, False), 160),
+        (encode_subscribe(4, 1, [Subscription(b"a/#", 1)]), 10),
+        (encode_puback(4, 3), 10 * 1024 // 64 * 64),
+    ],
+    ids=["messages", "messages of QoS 1", "SUBSCRIBE", "PUBACK"],
+)
+def test_one_call_decodes_no_more_than_a_slice(packet, most):
+    """A batch may hold tens of thousands; what the interpreter reads costs several messages."""
+    count = 20_000
+    decoder = connected(4)
+    decoder.slice_size = 160
+    counts = [
+        len(one_by_one(decoder.receive(b"".join(packet.replace(b"%d", b"%02d" % (n % 100)) for n in range(count)))))
+    ]
+    while decoder.has_more:
+        counts.append(len(one_by_one(decoder.receive(b""))))
+    assert sum(counts) == count
+    assert max(counts) <= most
+
+
 # Fragments that get random bytes past the fixed header now and then.
 FRAGMENTS = st.binary(max_size=20) | st.sampled_from(
     [

@@ -24,7 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode as PahoReasonCode  # noqa: E402
 from paho.mqtt.subscribeoptions import SubscribeOptions  # noqa: E402
 
 versions = st.sampled_from([3, 4, 5])
-texts = st.text(st.characters(exclude_characters="\0+#", exclude_categories=["Cs"]), min_size=1, max_size=20)
+texts = st.text(st.characters(exclude_characters="+#", exclude_categories=["Cc", "Cn", "Cs"]), min_size=1, max_size=20)
 packet_ids = st.integers(1, 0xFFFF)
 qualities = st.integers(0, 2)
 

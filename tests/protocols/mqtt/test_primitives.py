@@ -45,9 +45,10 @@ def test_number_that_does_not_fit_is_misuse(value):
     [
         (b"", True, True),
         (b"a b", True, True),
-        ("é\U0001f321\ufeff\uffff".encode(), True, True),
-        (b"\x01\x7f", True, True),  # A receiver may refuse control characters (1.5.4); we do not.
-        (b"a\0b", True, False),
+        ("é\U0001f321\ufeff\u2028\u00a0\ufffd".encode(), True, True),
+        *((chr(code).encode(), True, False) for code in (*range(0x20), *range(0x7F, 0xA0), 0xFDD0, 0xFDEF)),
+        *((chr(plane << 16 | last).encode(), True, False) for plane in range(17) for last in (0xFFFE, 0xFFFF)),
+        *((f"é{control}".encode(), True, False) for control in "\0\x01\x7f"),
         (b"\xff", False, False),
         (b"\xc3", False, False),
         (b"\xc0\x80", False, False),
@@ -55,5 +56,5 @@ def test_number_that_does_not_fit_is_misuse(value):
         (b"\xf4\x90\x80\x80", False, False),
     ],
 )
-def test_string_is_well_formed_utf8_without_nul(data, utf8, string):
+def test_string_is_well_formed_utf8_that_every_receiver_takes(data, utf8, string):
     assert (is_utf8(data), is_string(data)) == (utf8, string)

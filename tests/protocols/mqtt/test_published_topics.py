@@ -13,7 +13,7 @@ from protocols.topic_mapping import topic_to_subject
 @given(st.text("ab/ .*>+#$_é~!\x7f\0", max_size=8).map(str.encode))
 def test_verdict_is_that_of_the_closer_look(topic: bytes):
     subject = topic_to_subject(topic)
-    if subject is None or b"\0" in topic:
+    if subject is None or b"\0" in topic or b"\x7f" in topic:
         with pytest.raises(PacketError):
             PublishedTopics().judge(topic)
         return
@@ -27,21 +27,6 @@ def test_verdict_is_that_of_the_closer_look(topic: bytes):
 )
 def test_reserved_subjects_are_not_permitted(topic: bytes, permitted: bool):
     assert PublishedTopics().judge(topic).permitted is permitted
-
-
-def test_others_are_permitted_by_whom_they_concern_who_is_asked_at_most_twice_a_topic():
-    asked: list[bytes] = []
-
-    def permits(subject: bytes) -> bool:
-        asked.append(subject)
-        return subject == b"a.b"
-
-    topics = PublishedTopics(permits)
-    for _ in range(1000):
-        for topic in (b"a/b", b"a/c"):
-            judged = topics.young.get(topic) or topics.judge(topic)
-            assert judged.permitted == (topic == b"a/b")
-    assert asked == [b"a.b", b"a.c"] * 2
 
 
 def test_equal_topics_are_one_object_from_the_second_on():

@@ -1,7 +1,7 @@
 """Events of the NATS decoders as plain values, so that lists of them can be compared however the input was cut."""
 
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from protocols.errors import PeerViolation
 from protocols.message import Burst, Message
@@ -10,7 +10,9 @@ from protocols.nats.heartbeats import Ping, Pong
 
 
 def plain(events: Iterable[object]) -> list[object]:
-    """One entry per message or event; how messages are grouped into bursts and heartbeats into runs does not show."""
+    """One entry per message or event; how messages are grouped into bursts and heartbeats into runs does not show, nor
+    in which order the heartbeats of one run came: the decoder does not tell.
+    """
     found: list[object] = []
     for event in events:
         if isinstance(event, Burst):
@@ -23,7 +25,11 @@ def plain(events: Iterable[object]) -> list[object]:
             found.append(("refused", _message(event.message)))
         else:
             found.append(event)
-    return found
+    ordered: list[object] = []
+    for _, row in groupby(found, lambda one: isinstance(one, Ping | Pong)):
+        # Of other events none is a Pong, and they stay as they are.
+        ordered += sorted(row, key=lambda one: isinstance(one, Pong))
+    return ordered
 
 
 def _message(message: Message) -> tuple[object, ...]:

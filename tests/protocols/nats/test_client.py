@@ -23,6 +23,7 @@ from protocols.nats.client import (
     read_header,
     read_status,
 )
+from protocols.nats.login import Login
 from protocols.nats.server import Connect, ServerDecoder, Subscribe, Unsubscribe
 
 HEADER = b"NATS/1.0\r\nK: v\r\n\r\n"
@@ -118,7 +119,7 @@ def test_what_the_client_writes_is_what_the_server_role_reads():
         + encode_publish(b"a.b", b"")
     )
     assert plain(events) == [
-        Connect({"verbose": False, "user": "u"}, "p"),
+        Connect({"verbose": False, "user": "u"}, Login(user="u", password="p")),
         Subscribe(b"a.>", b"", b"1"),
         Subscribe(b"a.*", b"workers", b"2"),
         Unsubscribe(b"1", 0),

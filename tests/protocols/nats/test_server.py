@@ -2,6 +2,7 @@ import msgspec
 import pytest
 
 from protocols.close_reason import CloseReason
+from protocols.nats.login import Login
 from protocols.nats.server import (
     DEFAULT_OPTIONS,
     Connect,
@@ -142,7 +143,8 @@ def test_headers_are_agreed_on_by_the_last_connect_that_names_them():
 
 def test_connect_tells_the_fields_it_names_and_the_password_apart():
     (event,) = decoded(b'CONNECT {"verbose":false,"name":"x","user":"u","pass":"secret","lang":null,"other":[1]}\r\n')
-    assert event == Connect({"verbose": False, "name": "x", "user": "u"}, "secret")
+    assert event == Connect({"verbose": False, "name": "x", "user": "u"}, Login(user="u", password="secret"))
+    assert "secret" not in repr(event)
 
 
 @pytest.mark.parametrize(
@@ -158,12 +160,12 @@ def test_connect_tells_the_fields_it_names_and_the_password_apart():
 )
 def test_what_is_no_unicode_in_a_name_is_replaced_as_nats_server_does(name: bytes, read: str):
     (event,) = decoded(b'CONNECT {"NAME":"' + name + b'","\xff":"\xff","headers":true}\r\n')
-    assert event == Connect({"headers": True, "name": read}, "")
+    assert event == Connect({"headers": True, "name": read})
 
 
 def test_later_connect_changes_only_what_it_names():
-    options = merge_options(DEFAULT_OPTIONS, Connect({"verbose": False, "headers": True, "name": "x"}, ""))
-    options = merge_options(options, Connect({"echo": False}, ""))
+    options = merge_options(DEFAULT_OPTIONS, Connect({"verbose": False, "headers": True, "name": "x"}))
+    options = merge_options(options, Connect({"echo": False}))
     assert (options.verbose, options.headers, options.name, options.echo) == (False, True, "x", False)
     assert (options.pedantic, options.protocol) == (True, 0)
 

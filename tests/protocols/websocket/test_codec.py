@@ -23,7 +23,9 @@ from wsproto.frame_protocol import FrameProtocol
 from protocols.close_reason import CloseReason
 from protocols.errors import MisuseError, PeerViolation
 from protocols.websocket.codec import WebSocketServerCodec
+from protocols.websocket.compression import INFLATER_BYTES, MessageDeflate
 from protocols.websocket.control_frames import Closed
+from protocols.websocket.frames import FrameDecoder
 from protocols.websocket.upgrade import Upgraded, UpgradePolicy
 from tests.protocols.websocket.client_frames import KEY, VIOLATIONS, cut, deflate, frame
 
@@ -342,3 +344,15 @@ def test_random_bytes_end_the_same_way_however_they_are_cut(stream, frames, cuts
     _, events = feed(pieces, stream, cuts)
     assert [type(event) for event in events] == [type(event) for event in expected]
     assert pieces.bytes_to_send() == whole.bytes_to_send()
+
+
+def test_unfinished_message_counts_with_what_inflating_it_keeps():
+    decoder = FrameDecoder(True, MessageDeflate(1 << 20, 15))
+    payload = deflate(b"x" * 1000)
+    head = bytes((0x42, 0x80 | len(payload)))
+    decoder.receive(head + bytes(4) + payload)
+    assert decoder.unfinished_bytes() == INFLATER_BYTES
+    decoder.receive(b"\x80\x80\x00\x00\x00")
+    assert decoder.unfinished_bytes() == INFLATER_BYTES + 5
+    decoder.receive(b"\x00")
+    assert decoder.unfinished_bytes() == 0

@@ -35,6 +35,16 @@ def events_of(decoder: FrameDecoder, pieces: list[bytes]) -> Iterator[object]:
             yield from decoder.receive(b"")
 
 
+def test_one_call_reads_no_more_frames_than_a_slice():
+    """A batch may hold a hundred thousand of them."""
+    decoder = FrameDecoder(takes_text=True, deflate=None, slice_size=300)
+    sizes = [len(event) for event in decoder.receive(frame(b"x") * 5000) if isinstance(event, bytes)]
+    while decoder.has_more:
+        sizes += [len(event) for event in decoder.receive(b"") if isinstance(event, bytes)]
+    assert sum(sizes) == 5000
+    assert max(sizes) <= 300
+
+
 def ours(pieces: list[bytes], compression: bool) -> Outcome:
     decoder = FrameDecoder(takes_text=True, deflate=MessageDeflate(LIMIT, 15) if compression else None, slice_size=300)
     outcome = Outcome()

@@ -89,6 +89,30 @@ def test_last_segment_of_the_path_tells_the_protocol(target, protocol, path):
     assert accepted.event == Upgraded(protocol, path, "")
 
 
+@pytest.mark.parametrize(
+    ("sent", "found"),
+    [
+        ("a=1", {"a": "1"}),
+        ("x=0; a=1;b = 2; b=3", {"a": "1", "b": "3"}),
+        ('a="1 2"; b="', {"a": "1 2", "b": '"'}),
+        ("a=1; a=2", {"a": "1"}),
+        ("a=1=2==", {"a": "1=2=="}),
+        ("a; =b; ;;", {}),
+        ("A=1", {}),
+        ("a=", {"a": ""}),
+    ],
+)
+def test_cookies_that_the_policy_names_are_read(sent: str, found: dict[str, str]):
+    policy = UpgradePolicy(cookies=frozenset(("a", "b")))
+    accepted = UpgradeReader(policy, ALL, LIMIT, LIMIT).receive(request(Cookie=sent))
+    assert isinstance(accepted, Acceptance)
+    assert accepted.event.cookies == found
+    assert "cookies" not in repr(accepted.event)
+    nobody = read(request(Cookie=sent))
+    assert isinstance(nobody, Acceptance)
+    assert nobody.event.cookies == {}
+
+
 def test_mqtt_subprotocol_is_chosen_among_those_offered_and_only_for_mqtt():
     offered = "mqttv3.1, mqtt"
     assert (
