@@ -3,10 +3,11 @@
 import ipaddress
 import re
 from collections.abc import Mapping
-from urllib.parse import unquote
 
 HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 NUMERIC_HOST = re.compile(r"[0-9.]+")
+URL_PATH = re.compile(r"[A-Za-z0-9._~%/-]*")
+WEBSOCKET_SCHEMES = ("ws", "wss")
 
 
 def split_address(text: str) -> tuple[str, int | None]:
@@ -38,6 +39,15 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
+def is_numeric(host: str) -> bool:
+    """Whether it is an address and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _check_host(host: str, *, v6: bool) -> str:
     if not host:
         raise ValueError("the host is missing; every interface is written as 0.0.0.0 or [::]")
@@ -61,33 +71,43 @@ def _parse_port(text: str) -> int:
         # Not repeated: of a URL whose host was forgotten this is the password.
         raise ValueError("the port is not a number")
     if len(text) > 9 or int(text) > 65535:
-        raise ValueError(f"port {text} is above 65535")
+        raise ValueError("the port is above 65535")
     return int(text)
 
 
 class ServerUrl:
     """Where a server is and who we are there; a value, not to be changed.
 
-    Shown in logs and errors as `scheme://host:port`: user and password are never in its text.
+    Shown in logs and errors as `scheme://host:port` and the path: user and password are never in its text. Only a
+    WebSocket has a path, with a slash before and none behind it.
     """
 
-    __slots__ = ("host", "password", "port", "scheme", "user")
+    __slots__ = ("host", "password", "path", "port", "scheme", "user")
 
-    def __init__(self, scheme: str, host: str, port: int, user: str | None = None, password: str | None = None) -> None:
+    def __init__(
+        self,
+        scheme: str,
+        host: str,
+        port: int,
+        user: str | None = None,
+        password: str | None = None,
+        path: str = "",
+    ) -> None:
         self.scheme = scheme
         self.host = host
         self.port = port
         self.user = user
         self.password = password
+        self.path = path
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{join_address(self.host, self.port)}"
+        return f"{self.scheme}://{join_address(self.host, self.port)}{self.path}"
 
     def __repr__(self) -> str:
         return f"ServerUrl({str(self)!r})"
 
     def _key(self) -> tuple[object, ...]:
-        return self.scheme, self.host, self.port, self.user, self.password
+        return self.scheme, self.host, self.port, self.user, self.password, self.path
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ServerUrl) and self._key() == other._key()
@@ -99,28 +119,36 @@ class ServerUrl:
 def parse_server_url(text: str, default_ports: Mapping[str, int]) -> ServerUrl:
     """Read `scheme://[user[:password]@]host[:port]`; `default_ports` lists the schemes that are allowed.
 
-    User and password may be percent-encoded. Raises ValueError with a sentence that never repeats a part of the text
-    in which a password could stand.
+    A path may follow where the scheme is that of a WebSocket. User and password may be percent-encoded. Raises
+    ValueError with a sentence that never repeats a part of the text in which a password could stand.
     """
     scheme, separator, rest = text.partition("://")
     schemes = " or ".join(f"{name}://" for name in default_ports)
     if not separator:
         raise ValueError(f"a server is written as {schemes}host:port")
     scheme = scheme.lower()
-    if scheme in ("tls", "wss", "ws"):
+    if scheme in ("tls", "wss", "ws") and scheme not in default_ports:
         raise ValueError(f"{scheme}:// is not supported yet; use {schemes}")
     if scheme not in default_ports:
         raise ValueError(f"the scheme must be {schemes}")
     credentials, at, address = rest.rpartition("@")
+    path = ""
+    if scheme in WEBSOCKET_SCHEMES:
+        address, slash, path = address.partition("/")
+        path = f"{slash}{path}".rstrip("/")
+        if not URL_PATH.fullmatch(path):
+            raise ValueError("the path of a URL is of letters, digits and -._~%/")
     address = address.removesuffix("/")
     if not set("/?#").isdisjoint(credentials + address):
         raise ValueError("a URL has no path here; in a user or password write /, ? and # percent-encoded")
     user, password = _decode_credentials(credentials) if at else (None, None)
     host, port = split_address(address)
-    return ServerUrl(scheme, host, default_ports[scheme] if port is None else port, user, password)
+    return ServerUrl(scheme, host, default_ports[scheme] if port is None else port, user, password, path)
 
 
 def _decode_credentials(text: str) -> tuple[str, str | None]:
+    from urllib.parse import unquote  # Not for every command that is typed.
+
     user, colon, password = text.partition(":")
     try:
         decoded_user = unquote(user, errors="strict")

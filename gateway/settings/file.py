@@ -20,6 +20,8 @@ MISSING_KEY = re.compile(r"Object missing required field `(?P<key>.*)`")
 # Type names as msgspec says them, and as a person who writes TOML knows them.
 TOML_TYPES = {"`int`": "an integer", "`float`": "a number", "`str`": "a string", "`bool`": "true or false"}
 TOML_TYPES |= {"`array`": "an array", "`object`": "a table"}
+# Where a path leads through a table with keys of anybody's choice, it does not say which.
+UNNAMED = "[...]"
 STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 
 
@@ -32,12 +34,19 @@ class KeyedValueError(ValueError):
         self.sentence = sentence
 
 
-def read_config_file(path: Path, shape: type[T], decode_value: Callable[[type, Any], Any]) -> T:
-    """The file's content as a `shape`; `decode_value` makes values of types that TOML does not have.
+def read_config_file(
+    path: Path,
+    shape: type[T],
+    decode_value: Callable[[type, Any], Any],
+    complete: Callable[[dict[str, Any]], None] = lambda document: None,
+) -> T:
+    """The file's content as a `shape`; `decode_value` makes values of types that TOML does not have, `complete` adds
+    what stands in other files.
 
     Raises ConfigError for a file that cannot be read, is no TOML, or does not fit.
     """
-    document = _parse(path)
+    document = read_document(path)
+    complete(document)
     try:
         return msgspec.convert(document, shape, dec_hook=decode_value)
     except msgspec.ValidationError as error:
@@ -45,7 +54,8 @@ def read_config_file(path: Path, shape: type[T], decode_value: Callable[[type, A
         raise ConfigError(f"{path}: {place}: {sentence}" if place else f"{path}: {sentence}") from None
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def read_document(path: Path) -> dict[str, Any]:
+    """The TOML of a file, as it stands there. Raises ConfigError for a file that cannot be read or is none."""
     try:
         text = path.read_bytes().decode()
         return tomllib.loads(text)
@@ -57,6 +67,8 @@ def _parse(path: Path) -> dict[str, Any]:
         match = POSITION_SUFFIX.fullmatch(str(error))
         sentence = f"{match['place']}: {match['text']}" if match else str(error)
         raise ConfigError(f"{path}: {sentence}") from None
+    except ValueError:  # Python's own, where an integer has thousands of digits.
+        raise ConfigError(f"{path}: there is an integer that is too long") from None
     except RecursionError:
         raise ConfigError(f"{path}: arrays or tables are nested too deeply") from None
 
@@ -79,7 +91,7 @@ def _explain(error: msgspec.ValidationError, document: dict[str, Any], shape: ty
     kind = _type_at(shape, path)
     if isinstance(kind, inspect.LiteralType) and "got" not in sentence:
         sentence = f"expected {' or '.join(str(value) for value in kind.values)}"
-    if "got" not in sentence:
+    if "got" not in sentence and UNNAMED not in path:
         sentence = f"{sentence}, got {_value_at(document, path)!r}"
     return path, sentence
 

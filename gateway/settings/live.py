@@ -2,6 +2,7 @@
 told, and everybody else reads what is in force at that moment.
 """
 
+import time
 from collections.abc import Callable
 
 from gateway.settings.schema import Config, Limits, Mqtt, Timeouts
@@ -13,11 +14,13 @@ SECTIONS = ("limits", "timeouts", "mqtt")
 class Settings:
     """`limits`, `timeouts` and `mqtt` are those sections of `config`, for code that reads them often."""
 
-    __slots__ = ("_subscribers", "config", "limits", "mqtt", "timeouts")
+    __slots__ = ("_subscribers", "config", "limits", "loaded", "mqtt", "timeouts")
 
     def __init__(self, config: Config) -> None:
         self._subscribers: dict[str, list[Callable[[], None]]] = {section: [] for section in SECTIONS}
         self.config = config
+        # When this configuration came into force, in seconds since 1970.
+        self.loaded = time.time()
         self.limits: Limits = config.limits
         self.timeouts: Timeouts = config.timeouts
         self.mqtt: Mqtt = config.mqtt
@@ -29,6 +32,7 @@ class Settings:
     def replace(self, config: Config) -> list[str]:
         """Put another configuration in force; returns the sections that differ, whose subscribers were told."""
         before, self.config = self.config, config
+        self.loaded = time.time()
         changed = [section for section in SECTIONS if getattr(before, section) != getattr(config, section)]
         self.limits, self.timeouts, self.mqtt = config.limits, config.timeouts, config.mqtt
         told: list[Callable[[], None]] = []

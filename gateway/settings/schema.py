@@ -15,17 +15,42 @@ import msgspec
 from msgspec import Meta
 
 from gateway.settings.addresses import ServerUrl, is_loopback, join_address, parse_server_url, split_address
+from gateway.settings.bridge import Bridge, BrokerUrl, parse_broker_url
 from gateway.settings.file import KeyedValueError, read_config_file
 from gateway.settings.line_pattern import longest_line
+from gateway.settings.paths import path_of
+from gateway.settings.secret import Secret, read_secret
+from gateway.settings.security import (
+    AccountRules,
+    Authentication,
+    ConnectionType,
+    Cookies,
+    Seconds,
+    Tls,
+    User,
+    is_hash,
+)
+from gateway.settings.sharing_rules import check_accounts
+from gateway.settings.store_and_forward import StoreAndForward, check_disjoint
+from gateway.settings.streams import Streams
+from gateway.settings.uplink import PROXY_PORTS, UPLINK_PORTS, ProxyUrl, Uplink
+from gateway.settings.user_files import read_user_files
 from protocols.foreign_text import is_legal_literal
 
 KIB = 1024
 MIB = 1024 * KIB
 DAY = 86_400
 
-UPLINK_PORTS = {"nats-leaf": 7422, "nats": 7422}
+# The account of those for whom none is named, and the one that hears of the gateway itself.
+DEFAULT_ACCOUNT = "$G"
+SYSTEM_ACCOUNT = "$SYS"
 
-Seconds = Annotated[float, Meta(ge=0.01, le=DAY)]
+# What a buffer is called that has no name, and whose uplink has none.
+DEFAULT_BUFFER = "uplink"
+
+# Its name in the data directory.
+CONTROL_SOCKET = "control.sock"
+
 Baud = Annotated[int, Meta(ge=50, le=12_000_000)]
 # Zero is a wait of no length here.
 Grace = Annotated[float, Meta(ge=0, le=DAY)]
@@ -40,17 +65,27 @@ def _split(address: str) -> tuple[str, int]:
     return host, port
 
 
-def _check_address(address: str, allow_anonymous: bool) -> None:
+def _check_address(address: str) -> None:
     try:
-        host, _ = _split(address)
+        _split(address)
     except ValueError as error:
         raise KeyedValueError("address", str(error)) from None
-    if not (allow_anonymous or is_loopback(host)):
+
+
+def _check_reach(key: str, host: str, is_guarded: bool) -> None:
+    """Whoever can be reached from other machines must ask who comes, or say that nobody is asked."""
+    if not (is_guarded or is_loopback(host)):
         raise KeyedValueError(
-            "address",
+            key,
             f"{host} can be reached from other machines and clients are not authenticated; "
             "use 127.0.0.1 or set allow-anonymous = true",
         )
+
+
+def _check_unique(places: dict[str, str], name: str, place: str) -> None:
+    if name and name in places:
+        raise KeyedValueError(place, f"{name} is at {places[name]} too")
+    places[name] = place
 
 
 def _is_origin(text: str) -> bool:
@@ -73,11 +108,16 @@ class Listener(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     allowed_origins: tuple[str, ...] = ()
     compression: bool = False
     trusted_proxies: tuple[str, ...] = ()
+    tls: Tls | None = None
+    no_auth_user: str = ""
+    cookies: Cookies | None = None
+    # Of leafnodes that come here.
+    isolate: bool = False
+    min_version: Annotated[str, Meta(pattern=r"^(\d{1,8}\.\d{1,8}\.\d{1,8})?$")] = ""
+    advertise: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.protocol == "leafnode":
-            raise KeyedValueError("protocol", "leafnode listeners do not exist yet; use nats, mqtt or websocket")
-        _check_address(self.address, self.allow_anonymous)
+        _check_address(self.address)
         for index, origin in enumerate(self.allowed_origins):
             if not _is_origin(origin):
                 raise KeyedValueError(f"allowed-origins[{index}]", "an origin looks like https://example.org:8443")
@@ -92,9 +132,48 @@ class Listener(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
                 ("allowed-origins", self.allowed_origins),
                 ("compression", self.compression),
                 ("trusted-proxies", self.trusted_proxies),
+                ("cookies", self.cookies),
             ):
                 if used:
                     raise KeyedValueError(key, f"only websocket listeners have it, this one is {self.protocol}")
+        if self.protocol not in ("websocket", "leafnode"):
+            leafnode_keys = {"isolate": self.isolate, "min-version": self.min_version, "advertise": self.advertise}
+            misplaced = next((key for key, used in leafnode_keys.items() if used), None)
+            if misplaced is not None:
+                sentence = f"only leafnode and websocket listeners have it, this one is {self.protocol}"
+                raise KeyedValueError(misplaced, sentence)
+        for index, address in enumerate(self.advertise):
+            try:
+                _split(address)
+            except ValueError as error:
+                raise KeyedValueError(f"advertise[{index}]", str(error)) from None
+        if self.tls is not None and self.tls.optional and self.protocol != "nats":
+            raise KeyedValueError("tls.optional", f"only nats listeners have it, this one is {self.protocol}")
+        if self.tls is not None and self.tls.handshake_first and not self.speaks_first:
+            message = f"only nats and leafnode listeners have it, this one is {self.protocol}"
+            raise KeyedValueError("tls.handshake-first", message)
+
+    @property
+    def speaks_first(self) -> bool:
+        """Whether peers are told something before they say anything, TLS or not."""
+        return self.protocol in ("nats", "leafnode")
+
+    @property
+    def connection_types(self) -> tuple[ConnectionType, ...]:
+        """How its peers come."""
+        if self.protocol == "websocket":
+            return ("websocket", "mqtt-websocket", "leafnode-websocket")
+        return (self.protocol,)
+
+    @property
+    def tls_at_once(self) -> bool:
+        """Whether peers begin with TLS, and are told nothing before."""
+        return self.tls is not None and (not self.speaks_first or self.tls.handshake_first)
+
+    @property
+    def asks_origin(self) -> bool:
+        """Whether pages of other origins are kept out: a browser sends cookies along with whatever page asks."""
+        return self.same_origin or self.cookies is not None
 
     @property
     def host(self) -> str:
@@ -110,10 +189,13 @@ class Monitoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
 
     address: str = "127.0.0.1:8222"
     allow_anonymous: bool = False
+    tls: Tls | None = None
+    # Who may look; without any of them nobody is asked.
+    users: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.address:
-            _check_address(self.address, self.allow_anonymous)
+            _check_address(self.address)
 
     @property
     def host(self) -> str:
@@ -126,25 +208,11 @@ class Monitoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
         return _split(self.address)[1]
 
 
-class Uplink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
-    """One leafnode link to a hub; with several URLs it fails over from one to the next."""
+class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """The page at /console of listeners for WebSockets, and the subjects $LEAFGATE.console.> that it asks."""
 
-    urls: tuple[ServerUrl, ...]
-    dial_timeout_seconds: Seconds = 1.0
-    handshake_timeout_seconds: Seconds = 2.0
-    reconnect_min_seconds: Seconds = 0.25
-    reconnect_max_seconds: Seconds = 30.0
-    ping_interval_seconds: Seconds = 30.0
-    ping_max: Annotated[int, Meta(ge=1, le=100)] = 2
-
-    def __post_init__(self) -> None:
-        if not self.urls:
-            raise KeyedValueError("urls", "at least one URL is needed")
-        if self.reconnect_min_seconds > self.reconnect_max_seconds:
-            raise KeyedValueError(
-                "reconnect-min-seconds",
-                f"{self.reconnect_min_seconds:g} is above reconnect-max-seconds, {self.reconnect_max_seconds:g}",
-            )
+    # Who may ask, beside the users of the system account; everybody where nobody has to say who he is.
+    users: tuple[str, ...] = ()
 
 
 class Serial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
@@ -252,6 +320,7 @@ class Mqtt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keba
     max_retained_bytes: Annotated[int, Meta(ge=0, le=4096 * MIB)] = 32 * MIB
     max_retained_messages_per_client: Annotated[int, Meta(ge=0, le=100_000_000)] = 16_384
     max_retained_bytes_per_client: Annotated[int, Meta(ge=0, le=4096 * MIB)] = 16 * MIB
+    sys_interval_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 10.0
 
 
 class Logging(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
@@ -276,18 +345,35 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     # Whether the machine's clock is right whenever the gateway starts, although nobody synchronises it.
     trust_clock: bool = False
     ports_file: str = ""
+    # Whether the file is read again when it, or a file that it names, has changed.
+    watch: bool = True
+    control_socket: str = ""
     listeners: tuple[Listener, ...] = DEFAULT_LISTENERS
     monitoring: Monitoring = Monitoring()
+    console: Console = Console()
     uplinks: tuple[Uplink, ...] = ()
+    store_and_forward: tuple[StoreAndForward, ...] = ()
+    bridges: tuple[Bridge, ...] = ()
     serial: tuple[Serial, ...] = ()
+    # None where there are no streams here.
+    streams: Streams | None = None
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     mqtt: Mqtt = Mqtt()
     logging: Logging = Logging()
+    authentication: Authentication = Authentication()
+    accounts: tuple[AccountRules, ...] = ()
+    users: tuple[User, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.listeners:
             raise KeyedValueError("listeners", "at least one is needed; leave the key out for the default ones")
+        for index, listener in enumerate(self.listeners):
+            is_guarded = self.authenticates or listener.allow_anonymous
+            _check_reach(f"listeners[{index}].address", listener.host, is_guarded)
+        if self.monitoring.address:
+            is_guarded = bool(self.monitoring.users) or self.monitoring.allow_anonymous
+            _check_reach("monitoring.address", self.monitoring.host, is_guarded)
         places = [(f"listeners[{index}].address", listener.address) for index, listener in enumerate(self.listeners)]
         if self.monitoring.address:
             places.append(("monitoring.address", self.monitoring.address))
@@ -297,6 +383,198 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
             if port and (host, port) in taken:
                 raise KeyedValueError(place, f"{join_address(host, port)} is the address of {taken[host, port]} too")
             taken[host, port] = place
+        self._check_users()
+        check_accounts(self.accounts, (DEFAULT_ACCOUNT, self.authentication.system_account or SYSTEM_ACCOUNT))
+        self._check_uplink_accounts()
+        self._check_bridges()
+        self._check_buffers()
+
+    def _check_users(self) -> None:
+        """The rules between users, accounts and listeners."""
+        for key, configured in (("users", self.users), ("accounts", self.accounts)):
+            if configured and self.authentication.operator:
+                raise KeyedValueError(key, "with an operator it is the JWTs that say who there is")
+        names: dict[str, str] = {}
+        for index, rules in enumerate(self.accounts):
+            _check_unique(names, rules.name, f"accounts[{index}].name")
+        accounts = {*names, "", DEFAULT_ACCOUNT, self.authentication.system_account or SYSTEM_ACCOUNT}
+        callout = self.authentication.callout
+        if callout is not None and callout.account not in accounts:
+            raise KeyedValueError("authentication.callout.account", f"there is no account {callout.account}")
+        names = {}
+        keys: dict[str, str] = {}
+        for index, user in enumerate(self.users):
+            place = f"users[{index}]"
+            _check_unique(names, user.name, f"{place}.name")
+            _check_unique(keys, user.nkey, f"{place}.nkey")
+            if user.account not in accounts:
+                raise KeyedValueError(f"{place}.account", f"there is no account {user.account}")
+            if not (user.password or user.scram or user.nkey or self._recognises_otherwise(user)):
+                sentence = "nobody could come in as this user: give it a password or an nkey"
+                raise KeyedValueError(f"{place}.password", sentence)
+        no_auth_users = [("authentication", self.authentication.no_auth_user)]
+        no_auth_users += [(f"listeners[{index}]", one.no_auth_user) for index, one in enumerate(self.listeners)]
+        for place, name in no_auth_users:
+            if name and name not in names and name not in keys:
+                raise KeyedValueError(f"{place}.no-auth-user", f"there is no user {name}")
+        named = []
+        if self.authenticates:  # Without users it is a name that subscribers are told.
+            named += [(f"serial[{index}].user", one.user) for index, one in enumerate(self.serial)]
+        named += [(f"monitoring.users[{index}]", name) for index, name in enumerate(self.monitoring.users)]
+        if not (self.authentication.operator or callout):  # Those say who else there is.
+            named += [(f"console.users[{index}]", name) for index, name in enumerate(self.console.users)]
+        for place, name in named:
+            if name and name not in names and name not in keys:
+                raise KeyedValueError(place, f"there is no user {name}")
+        self._check_ways()
+        for index, listener in enumerate(self.listeners):
+            if listener.allow_anonymous and self.authenticates:
+                sentence = (
+                    "users are configured, so nobody is anonymous; no-auth-user names who may come without a login"
+                )
+                raise KeyedValueError(f"listeners[{index}].allow-anonymous", sentence)
+
+    def _check_ways(self) -> None:
+        """Who is named for a place may come there."""
+        ways: list[tuple[str, str, tuple[ConnectionType, ...]]] = []
+        if self.authenticates:
+            ways += [(f"serial[{index}].user", one.user, ("serial",)) for index, one in enumerate(self.serial)]
+        ways += [
+            (f"monitoring.users[{index}]", name, ("monitoring",)) for index, name in enumerate(self.monitoring.users)
+        ]
+        for index, listener in enumerate(self.listeners):
+            ways.append((f"listeners[{index}].no-auth-user", listener.no_auth_user, listener.connection_types))
+        users = {user.name: user for user in self.users} | {user.nkey: user for user in self.users if user.nkey}
+        for place, name, types in ways:
+            user = users.get(name) if name else None
+            if user is None:
+                continue
+            if user.connection_types and not set(types) & set(user.connection_types):
+                sentence = f"the connection-types of {name} have not {' or '.join(types)}, so it cannot come here"
+                raise KeyedValueError(place, sentence)
+            if user.addresses and types == ("serial",):
+                raise KeyedValueError(
+                    place, f"{name} has addresses, and a serial port has none, so it cannot come here"
+                )
+
+    def _recognises_otherwise(self, user: User) -> bool:
+        """Whether a user may be recognised by a certificate, by its port, or by coming without a word."""
+        free = (self.authentication.no_auth_user, *(one.no_auth_user for one in self.listeners))
+        return self.maps_certificates or user.name in free or any(user.name == one.user for one in self.serial)
+
+    def no_auth_user_at(self, listener: Listener | None) -> str:
+        """Who somebody is there that does not say who he is; empty where one has to. None is a serial line."""
+        return (listener.no_auth_user if listener is not None else "") or self.authentication.no_auth_user
+
+    @property
+    def maps_certificates(self) -> bool:
+        """Whether a certificate may say who a user is."""
+        used = (self.monitoring.tls, *(one.tls for one in self.listeners))
+        return any(tls is not None and tls.verify == "map" for tls in used)
+
+    @property
+    def challenges(self) -> bool:
+        """Whether peers may show by a signature who they are."""
+        rules = self.authentication
+        return bool(rules.operator or rules.callout or rules.users_directory) or any(user.nkey for user in self.users)
+
+    @property
+    def plain_passwords(self) -> list[str]:
+        """The names of those users whose password stands in the file itself as plain text."""
+        return [
+            user.name
+            for user in self.users
+            if user.password and user.password.inline and not is_hash(user.password.value)
+        ]
+
+    def _check_bridges(self) -> None:
+        """Each bridge has a name of its own, and joins an account that is there."""
+        system = self.authentication.system_account or SYSTEM_ACCOUNT
+        accounts = {"", DEFAULT_ACCOUNT, system, *(one.name for one in self.accounts)}
+        names: dict[str, str] = {}
+        for index, bridge in enumerate(self.bridges):
+            _check_unique(names, bridge.name, f"bridges[{index}].name")
+            # With an operator there are more accounts than the file names.
+            if bridge.account not in accounts and not self.authentication.operator:
+                raise KeyedValueError(f"bridges[{index}].account", f"there is no account {bridge.account!r}")
+
+    def _check_buffers(self) -> None:
+        """Each buffer is for uplinks of an account, has a name of its own, and no message is in two for one hub."""
+        names: dict[str, str] = {}
+        covered: dict[int, tuple[str, ...]] = {}
+        for index, buffer in enumerate(self.store_and_forward):
+            place = f"store-and-forward[{index}]"
+            uplinks = self.uplinks_of(buffer)
+            if not uplinks:
+                raise KeyedValueError(f"{place}.uplink", self._missing_uplink(buffer))
+            if len({one.account or DEFAULT_ACCOUNT for one in uplinks}) > 1:
+                raise KeyedValueError(f"{place}.uplink", "these uplinks are of several accounts")
+            _check_unique(names, self.name_of_buffer(buffer), f"{place}.name")
+            for number in map(self.uplinks.index, uplinks):
+                for position, subject in enumerate(buffer.subjects):
+                    check_disjoint(f"{place}.subjects[{position}]", subject, covered.get(number, ()))
+                covered[number] = (*covered.get(number, ()), *buffer.subjects)
+            if not (buffer.memory or self.data_directory):
+                sentence = (
+                    "without a data-directory only memory = true is possible, and what waits ends with the process"
+                )
+                raise KeyedValueError(f"{place}.memory", sentence)
+
+    def _missing_uplink(self, buffer: StoreAndForward) -> str:
+        known = [one.name for one in self.uplinks]
+        for name in buffer.uplink_names:
+            if name not in known:
+                return f"there is no uplink with name = {name!r}"
+        return "there are several uplinks: name the one that is meant" if self.uplinks else "there is no uplink"
+
+    def uplinks_of(self, buffer: StoreAndForward) -> tuple[Uplink, ...]:
+        """The uplinks that a buffer is for, in the order in which it names them, or the only one; none where one of
+        those names is nobody's.
+        """
+        names = buffer.uplink_names
+        if not names:
+            return self.uplinks if len(self.uplinks) == 1 else ()
+        found = tuple(one for name in names for one in self.uplinks if one.name == name)
+        return found if len(found) == len(names) else ()
+
+    def name_of_buffer(self, buffer: StoreAndForward) -> str:
+        """The name under which a buffer is known on the disk: its own, or that of its first uplink."""
+        return buffer.name or next((one.name for one in self.uplinks_of(buffer)), "") or DEFAULT_BUFFER
+
+    def _check_uplink_accounts(self) -> None:
+        """Each link joins an account that is there, and no account has more of them than it may."""
+        system = self.authentication.system_account or SYSTEM_ACCOUNT
+        most = {DEFAULT_ACCOUNT: 0, system: 0} | {one.name: one.max_leafnodes for one in self.accounts}
+        links: dict[str, int] = {}
+        places: dict[str, str] = {}
+        for index, uplink in enumerate(self.uplinks):
+            _check_unique(places, uplink.name, f"uplinks[{index}].name")
+            name = uplink.account or DEFAULT_ACCOUNT
+            # With an operator there are more accounts than the file names.
+            if name not in most and not self.authentication.operator:
+                raise KeyedValueError(f"uplinks[{index}].account", f"there is no account {name!r}")
+            links[name] = links.get(name, 0) + 1
+            if most.get(name) and links[name] > most[name]:
+                raise KeyedValueError(f"uplinks[{index}].account", f"account {name!r} has max-leafnodes = {most[name]}")
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether peers must say who they are."""
+        rules = self.authentication
+        return bool(self.users or rules.users_directory or rules.token or rules.operator or rules.callout)
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether there are certificates that are to be used; a hub may ask for TLS without any."""
+        ours = any(listener.tls for listener in self.listeners) or self.monitoring.tls is not None
+        return ours or any(uplink.tls for uplink in self.uplinks)
+
+    @property
+    def control_path(self) -> Path | None:
+        """Where the running gateway is spoken to; None where there is no such place."""
+        if self.control_socket:
+            return path_of(self.control_socket)
+        return path_of(self.data_directory) / CONTROL_SOCKET if self.data_directory else None
 
     @property
     def server_name(self) -> str:
@@ -306,12 +584,26 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
 
 def load_config(path: Path | None) -> Config:
     """The configuration in the file, or the embedded default without one. Raises ConfigError."""
-    return Config() if path is None else read_config_file(path, Config, _decode_value)
+    return Config() if path is None else read_config_file(path, Config, _decode_value, _add_user_files)
+
+
+def _add_user_files(document: dict[str, Any]) -> None:
+    """Add the users of the directory of users to those of the file, behind them."""
+    rules, users = document.get("authentication"), document.get("users", [])
+    directory = rules.get("users-directory") if isinstance(rules, dict) else None
+    if isinstance(directory, str) and directory and isinstance(users, list):
+        document["users"] = users + read_user_files(path_of(directory))
 
 
 def _decode_value(kind: type, value: Any) -> Any:
-    if kind is not ServerUrl:
+    if kind is Secret:
+        return read_secret(value)
+    if kind not in (ServerUrl, ProxyUrl, BrokerUrl):
         raise NotImplementedError(kind)
     if not isinstance(value, str):
         raise ValueError("a URL is a string")
+    if kind is BrokerUrl:
+        return parse_broker_url(value)
+    if kind is ProxyUrl:
+        return ProxyUrl.of(parse_server_url(value, PROXY_PORTS))
     return parse_server_url(value, UPLINK_PORTS)

@@ -68,3 +68,18 @@ def test_only_value_errors_come_out_of_any_text(text):
 def test_address_is_put_together_as_it_was_written():
     assert join_address(*split_address("[::1]:5")) == "[::1]:5"
     assert join_address(*split_address("127.0.0.1:5")) == "127.0.0.1:5"
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port", "path"),
+    [
+        ("wss://hub.example", "hub.example", 443, ""),
+        ("wss://hub.example/", "hub.example", 443, ""),
+        ("ws://a:b@hub.example:8080/nats/edge/", "hub.example", 8080, "/nats/edge"),
+    ],
+)
+def test_a_websocket_may_have_a_path(text, host, port, path):
+    url = parse_server_url(text, {"ws": 80, "wss": 443})
+    assert (url.host, url.port, url.path) == (host, port, path)
+    assert str(url).endswith(path)
+    assert "a:b" not in str(url)

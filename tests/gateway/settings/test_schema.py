@@ -6,13 +6,19 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import inspect
 
 from gateway.errors import ConfigError
 from gateway.settings.addresses import ServerUrl
-from gateway.settings.schema import Config, Listener, Monitoring, Serial, Uplink, load_config
+from gateway.settings.bridge import Bridge, BridgeTopic, BrokerUrl
+from gateway.settings.schema import Config, Listener, Monitoring, Serial, load_config
+from gateway.settings.secret import Secret
+from gateway.settings.security import LinkTls, UplinkTls, User
+from gateway.settings.store_and_forward import KeepOne, StoreAndForward
+from gateway.settings.uplink import ProxyUrl, Uplink
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-COMMENTED_OUT = re.compile(r"^# (?=# |\[\[|[a-z-]+ = )", re.MULTILINE)
+COMMENTED_OUT = re.compile(r"^# (?=# |\[|[a-z-]+ = )", re.MULTILINE)
 
 
 @pytest.fixture
@@ -47,11 +53,36 @@ def test_reference_file_is_the_default():
 
 
 def test_reference_file_with_its_optional_tables_has_their_defaults(load):
-    config = load(COMMENTED_OUT.sub("", (CONFIGS / "leafgate.toml").read_text()))
+    text = COMMENTED_OUT.sub("", (CONFIGS / "leafgate.toml").read_text())
+    config = load(text.replace('data-directory = ""', 'data-directory = "/var/lib/leafgate"'))
     urls = (ServerUrl("nats-leaf", "hub.example", 7422, "user", "password"),)
-    assert config == msgspec.structs.replace(
-        Config(), uplinks=(Uplink(urls=urls),), serial=(Serial(port="/dev/ttyUSB0"),)
+    (uplink,) = config.uplinks
+    plain = {"nkey": None, "password": None, "token": None, "tls": None, "proxy": None}
+    denied = {"deny_imports": (), "deny_exports": ()}
+    assert msgspec.structs.replace(uplink, **plain, **denied) == Uplink(urls=urls)
+    assert uplink.tls == UplinkTls()
+    assert uplink.proxy == ProxyUrl("http", "proxy.example", 3128, "user", "password")
+    assert config.serial == (Serial(port="/dev/ttyUSB0"),)
+    assert config.store_and_forward == (StoreAndForward(subjects=("sensors.>",)),)
+    (bridge,) = config.bridges
+    topics = (BridgeTopic(filter="sensors/#", remote_prefix="site-7/"),)
+    urls = (BrokerUrl("mqtts", "broker.example", 8883),)
+    assert bridge.tls == LinkTls()
+    assert msgspec.structs.replace(bridge, tls=None, password=None, proxy=None) == Bridge(
+        name="cloud", urls=urls, topics=topics, user="site-7"
     )
+
+
+def keys_of(kind: inspect.Type, path: str = "") -> set[str]:
+    """Every key that a file can have, with the tables in which it stands."""
+    if isinstance(kind, inspect.StructType):
+        found = {f"{path}{field.encode_name}" for field in kind.fields}
+        return found.union(*(keys_of(field.type, f"{path}{field.encode_name}.") for field in kind.fields))
+    if isinstance(kind, inspect.VarTupleType):
+        return keys_of(kind.item_type, path)
+    if isinstance(kind, inspect.UnionType):
+        return set().union(*(keys_of(one, path) for one in kind.types))
+    return set()
 
 
 def test_reference_file_names_every_key():
@@ -64,10 +95,25 @@ def test_reference_file_names_every_key():
             return {key for part in value for key in keys(part, path)}
         return set()
 
-    expected = keys(msgspec.to_builtins(Config()))
-    expected |= {f"uplinks.{field.encode_name}" for field in msgspec.structs.fields(Uplink)}
-    expected |= {f"serial.{field.encode_name}" for field in msgspec.structs.fields(Serial)}
-    assert keys(document) == expected
+    named = keys(document)
+    # Explained where they come first: the same tables stand in several places.
+    repeated = (
+        "store-and-forward.when-full.",
+        "monitoring.tls.",
+        "authentication.default-permissions.",
+        "accounts.default-permissions.",
+    )
+    assert {key for key in keys_of(inspect.type_info(Config)) - named if not key.startswith(repeated)} == set()
+    free = (
+        "accounts.mappings.",
+        "authentication.resolver.preload.",
+        "users.password.",
+        "uplinks.nkey.",
+        "uplinks.password.",
+        "uplinks.token.",
+        "bridges.password.",
+    )
+    assert {key for key in named - keys_of(inspect.type_info(Config)) if not key.startswith(free)} == set()
 
 
 def test_reference_file_comments_every_key():
@@ -85,7 +131,46 @@ def test_example_loads(path):
     assert load_config(path).listeners
 
 
+BRIDGE = """
+[[bridges]]
+name = "cloud"
+urls = ["mqtt://broker"]
+topics = [{ filter = "a/#" }]
+"""
 FAULTS = {
+    "bridge without topics": (
+        BRIDGE.replace('{ filter = "a/#" }', ""),
+        "bridges[0].topics: at least one is needed: nothing else passes a bridge",
+    ),
+    "bridge without url": (BRIDGE.replace('"mqtt://broker"', ""), "bridges[0].urls: at least one URL is needed"),
+    "two bridges of one name": (BRIDGE + BRIDGE, "bridges[1].name: cloud is at bridges[0].name too"),
+    "bridge in no account": (BRIDGE + 'account = "x"', "bridges[0].account: there is no account 'x'"),
+    "bridge with a scheme of nats": (
+        BRIDGE.replace("mqtt:", "nats:"),
+        "bridges[0].urls[0]: the scheme must be mqtt:// or mqtts:// or ws:// or wss://",
+    ),
+    "bridge with a filter that is none": (
+        BRIDGE.replace("a/#", "a#"),
+        "bridges[0].topics[0].filter: 'a#' is no topic filter, as in sensors/#",
+    ),
+    "bridge with a wildcard in a prefix": (
+        BRIDGE.replace('"a/#"', '"a", local-prefix = "+/"'),
+        "bridges[0].topics[0].local-prefix: a prefix is the begin of a topic, without + and #",
+    ),
+    "bridge with a filter that is nobody's": (
+        BRIDGE.replace("a/#", "$MQTT/a"),
+        "bridges[0].topics[0].filter: '$MQTT/a' is not for clients",
+    ),
+    "bridge with a shared filter": (
+        BRIDGE.replace("a/#", "$share/a/b"),
+        "bridges[0].topics[0].filter: '$share/a/b' is no topic filter, as in sensors/#",
+    ),
+    "bridge with a password of nobody": (BRIDGE + 'password = "x"', "bridges[0].user: a password needs a user"),
+    "bridge with tls and no mqtts": (BRIDGE + "tls = {}", "bridges[0].tls: no URL is mqtts:// or wss://"),
+    "bridge with a state topic that is none": (
+        BRIDGE + 'state-topic = "a/#"',
+        "bridges[0].state-topic: a topic has neither + nor #",
+    ),
     "unknown key": ("colour = 1", "colour: unknown key"),
     "misspelt key": (
         "[limits]\nmax-payload-byte = 1",
@@ -99,6 +184,10 @@ FAULTS = {
     "boolean for a number": (
         "[limits]\nmax-connections = true",
         "limits.max-connections: expected an integer, got true or false",
+    ),
+    "range in a table with keys of one's own": (
+        '[[accounts]]\nname = "a"\n[accounts.mappings]\nx = [{ to = "y", weight = 0 }]',
+        "accounts[0].mappings[...][0].weight: expected an integer >= 1",
     ),
     "table for a value": ("limits = 1", "limits: expected a table, got an integer"),
     "below its range": (
@@ -131,9 +220,33 @@ FAULTS = {
     ),
     "uplink without URL": ("[[uplinks]]\nurls = []", "uplinks[0].urls: at least one URL is needed"),
     "URL of another type": ("[[uplinks]]\nurls = [5]", "uplinks[0].urls[0]: a URL is a string"),
-    "URL with TLS": (
-        "[[uplinks]]\nurls = ['nats://a', 'tls://b']",
-        "uplinks[0].urls[1]: tls:// is not supported yet; use nats-leaf:// or nats://",
+    "URL of another protocol": (
+        "[[uplinks]]\nurls = ['nats://a', 'mqtt://b']",
+        "uplinks[0].urls[1]: the scheme must be nats-leaf:// or nats:// or tls:// or ws:// or wss://",
+    ),
+    "URL with a path": (
+        "[[uplinks]]\nurls = ['nats://a/b']",
+        "uplinks[0].urls[0]: a URL has no path here; in a user or password write /, ? and # percent-encoded",
+    ),
+    "WebSocket with a query": (
+        "[[uplinks]]\nurls = ['wss://a/b?c']",
+        "uplinks[0].urls[0]: the path of a URL is of letters, digits and -._~%/",
+    ),
+    "proxy of another protocol": (
+        "[[uplinks]]\nurls = ['nats://a']\nproxy = 'socks5://b'",
+        "uplinks[0].proxy: the scheme must be http://",
+    ),
+    "user without a password": (
+        "[[uplinks]]\nurls = ['nats://a']\nuser = 'edge'",
+        "uplinks[0].password: a user has one; a token has a key of its own",
+    ),
+    "denied subject with a space": (
+        "[[uplinks]]\nurls = ['nats://a']\ndeny-exports = ['a', 'b c']",
+        "uplinks[0].deny-exports[1]: 'b c' is no subject; write it as local.>",
+    ),
+    "two uplinks of one name": (
+        "[[uplinks]]\nurls = ['nats://a']\nname = 'x'\n[[uplinks]]\nurls = ['nats://b']\nname = 'x'",
+        "uplinks[1].name: x is at uplinks[0].name too",
     ),
     "serial port without a device": (
         "[[serial]]\nport = ''",
@@ -178,7 +291,7 @@ def test_fault_is_told_with_file_key_and_cause(load, text, complaint):
 
 
 ADDRESS_FAULTS = {
-    "127.0.0.1:70000": "port 70000 is above 65535",
+    "127.0.0.1:70000": "the port is above 65535",
     "127.0.0.1:http": "the port is not a number",
     "127.0.0.1:": "the port is not a number",
     "127.0.0.1:-1": "the port is not a number",
@@ -221,17 +334,29 @@ def test_loopback_needs_no_permission(address):
 
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "192.168.1.2:1", "gateway.local:1"])
 def test_other_addresses_need_allow_anonymous(address):
-    with pytest.raises(ValueError, match=r"^address: .* set allow-anonymous = true$"):
-        Listener(protocol="nats", address=address)
-    with pytest.raises(ValueError, match=r"^address: .* set allow-anonymous = true$"):
-        Monitoring(address=address)
-    assert Listener(protocol="nats", address=address, allow_anonymous=True).port == 1
-    assert Monitoring(address=address, allow_anonymous=True).port == 1
+    with pytest.raises(ValueError, match=r"^listeners\[0\].address: .* set allow-anonymous = true$"):
+        Config(listeners=(Listener(protocol="nats", address=address),))
+    with pytest.raises(ValueError, match=r"^monitoring.address: .* set allow-anonymous = true$"):
+        Config(monitoring=Monitoring(address=address))
+    config = Config(
+        listeners=(Listener(protocol="nats", address=address, allow_anonymous=True),),
+        monitoring=Monitoring(address=address.replace(":1", ":2"), allow_anonymous=True),
+    )
+    assert config.listeners[0].port == 1
 
 
-def test_leafnode_listeners_are_refused_with_what_to_use_instead():
-    with pytest.raises(ValueError, match="do not exist yet; use nats, mqtt or websocket"):
-        Listener(protocol="leafnode", address="127.0.0.1:7422")
+def test_other_addresses_need_no_permission_where_clients_say_who_they_are():
+    listener = Listener(protocol="nats", address="0.0.0.0:1")
+    assert Config(listeners=(listener,), users=(User(name="a", password=Secret("b")),)).authenticates
+
+
+def test_what_leafnodes_are_told_belongs_to_listeners_that_take_them():
+    for protocol in ("leafnode", "websocket"):
+        Listener(protocol=protocol, address="127.0.0.1:1", isolate=True, advertise=("hub.example:7422",))
+    with pytest.raises(ValueError, match="isolate: only leafnode and websocket listeners have it, this one is nats"):
+        Listener(protocol="nats", address="127.0.0.1:1", isolate=True)
+    with pytest.raises(ValueError, match=r"advertise\[1\]: the port is missing"):
+        Listener(protocol="leafnode", address="127.0.0.1:1", advertise=("a:1", "hub.example"))
 
 
 def test_browser_rules_belong_to_websocket_listeners():
@@ -281,3 +406,70 @@ def test_passwords_are_not_shown_in_errors(load, urls):
     with pytest.raises(ConfigError) as caught:
         load(f"[[uplinks]]\nurls = {urls}")
     assert "psecret" not in str(caught.value)
+
+
+BUFFER = '[[store-and-forward]]\nsubjects = ["sensors.>"]\n'
+LINK = 'data-directory = "data"\n[[uplinks]]\nurls = ["nats-leaf://hub"]\n'
+
+
+def test_buffer_is_for_the_only_uplink_and_has_its_name(load):
+    config = load(LINK + 'name = "cloud"\n' + BUFFER + "when-full = { keep-one-in-seconds = 60 }\n")
+    (buffer,) = config.store_and_forward
+    assert config.uplinks_of(buffer) == config.uplinks
+    assert config.name_of_buffer(buffer) == "cloud"
+    assert buffer.when_full == KeepOne(keep_one_in_seconds=60)
+
+
+def named_link(name: str, account: str = "") -> str:
+    return LINK[LINK.index("[[") :] + f'name = "{name}"\naccount = "{account}"\n'
+
+
+def test_buffer_is_for_all_uplinks_that_it_names_in_its_order(load):
+    links = 'data-directory = "data"\n' + "".join(named_link(name) for name in "abc")
+    config = load(links + BUFFER + 'uplink = ["c", "a"]\n')
+    (buffer,) = config.store_and_forward
+    assert config.uplinks_of(buffer) == (config.uplinks[2], config.uplinks[0])
+    assert config.name_of_buffer(buffer) == "c"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (BUFFER, "store-and-forward[0].uplink: there is no uplink"),
+        (
+            LINK + 'name = "a"\n' + BUFFER + 'uplink = ["a", "b"]\n',
+            "store-and-forward[0].uplink: there is no uplink with name = 'b'",
+        ),
+        (
+            'data-directory = "data"\n[[accounts]]\nname = "x"\n'
+            + named_link("a")
+            + named_link("b", "x")
+            + BUFFER
+            + 'uplink = ["a", "b"]\n',
+            "store-and-forward[0].uplink: these uplinks are of several accounts",
+        ),
+        (
+            'data-directory = "data"\n'
+            + named_link("a")
+            + named_link("b")
+            + BUFFER
+            + 'uplink = "b"\n'
+            + BUFFER
+            + 'name = "two"\nuplink = ["a", "b"]\n',
+            "store-and-forward[1].subjects[0]: sensors.> and sensors.> overlap",
+        ),
+        (LINK + BUFFER + 'uplink = "north"\n', "store-and-forward[0].uplink: there is no uplink with name = 'north'"),
+        (LINK + LINK[LINK.index("[[") :] + BUFFER, "store-and-forward[0].uplink: there are several uplinks"),
+        (LINK[LINK.index("[[") :] + BUFFER, "store-and-forward[0].memory: without a data-directory"),
+        (LINK + BUFFER + BUFFER, "store-and-forward[1].name: uplink is at store-and-forward[0].name too"),
+        (
+            LINK + BUFFER + BUFFER + 'name = "two"\n',
+            "store-and-forward[1].subjects[0]: sensors.> and sensors.> overlap",
+        ),
+        (LINK + BUFFER.replace("sensors.>", "$JS.>"), "store-and-forward[0].subjects[0]: '$JS.>' is the servers' own"),
+        (LINK + BUFFER.replace("sensors.>", "a..b"), "store-and-forward[0].subjects[0]: 'a..b' is no subject"),
+    ],
+)
+def test_buffer_that_cannot_be_is_refused(load, text, complaint):
+    with pytest.raises(ConfigError, match=re.escape(complaint)):
+        load(text)

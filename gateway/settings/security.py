@@ -1,0 +1,426 @@
+"""Who may do what, as it is configured: TLS, users, accounts, and what they may publish and subscribe to.
+
+Rules between the tables (that a user's account exists, say) are the configuration's own (gateway.settings.schema).
+"""
+
+import base64
+import binascii
+import string
+from ipaddress import ip_network
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from gateway.settings.file import KeyedValueError
+from gateway.settings.secret import Secret
+from protocols.subjects import is_valid_filter
+
+Count = Annotated[int, Meta(ge=0, le=1 << 50)]
+Seconds = Annotated[float, Meta(ge=0.01, le=86_400)]
+# What a bcrypt hash begins with, how long it is, and the costs that are right: one of 14 takes a second.
+HASH_PREFIXES = ("$2a$", "$2b$", "$2x$", "$2y$")
+HASH_LENGTH = 60
+HASH_LETTERS = frozenset(string.ascii_letters + string.digits + "./")
+HASH_COSTS = range(4, 15)
+# mosquitto_passwd's: $7$iterations$salt$digest (PBKDF2) and $6$salt$digest, both of SHA-512 and in base64.
+PBKDF2_PREFIX = "$7$"
+SALTED_PREFIX = "$6$"
+SHA512_BYTES = 64
+LARGEST_SALT = 256
+# Of PBKDF2, and of SCRAM: more take seconds.
+MOST_ITERATIONS = 2_000_000
+# What other programs make. As plain text such a one would let in whoever has read it where it was kept.
+FOREIGN_PREFIXES = (
+    *HASH_PREFIXES,
+    "$argon2",
+    "$scrypt$",
+    "$pbkdf2",
+    "$1$",
+    "$5$",
+    "$y$",
+    "$gy$",
+    "{SSHA",
+    "{SHA",
+    "PBKDF2$",
+)
+# Of verifiers of SCRAM-SHA-256 (RFC 7677).
+LEAST_ITERATIONS = 4096
+DIGEST_BYTES = 32
+USER_KEY_PREFIX = 20 << 3
+USER_KEY_LENGTH = 56
+ConnectionType = Literal[
+    "nats", "websocket", "mqtt", "mqtt-websocket", "leafnode", "leafnode-websocket", "serial", "monitoring"
+]
+
+
+class KeyPair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """One more certificate of a listener, for peers that ask for a name in it (SNI)."""
+
+    certificate: str
+    key: str = ""
+
+
+class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """TLS of a listener. Files are PEM; without `key` it is in the file of the certificate. `certificates` are more of
+    them, for other names of this host.
+
+    `verify` of a peer's certificate: none | ask (checked when there is one) | require | map (required, and it says who
+    the user is). `pinned-certificates` are SHA-256 digests of public keys in hexadecimal. `psk-file` has a line
+    `identity:key in hexadecimal` for each peer that shares a key instead; with map the identity is the user's name.
+    `optional` takes NATS clients without TLS,
+    too. `max-handshakes-per-second` 0: no limit.
+    """
+
+    certificate: str = ""
+    key: str = ""
+    certificates: tuple[KeyPair, ...] = ()
+    client_ca: str = ""
+    verify: Literal["none", "ask", "require", "map"] = "none"
+    pinned_certificates: tuple[Annotated[str, Meta(pattern=r"^[0-9A-Fa-f]{64}$")], ...] = ()
+    psk_file: str = ""
+    optional: bool = False
+    handshake_first: bool = False
+    handshake_seconds: Seconds = 5.0
+    max_handshakes_per_second: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    minimum_version: Literal["1.2", "1.3"] = "1.2"
+
+    def __post_init__(self) -> None:
+        if not (self.certificate or self.psk_file):
+            raise KeyedValueError("certificate", "missing; `leafgate certs` makes one")
+        by_shared_key = bool(self.psk_file) and self.verify == "map"
+        if self.verify != "none" and not (self.client_ca or by_shared_key):
+            raise KeyedValueError("verify", f'"{self.verify}" needs client-ca, the authority of the peers')
+        if self.pinned_certificates and self.verify not in ("require", "map"):
+            raise KeyedValueError("pinned-certificates", 'they need verify = "require" or "map"')
+        if self.psk_file and (self.client_ca or not (self.verify == "none" or by_shared_key)):
+            sentence = 'peers that share a key have no certificate; use verify = "none" or "map", without client-ca'
+            raise KeyedValueError("psk-file", sentence)
+        if self.optional and (self.handshake_first or self.verify in ("require", "map")):
+            other = "handshake-first" if self.handshake_first else f'verify = "{self.verify}"'
+            raise KeyedValueError("optional", f"{other} leaves no room for peers without TLS")
+
+
+class LinkTls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """TLS towards a server that the gateway is a client of. Without `ca` the machine's authorities are trusted;
+    `server-name` is by default the host; `pinned-certificates` as in Tls, of the server's key.
+    """
+
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    server_name: str = ""
+    pinned_certificates: tuple[Annotated[str, Meta(pattern=r"^[0-9A-Fa-f]{64}$")], ...] = ()
+
+
+class UplinkTls(LinkTls, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """TLS towards a hub."""
+
+    handshake_first: bool = False
+
+
+class Cookies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """Names of the cookies of a WebSocket upgrade in which a browser brings who it is."""
+
+    jwt: str = ""
+    token: str = ""
+    user: str = ""
+    password: str = ""
+
+
+class SubjectRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """Subjects with wildcards; without `allow` all are allowed that `deny` does not name.
+
+    For subscriptions a queue group may follow the subject behind a space, itself with wildcards.
+    """
+
+    allow: tuple[str, ...] | None = None
+    deny: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for key, subjects in (("allow", self.allow or ()), ("deny", self.deny)):
+            for index, text in enumerate(subjects):
+                parts = text.encode().split(b" ")
+                if len(parts) > 2 or not all(map(is_valid_filter, parts)):
+                    raise KeyedValueError(f"{key}[{index}]", f"{text!r} is no subject; write it as sensors.*.>")
+
+
+class AllowResponses(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """How often, and how long after a request, one may publish to its reply subject."""
+
+    max: Annotated[int, Meta(ge=-1, le=1 << 31)] = 1
+    seconds: Annotated[float, Meta(ge=-1, le=86_400)] = 120.0
+
+
+class PermissionRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """What may be published and subscribed to. `allow-responses` alone takes the right to publish anything else."""
+
+    publish: SubjectRule | None = None
+    subscribe: SubjectRule | None = None
+    allow_responses: bool | AllowResponses = False
+
+    def __post_init__(self) -> None:
+        for text in (*(self.publish.allow or ()), *self.publish.deny) if self.publish is not None else ():
+            if " " in text:
+                raise KeyedValueError("publish", f"{text!r}: only a subscription has a queue group")
+
+
+class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """Somebody who may come in: by name and password, by an NKey, or by a certificate that says the name.
+
+    `scram` is the verifier of a password, for MQTT clients that log in by SCRAM-SHA-256: they may also where `password`
+    is plain text.
+
+    `password` is a hash (`leafgate passwd` makes one of bcrypt; those of mosquitto_passwd hold as well) or plain text.
+    Without `permissions` the account's default ones hold. `client-id-prefix` binds MQTT client ids. `addresses` are
+    networks that the user may come from.
+    """
+
+    name: str = ""
+    nkey: str = ""
+    password: Secret | None = None
+    scram: Secret | None = None
+    account: str = ""
+    connection_types: tuple[ConnectionType, ...] = ()
+    client_id_prefix: str = ""
+    addresses: tuple[str, ...] = ()
+    permissions: PermissionRules | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.name or self.nkey):
+            raise KeyedValueError("name", "a user has a name, an nkey, or both")
+        if self.nkey and not is_user_key(self.nkey):
+            raise KeyedValueError("nkey", "the public key of a user is needed, as `leafgate nkey` prints it: U…")
+        if self.password is not None:
+            if not self.name:
+                raise KeyedValueError("password", "it needs a name with which it is given")
+            fault = hash_fault(self.password.value)
+            if fault:
+                raise KeyedValueError("password", fault)
+        if self.scram is not None:
+            if not self.name:
+                raise KeyedValueError("scram", "it needs a name with which one logs in")
+            fault = verifier_fault(self.scram.value)
+            if fault:
+                raise KeyedValueError("scram", fault)
+        for index, network in enumerate(self.addresses):
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise KeyedValueError(f"addresses[{index}]", f"{error}; write 10.0.0.7 or 10.0.0.0/8") from None
+
+
+def verifier_fault(text: str) -> str:
+    """What is wrong with the verifier of a password, without repeating it."""
+    if is_verifier(text):
+        return ""
+    return "this is no verifier as `leafgate passwd --scram` prints it: SCRAM-SHA-256$4096:salt$key:key"
+
+
+def is_verifier(text: str) -> bool:
+    """Whether this is a verifier of SCRAM-SHA-256 as PostgreSQL writes it, of 4096 iterations or some more."""
+    mechanism, _, rest = text.partition("$")
+    parameters, _, keys = rest.partition("$")
+    iterations, _, salt = parameters.partition(":")
+    if mechanism != "SCRAM-SHA-256" or not is_iterations(iterations, LEAST_ITERATIONS):
+        return False
+    try:
+        decoded = [base64.b64decode(one, validate=True) for one in (salt, *keys.split(":"))]
+    except ValueError:
+        return False
+    return bool(decoded[0]) and [len(one) for one in decoded[1:]] == [DIGEST_BYTES, DIGEST_BYTES]
+
+
+def is_user_key(text: str) -> bool:
+    """Whether this is the public NKey of a user: base32 of a prefix, 32 bytes, and their CRC-16."""
+    if len(text) != USER_KEY_LENGTH:
+        return False
+    try:
+        raw = base64.b32decode(text)
+    except (binascii.Error, ValueError):
+        return False
+    return raw[0] == USER_KEY_PREFIX and binascii.crc_hqx(raw[:-2], 0).to_bytes(2, "little") == raw[-2:]
+
+
+def is_hash(password: str) -> bool:
+    """Whether a configured password is a hash rather than plain text."""
+    return is_bcrypt(password) or password.startswith((PBKDF2_PREFIX, SALTED_PREFIX))
+
+
+def is_bcrypt(password: str) -> bool:
+    cost = password[4:6]
+    return password.startswith(HASH_PREFIXES) and cost.isascii() and cost.isdecimal() and password[6:7] == "$"
+
+
+def hash_fault(password: str) -> str:
+    """What is wrong with a configured password that is meant to be a hash, without repeating it."""
+    if not is_hash(password):
+        if password.startswith(FOREIGN_PREFIXES):
+            return "a hash of a kind that is not known here; `leafgate passwd` makes one"
+        return "" if password else "it is empty"
+    if not is_bcrypt(password):
+        return "" if parse_sha512(password) else "this is no hash as mosquitto_passwd or `leafgate passwd` makes one"
+    if len(password) != HASH_LENGTH:
+        return f"a bcrypt hash has {HASH_LENGTH} characters, this one {len(password)}; `leafgate passwd` makes one"
+    if not HASH_LETTERS.issuperset(password[7:]):
+        return "there is a character in it that no bcrypt hash has; `leafgate passwd` makes one"
+    if int(password[4:6]) not in HASH_COSTS:
+        least, most = HASH_COSTS.start, HASH_COSTS.stop - 1
+        return f"the cost of the hash is not between {least} and {most}, of which a check takes a second"
+    return ""
+
+
+def parse_sha512(password: str) -> tuple[int, bytes, bytes] | None:
+    """Iterations (0: $6$, which has none), salt and digest of a hash of mosquitto_passwd; None where it is none."""
+    iterations, dollar, rest = password[len(PBKDF2_PREFIX) :].partition("$")
+    if password.startswith(SALTED_PREFIX):
+        count, rest = 0, f"{iterations}{dollar}{rest}"
+    elif not (password.startswith(PBKDF2_PREFIX) and is_iterations(iterations)):
+        return None
+    else:
+        count = int(iterations)
+    salt, _, digest = rest.partition("$")
+    try:
+        decoded = base64.b64decode(salt, validate=True), base64.b64decode(digest, validate=True)
+    except ValueError:
+        return None
+    return (count, *decoded) if 0 < len(decoded[0]) <= LARGEST_SALT and len(decoded[1]) == SHA512_BYTES else None
+
+
+def is_iterations(text: str, least: int = 1) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 9 and least <= int(text) <= MOST_ITERATIONS
+
+
+class Callout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """A service that is asked who a peer is, in nats-server's form. `issuer` is the public key of an account whose
+    signature counts, `account` where the service is, `users` those who are not asked about; `xkey` seals requests.
+    """
+
+    issuer: str
+    users: tuple[str, ...]
+    account: str = ""
+    xkey: str = ""
+    allowed_accounts: tuple[str, ...] = ()
+
+
+class Resolver(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """Where the JWTs of accounts are: in a directory as `<public key>.jwt`, or here by public key."""
+
+    directory: str = ""
+    preload: dict[str, str] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (self.directory or self.preload):
+            raise KeyedValueError("directory", "a directory is needed, or JWTs in preload")
+
+
+class Authentication(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """How peers say who they are. `operator` is a JWT or the file that holds it. In `users-directory` are more users
+    (gateway.settings.user_files).
+    """
+
+    timeout_seconds: Seconds = 2.0
+    token: Secret | None = None
+    no_auth_user: str = ""
+    users_directory: str = ""
+    operator: str = ""
+    resolver: Resolver | None = None
+    system_account: str = ""
+    callout: Callout | None = None
+    default_permissions: PermissionRules | None = None
+    max_password_checks: Annotated[int, Meta(ge=1, le=64)] = 2
+
+    def __post_init__(self) -> None:
+        if not self.operator:
+            return
+        if self.resolver is None:
+            raise KeyedValueError("resolver", "an operator needs it: where the JWTs of its accounts are")
+        for key, used in (("token", self.token), ("callout", self.callout), ("no-auth-user", self.no_auth_user)):
+            if used:
+                raise KeyedValueError(key, "with an operator it is the JWTs that say who may come in")
+
+
+class Latency(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """Samples of how long a service takes: where they are published, and of how many in a hundred."""
+
+    subject: str
+    sampling: Annotated[int, Meta(ge=1, le=100)] = 100
+
+
+class Export(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """What other accounts may import: a stream of messages, or a service. With `accounts` it is private to them."""
+
+    stream: str = ""
+    service: str = ""
+    accounts: tuple[str, ...] = ()
+    account_token_position: Annotated[int, Meta(ge=0, le=64)] = 0
+    response: Literal["singleton", "stream", "chunked"] = "singleton"
+    response_seconds: Seconds = 120.0
+    latency: Latency | None = None
+
+    def __post_init__(self) -> None:
+        _check_one_of(self.stream, self.service)
+
+
+class Import(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """What this account takes from another: a stream, under a `prefix` or mapped `to` a subject; or a service, called
+    here on the subject `to`. `share` tells the service who asks.
+    """
+
+    account: str
+    stream: str = ""
+    service: str = ""
+    prefix: str = ""
+    to: str = ""
+    share: bool = False
+
+    def __post_init__(self) -> None:
+        _check_one_of(self.stream, self.service)
+        if self.prefix and (self.service or self.to):
+            raise KeyedValueError("prefix", "only a stream without `to` has one")
+
+
+def _check_one_of(stream: str, service: str) -> None:
+    if bool(stream) == bool(service):
+        raise KeyedValueError("stream", "either stream or service is needed, and not both")
+    if not is_valid_filter((stream or service).encode()):
+        raise KeyedValueError("stream" if stream else "service", f"{stream or service!r} is no subject")
+
+
+class Destination(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """Where a mapping leads, for so many messages in a hundred."""
+
+    to: str
+    weight: Annotated[int, Meta(ge=1, le=100)] = 100
+
+
+class AccountStreams(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """What the streams of an account may take together (0: no limit of its own), and each of them: `max_stream_bytes`
+    and `max_memory_stream_bytes` for what one may be configured to take, which `max_bytes_required` makes a duty.
+    """
+
+    enabled: bool = True
+    max_bytes: Count = 0
+    max_memory_bytes: Count = 0
+    max_streams: Count = 0
+    max_consumers: Count = 0
+    max_stream_bytes: Count = 0
+    max_memory_stream_bytes: Count = 0
+    max_bytes_required: bool = False
+    max_ack_pending: Count = 0
+
+
+class AccountRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """An account: a subject space of its own, its limits (0: none), and what it shares with others."""
+
+    name: Annotated[str, Meta(pattern=r"^[!-~]+$", max_length=128)]
+    max_connections: Count = 0
+    max_subscriptions: Count = 0
+    max_payload_bytes: Count = 0
+    max_leafnodes: Count = 0
+    max_disk_bytes: Count = 0
+    streams: AccountStreams = AccountStreams()
+    default_permissions: PermissionRules | None = None
+    exports: tuple[Export, ...] = ()
+    imports: tuple[Import, ...] = ()
+    mappings: dict[str, str | tuple[Destination, ...]] = msgspec.field(default_factory=dict)
