@@ -47,12 +47,13 @@ def announce(config: Config, path: Path | None, listeners: list[OpenListener], m
     for listener in listeners:
         print(f"  {listener.config.protocol:<10} {listener.address}")
     if monitoring:
-        print(f"  {'monitoring':<10} http://{monitoring}/")
+        scheme = "http" if config.monitoring.tls is None else "https"
+        print(f"  {'monitoring':<10} {scheme}://{monitoring}/")
     if config.data_directory:
         print(f"and keeps sessions and retained messages in {config.data_directory}")
     else:
         print("and keeps sessions and retained messages in memory only: see `data-directory`")
-    nats = next((one.address for one in listeners if one.config.protocol == "nats"), None)
+    nats = next((one.address for one in listeners if one.config.protocol == "nats" and one.config.tls is None), None)
     if nats:
         # In a virtual environment the command may not be on the PATH.
         command = "leafgate" if shutil.which("leafgate") else sys.argv[0]

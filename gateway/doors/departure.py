@@ -2,10 +2,13 @@
 
 import math
 import random
+from collections.abc import Iterable
 
 import trio
 
 from gateway.runtime.runtime import Runtime
+from gateway.runtime.turns import OwnTurn
+from gateway.transport.connection import Connection
 from gateway.transport.registry import Registry
 from protocols.close_reason import CloseReason
 
@@ -32,15 +35,27 @@ async def send_away(runtime: Runtime, registry: Registry) -> None:
         await trio.sleep(pace * random.uniform(0.5, 1.0))
 
 
-def say_goodbye(runtime: Runtime, registry: Registry) -> None:
+async def say_goodbye(runtime: Runtime, registry: Registry, until: float) -> None:
     """Route what peers have sent already, then say goodbye to each; what is queued is delivered in the time left.
 
+    That may be more than there is time for, which ends at `until` (trio's clock): what is not acted on then is left.
     Links go last: what clients leave behind, their wills, is for hubs too.
     """
+    runtime.in_order.hurry()
     connections = sorted(registry.open.values(), key=lambda one: not one.session.is_client)
-    for connection in connections:
-        connection.drain()
+    with trio.move_on_at(until):
+        await drain(runtime, connections)
     runtime.switch.flush()
     for connection in connections:
         connection.close(CloseReason.SERVER_SHUTDOWN, linger=math.inf)
     runtime.switch.flush()
+
+
+async def drain(runtime: Runtime, connections: Iterable[Connection]) -> None:
+    turn = OwnTurn(runtime.turns)
+    for connection in connections:
+        if turn.is_over():
+            await turn.next()
+        for _ in connection.drain():
+            runtime.switch.flush()
+            await turn.next()

@@ -4,20 +4,26 @@ import errno
 import logging
 import socket
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import trio
 
 from gateway.dataplane.outbox import Outbox
 from gateway.doors.listeners import OpenListener
+from gateway.doors.securing import secured
 from gateway.doors.session_makers import SessionMaker
 from gateway.doors.turning_away import refusal, turn_away
 from gateway.runtime.runtime import Runtime
+from gateway.runtime.turns import TURN_SECONDS
 from gateway.transport.registry import Registry
 from gateway.transport.transport import peer_address
 
+if TYPE_CHECKING:
+    from gateway.transport.tls_contexts import ServerTls
+
 log = logging.getLogger("leafgate.listeners")
 
-# Peers taken per round: more would let a storm of new ones hold up those that are connected.
+# Peers taken per round, and for how long at most: else a storm of new ones would hold up those that are connected.
 ACCEPT_BATCH = 64
 # When the process is out of descriptors, accepting again at once would only burn the processor.
 EXHAUSTED_PAUSE_SECONDS = 0.1
@@ -25,27 +31,51 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Door:
-    """An open listener, read by the reader like any other socket (gateway.transport.reader.Readable)."""
+    """An open listener, read by the reader like any other socket (gateway.transport.reader.Readable).
+
+    `tls` is there where peers are to speak it.
+    """
+
+    # Those who come have one turn together, with those who are here but have not said yet who they are.
+    introduced = False
+    heavy = False
 
     def __init__(
-        self, runtime: Runtime, registry: Registry, listener: OpenListener, makers: Mapping[str, SessionMaker]
+        self,
+        runtime: Runtime,
+        registry: Registry,
+        listener: OpenListener,
+        makers: Mapping[str, SessionMaker],
+        tls: "ServerTls | None" = None,
     ) -> None:
         self.listener = listener
         self._runtime = runtime
         self._registry = registry
         self._make_session = makers[listener.config.protocol]
+        self._tls = tls
         self._fileno = listener.socket.fileno()
+        self._is_open = False
 
     def open(self) -> None:
         """Take peers from now on."""
+        self._is_open = True
         self._registry.reader.add(self._fileno, self)
 
-    def close(self) -> None:
+    def leave(self) -> None:
+        """Take no more peers. The socket stays open, for another door."""
+        self._is_open = False
         self._registry.reader.remove(self._fileno)
+
+    def close(self) -> None:
+        self.leave()
         self.listener.socket.close()
 
     def read_ready(self) -> int:
+        clock = self._runtime.turns.clock
+        until = clock() + TURN_SECONDS
         for _ in range(ACCEPT_BATCH):
+            if clock() > until:
+                break
             try:
                 sock, _ = self.listener.socket.accept()
             except BlockingIOError:
@@ -66,10 +96,15 @@ class Door:
             text = "event=turned-away address=%s peer=%s limit=%s"
             key = ("turned-away", self.listener.address, limit)
             self._runtime.repeats.log(log, logging.WARNING, key, text, self.listener.address, host, limit)
-            turn_away(sock, refusal(self.listener.config.protocol, self._runtime, sock))
+            turn_away(sock, refusal(self.listener.config, self._runtime, sock))
             return
         connection = self._registry.connection_over(sock)
-        connection.session = self._make_session(connection, self.listener.config)
+        connection.listener = self.listener.config
+        session = self._make_session(connection, self.listener.config)
+        if self._tls is not None:
+            self._tls.look(connection.started, self._runtime.spawn)
+            session = secured(connection, session, self.listener.config, self._tls)
+        connection.session = session
         connection.begin()
 
     def _rest(self, error: OSError) -> None:
@@ -79,7 +114,11 @@ class Door:
         reader = self._registry.reader
         reader.pause(self._fileno)
         when = trio.current_time() + EXHAUSTED_PAUSE_SECONDS
-        self._runtime.deadlines.call_at(when, lambda _: reader.resume(self._fileno))
+        self._runtime.deadlines.call_at(when, self._go_on)
+
+    def _go_on(self, now: float) -> None:
+        if self._is_open:
+            self._registry.reader.resume(self._fileno)
 
     def batch_done(self, size: int, begun: float, now: float) -> None:
         """Peers are no batch."""

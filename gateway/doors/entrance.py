@@ -24,8 +24,10 @@ MONITORING = "monitoring"
 class Entrance:
     """`listeners` are those that are open. `faults` says, by address, what is wrong with those that are not."""
 
-    def __init__(self, config: Config, open_monitoring: Callable[[], str] | None) -> None:
-        self.faults: dict[str, str] = {}
+    def __init__(
+        self, config: Config, open_monitoring: Callable[[], str] | None, faults: dict[str, str] | None = None
+    ) -> None:
+        self.faults: dict[str, str] = {} if faults is None else faults
         self.monitoring: str | None = None
         self.monitoring_is_open = trio.Event()
         self._config = config

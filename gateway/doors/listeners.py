@@ -17,10 +17,14 @@ class OpenListener:
         self.config = config
         self.socket = sock
         self.address = socket_address(sock)
+        self.port: int = sock.getsockname()[1]
 
 
-def open_socket(key: str, host: str, port: int) -> socket.socket:
-    """A listening, non-blocking TCP socket. Raises ListenError naming the configuration key."""
+def open_socket(key: str, host: str, port: int, shared: bool = False) -> socket.socket:
+    """A listening, non-blocking TCP socket. Raises ListenError naming the configuration key.
+
+    `shared`: beside a socket that has the port and is about to close, and lets others have it (SO_REUSEPORT).
+    """
     try:
         # A host is ASCII; as text it would go through the codec for international names, which takes a while to load.
         found = socket.getaddrinfo(host.encode() or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -28,10 +32,14 @@ def open_socket(key: str, host: str, port: int) -> socket.socket:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind(address)
             sock.listen(BACKLOG)
+            if shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, False)
         except OSError:
             sock.close()
             raise
@@ -42,10 +50,10 @@ def open_socket(key: str, host: str, port: int) -> socket.socket:
     return sock
 
 
-def open_listener(config: Config, index: int) -> OpenListener:
+def open_listener(config: Config, index: int, shared: bool = False) -> OpenListener:
     """One of the configured listeners. Raises ListenError."""
     listener = config.listeners[index]
-    return OpenListener(listener, open_socket(f"listeners[{index}].address", listener.host, listener.port))
+    return OpenListener(listener, open_socket(f"listeners[{index}].address", listener.host, listener.port, shared))
 
 
 def socket_address(sock: socket.socket) -> str:

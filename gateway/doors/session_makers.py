@@ -3,7 +3,7 @@
 A protocol is imported where a listener asks for it.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from gateway.accounts.admission import Admission
@@ -12,14 +12,29 @@ from gateway.transport.connection import Connection, Session
 
 if TYPE_CHECKING:
     from gateway.mqtt.directory import SessionDirectory
+    from gateway.nats.spoke_directory import SpokeDirectory
+    from protocols.websocket.upgrade import Page
 
 SessionMaker = Callable[[Connection, Listener], Session]
 
 
 def session_makers(
-    protocols: Collection[str], admission: Admission, directory: "SessionDirectory | None"
+    protocols: Collection[str],
+    admission: Admission,
+    directory: "SessionDirectory | None",
+    spokes: "Callable[[], SpokeDirectory]",
+    pages: "Callable[[], Mapping[str, Page]]",
 ) -> dict[str, SessionMaker]:
-    """The makers for listeners of these protocols; `directory` is None where there is no MQTT."""
+    """The makers for listeners of these protocols; `directory` is None where there is no MQTT. `spokes` finds where
+    leafnodes are kept, or makes that: on a WebSocket nobody knows whether one ever comes. `pages` are what a listener
+    for WebSockets gives to browsers.
+    """
+
+    def make_hub(connection: Connection) -> Session:
+        from gateway.nats.leafnode_hub import HubSession
+
+        return HubSession(connection, admission, spokes())
+
     inner: dict[str, Callable[[Connection], Session]] = {}
     makers: dict[str, SessionMaker] = {}
     # A WebSocket carries any of the others.
@@ -34,8 +49,12 @@ def session_makers(
 
         inner["mqtt"] = lambda connection: MqttClient(connection, admission, directory)
         makers["mqtt"] = lambda connection, _: MqttClient(connection, admission, directory)
+    if web or "leafnode" in protocols:
+        inner["leafnode"] = make_hub
+        makers["leafnode"] = lambda connection, _: make_hub(connection)
     if web:
         from gateway.websocket.session import WebSocketSession
 
-        makers["websocket"] = lambda connection, listener: WebSocketSession(connection, listener, inner)
+        shown = pages()
+        makers["websocket"] = lambda connection, listener: WebSocketSession(connection, listener, inner, shown)
     return makers

@@ -17,6 +17,9 @@ DEFAULT_PERCENT = 40
 # What a session takes without anything in it, and the first bytes of its queue.
 SESSION_BYTES = 6144
 CONNECTION_BYTES = 8192
+# What OpenSSL keeps besides of one inside TLS, and as long as the handshake takes.
+TLS_BYTES = 18 * 1024
+HANDSHAKE_BYTES = 48 * 1024
 # A subscription without wildcards, and what each of its bytes and each token of one with wildcards takes besides.
 SUBSCRIPTION_BYTES = 700
 BYTES_PER_BYTE = 4

@@ -8,21 +8,39 @@ from gateway.dataplane.outbox import Switch
 from gateway.runtime.budget import Budget, default_limit
 from gateway.runtime.deadlines import Deadlines
 from gateway.runtime.identity import Names
+from gateway.runtime.lane import Lane
 from gateway.runtime.logs import Repeats
+from gateway.runtime.ordered_work import OrderedWork
 from gateway.runtime.turns import Turns
 from gateway.settings.live import Settings
 
 
 class Runtime:
     """`stopping` is set when nothing new shall begin any more. `nursery` holds the tasks that live as long as the
-    connections do; it is set while the daemon runs. `repeats` writes what peers can make the log say without end.
+    connections do; it is set while the daemon runs. `handshakes` are those of TLS that wait for their turn, `in_order`
+    messages on their way to very many. `repeats` writes what peers can make the log say without end. `domain` is that
+    of the streams, empty where there are none.
     """
 
-    __slots__ = ("budget", "deadlines", "names", "nursery", "repeats", "settings", "stopping", "switch", "turns")
+    __slots__ = (
+        "budget",
+        "deadlines",
+        "domain",
+        "handshakes",
+        "in_order",
+        "names",
+        "nursery",
+        "repeats",
+        "settings",
+        "stopping",
+        "switch",
+        "turns",
+    )
 
     def __init__(self, settings: Settings, names: Names) -> None:
         self.settings = settings
         self.names = names
+        self.domain = ""
         self.budget = Budget(memory_limit(settings))
         self.switch = Switch(self.budget)
         self.budget.elsewhere["outboxes"] = lambda: self.switch.pending
@@ -30,6 +48,8 @@ class Runtime:
         self.deadlines = Deadlines()
         self.repeats = Repeats(self.deadlines)
         self.turns = Turns()
+        self.handshakes = Lane(self.turns)
+        self.in_order = OrderedWork(self.turns, self.switch)
         self.stopping = trio.Event()
         self.nursery: trio.Nursery | None = None
 

@@ -8,6 +8,8 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from heapq import merge
+from typing import Any, TypeVar
 
 import trio
 
@@ -15,6 +17,17 @@ log = logging.getLogger("leafgate.turns")
 
 # How long anybody goes on before others have their turn.
 TURN_SECONDS = 0.002
+
+# So many messages are decoded in one go, or fewer of what takes longer to read.
+DECODED_AT_ONCE = 4096
+
+# How often a task asks whether its turn is over between two looks at the clock.
+STEPS_IN_A_ROW = 16
+
+# What is put in order at once.
+RUN = 512
+
+Sortable = TypeVar("Sortable", bound=Any)
 
 # Does some of the work, for about TURN_SECONDS; says whether some is left.
 Step = Callable[[], bool]
@@ -98,3 +111,50 @@ class Turns:
         else:
             self._calling = False
         return False
+
+
+async def in_order(items: list[Sortable], turns: Turns) -> list[Sortable]:
+    """Items in their order; very many of them are put in order in turns."""
+    turn = OwnTurn(turns)
+    runs: list[list[Sortable]] = []
+    for start in range(0, len(items), RUN):
+        runs.append(sorted(items[start : start + RUN]))
+        await turn.pause()
+    found: list[Sortable] = []
+    for item in merge(*runs):
+        found.append(item)
+        if turn.is_over():
+            await turn.next()
+    return found
+
+
+class OwnTurn:
+    """The turns of one task, whose work is made of small steps: behind each it asks whether its turn `is_over`, and
+    awaits the `next` one. The first begins with this.
+    """
+
+    __slots__ = ("_left", "_turns", "_until")
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._begin()
+
+    def _begin(self) -> None:
+        self._left = STEPS_IN_A_ROW
+        self._until = self._turns.clock() + TURN_SECONDS
+
+    def is_over(self) -> bool:
+        self._left -= 1
+        if self._left:
+            return False
+        self._left = STEPS_IN_A_ROW
+        return self._turns.clock() > self._until
+
+    async def pause(self) -> None:
+        """Await the next turn, where this one is over: to be called behind a step that is no small one."""
+        if self._turns.clock() > self._until:
+            await self.next()
+
+    async def next(self) -> None:
+        await self._turns.turn()
+        self._begin()

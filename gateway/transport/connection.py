@@ -4,18 +4,22 @@ What carries the bytes is a transport's business; encoders that stand between ou
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Protocol, TypeVar
 
 import trio
 
 from gateway.dataplane.outbox import CONGESTED_AT, Encoder, Outbox
 from gateway.dataplane.port import Port
+from gateway.runtime.budget import Holding
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.runtime import Runtime
 from gateway.runtime.turns import TURN_SECONDS
-from gateway.transport.reader import HOLD_SECONDS, LARGEST_READ
+from gateway.settings.schema import Listener
+from gateway.transport.browser_login import BrowserLogin
+from gateway.transport.reader import HEAVY_FROM_SECONDS, HOLD_SECONDS, LARGEST_READ
 from gateway.transport.snapshot import PeerSnapshot
+from gateway.transport.tls_session import TlsSession
 from gateway.transport.transport import Transport
 from protocols.close_reason import CloseReason
 from protocols.message import Buffer
@@ -24,10 +28,15 @@ log = logging.getLogger("leafgate.connection")
 FAILED = "cid=%d kind=%s event=failed"
 
 SMALLEST_READ = 4096
+UNFINISHED = "unfinished-input"
+# More in a row than any client has a use for.
+MOST_HEARTBEATS = 256
 # A batch with a large fan-out may cost a thousand times its bytes: while one took longer than this, smaller ones are
 # read, so that the others have their turn.
 LONGEST_TURN_SECONDS = 0.005
 FEWEST_READ = 256
+# Of so many batches none was long, where a connection is served among the first of a round.
+BATCHES_REMEMBERED = 16
 # How long a closed connection may take to deliver its last words and to hear the peer's end.
 LINGER_SECONDS = 1.0
 
@@ -52,6 +61,12 @@ class Session(Protocol):
     @property
     def has_more(self) -> bool:
         """Whether `receive(b"")` would go on with what came already: others have their turn in between."""
+
+    def unfinished_bytes(self) -> int:
+        """About how many bytes are kept of what has begun to come and is not complete."""
+
+    def refuse_input(self, detail: str) -> None:
+        """What is not complete takes too much of the gateway's memory: part with the peer."""
 
     def opened(self) -> None:
         """The connection is up; the peer has said nothing yet."""
@@ -78,6 +93,7 @@ class Session(Protocol):
 class ConnectionRegistry(Protocol):
     """Who keeps the list of connections (gateway.transport.registry)."""
 
+    handshakes: int
     slow_consumers: int
     stale_connections: int
 
@@ -124,6 +140,12 @@ class Departed:
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
+    def unfinished_bytes(self) -> int:
+        return 0
+
+    def refuse_input(self, detail: str) -> None:
+        pass
+
     def opened(self) -> None:
         pass
 
@@ -149,14 +171,18 @@ class Departed:
 class Connection:
     """A transport and the session over it. `cid` is unique in this gateway's life.
 
-    Set `session`, then call `begin`.
+    Set `session`, then call `begin`. `listener` is the one that the peer came to, None where it came otherwise; `tls`
+    is there once a handshake is done, `browser_login` once a WebSocket came with cookies that say who it is.
     """
 
     __slots__ = (
+        "_burden",
+        "_calm",
         "_end",
         "_finished",
         "_hold",
         "_holders",
+        "_input",
         "_linger",
         "_more",
         "_pauses",
@@ -164,21 +190,26 @@ class Connection:
         "_relief",
         "_size",
         "_stuck",
+        "_tls_bytes",
         "_withheld",
         "_writing",
         "_written_at",
         "address",
+        "browser_login",
         "cid",
         "close_detail",
         "close_reason",
+        "heavy",
         "introduced",
         "last_activity",
+        "listener",
         "outbox",
         "registry",
         "runtime",
         "session",
         "stalls",
         "started",
+        "tls",
         "transport",
     )
 
@@ -191,11 +222,21 @@ class Connection:
         self.started = self.last_activity = trio.current_time()
         self.outbox = Outbox(self, runtime.switch, runtime.settings.limits.max_pending_bytes)
         self.session: Session
+        self.listener: Listener | None = None
+        self.tls: TlsSession | None = None
+        self._tls_bytes = 0
+        self.browser_login: BrowserLogin | None = None
         self.close_reason: CloseReason | None = None
         self.close_detail = ""
         self.introduced = False
+        # Whoever is new may send much.
+        self.heavy = True
+        self._burden = BATCHES_REMEMBERED
         self.stalls = 0
         self._size = SMALLEST_READ
+        self._calm = False
+        # What is kept of input that is not complete, once that is more than little.
+        self._input: Holding | None = None
         # Reading stops while there is any of these: a decision that is awaited, outboxes that must empty first.
         self._pauses = 0
         # Nor is anything read while the session has more to act on; and whether that is in the queue for its turn.
@@ -216,6 +257,8 @@ class Connection:
     def begin(self) -> None:
         """Take part: the session is set. Nothing that a peer does escapes from here on."""
         self.registry.add(self)
+        if not self.session.is_client:  # We have called it.
+            self.introduce()
         self.transport.begin(self)
         try:
             self.session.opened()
@@ -310,6 +353,9 @@ class Connection:
             self._pauses = 0
             self._more = False
             self.transport.resume()
+        if self._input is not None:
+            self._input.release()
+            self._input = None
         try:
             self.session.closed(reason)
         except Exception:
@@ -340,6 +386,7 @@ class Connection:
         self._writing = False
         self.transport.close()
         self._relieve()
+        self.hold_for_tls(0)
         self.registry.remove(self)
         if self._end is not None:
             self._end.set()
@@ -369,6 +416,7 @@ class Connection:
         if self.close_reason is None:
             try:
                 self.session.receive(data)
+                self._count_input()
                 if self.session.has_more and self.close_reason is None:
                     self._leave()
             except Exception:
@@ -377,14 +425,64 @@ class Connection:
         # Otherwise reading on lets the peer have our last words instead of a reset.
         return len(data)
 
+    def take(self, data: bytes) -> None:
+        """Act on bytes that were read before the session that is there now; b"" when the stream had ended then."""
+        if not data:
+            self.close(CloseReason.CLIENT_CLOSED)
+            self._finish()
+            return
+        self.session.receive(data)
+        self._count_input()
+        if self.session.has_more and self.close_reason is None:
+            self._leave()
+
+    def _count_input(self) -> None:
+        """Hold what is kept of unfinished input against the peer's share; who is over it has to go."""
+        size = self.session.unfinished_bytes()
+        if size <= SMALLEST_READ:  # Every connection is counted with more.
+            if self._input is not None:
+                self._input.release()
+                self._input = None
+            return
+        if self._input is None:
+            self._input = Holding(self.runtime.budget)
+        more = size - self._input.bytes
+        if more <= 0 or not self._input.ask(UNFINISHED, more):
+            if more > 0:
+                self.session.refuse_input(f"max-memory-bytes: {size} bytes of unfinished input")
+            if self.close_reason is None:
+                self._input.add(UNFINISHED, more)
+
+    def guard(self, act: Callable[[], None]) -> None:
+        """Do what belongs to this connection; an unexpected exception ends it, and nobody else notices."""
+        try:
+            act()
+        except Exception:
+            log.exception(FAILED, self.cid, self.session.kind)
+            self._fail()
+
     def batch_done(self, size: int, begun: float, now: float) -> None:
         self.last_activity = now
-        if now - begun > LONGEST_TURN_SECONDS:
+        if now - begun > HEAVY_FROM_SECONDS:
+            self._burden = BATCHES_REMEMBERED
+        elif self._burden:
+            self._burden -= 1
+        self.heavy = self._burden > 0
+        if self._calm:
+            self._calm = False
+            self._size = SMALLEST_READ
+        elif now - begun > LONGEST_TURN_SECONDS:
             self._size = max(self._size // 4, FEWEST_READ)
-        elif size == self._size:
+        elif size >= self._size:
             self._size = min(size * 4, LARGEST_READ)
         elif self._size > SMALLEST_READ and size < self._size // 8:
             self._size //= 4
+
+    def heartbeats(self, count: int) -> None:
+        """So many came in a row. A peer that sends them without end is read in small batches: answers to them are
+        never urgent.
+        """
+        self._calm = self._calm or count > MOST_HEARTBEATS
 
     def pause(self) -> None:
         """Read no more until `resume` was called as often."""
@@ -430,6 +528,7 @@ class Connection:
                 self._more = self._more and self.session.has_more  # It is over for one that has ended.
                 if self._more and turns.clock() > until:
                     break
+            self._count_input()
         except Exception:
             log.exception(FAILED, self.cid, self.session.kind)
             self._fail()
@@ -440,16 +539,23 @@ class Connection:
             self.transport.resume()
         return self._more
 
-    def drain(self) -> None:
-        """Act on all that has come, and on one batch of what has not been read yet."""
-        self._finish_batch()
+    def drain(self) -> Iterator[None]:
+        """Act on all that has come, and on one batch of what has not been read yet; a turn's worth for each step."""
+        yield from self._finish_batch()
         self.read_ready()
-        self._finish_batch()
         self.runtime.switch.publisher = None
+        yield from self._finish_batch()
 
-    def _finish_batch(self) -> None:
+    def _finish_batch(self) -> Iterator[None]:
         while self._more and not self._pauses:
             self._go_on()
+            self.runtime.switch.publisher = None
+            yield
+
+    def hold_for_tls(self, size: int) -> None:
+        """Count so many bytes as what TLS keeps for this connection, in place of those before."""
+        self.runtime.budget.change("tls", size - self._tls_bytes)
+        self._tls_bytes = size
 
     def wait_for(self, awaited: Awaitable[Answer], act: Callable[[Answer], None]) -> None:
         """Act on an answer that takes time; the connection is not read before it is there."""
@@ -600,5 +706,10 @@ def expect_introduction(connection: Connection, before: Deadline | None, check: 
     """Call `check` once the peer has had its time to say who it is, in place of the call that stood there `before`."""
     runtime = connection.runtime
     runtime.deadlines.cancel(before)
-    when = connection.started + runtime.settings.timeouts.connect_seconds
-    return runtime.deadlines.call_at(when, check)
+    config = runtime.settings.config
+    seconds = config.timeouts.connect_seconds
+    if config.authenticates:
+        seconds = min(seconds, config.authentication.timeout_seconds)
+    # A TLS handshake has a time of its own.
+    since = connection.started if connection.tls is None else trio.current_time()
+    return runtime.deadlines.call_at(since + seconds, check)

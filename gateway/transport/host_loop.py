@@ -26,6 +26,9 @@ class HostLoop:
     `before_wait`, if set, before each look at the sockets.
     """
 
+    introduced = True
+    heavy = False
+
     def __init__(self, reader: Reader, deadlines: Deadlines, flush: Callable[[], None]) -> None:
         self._reader = reader
         self._deadlines = deadlines
@@ -51,6 +54,10 @@ class HostLoop:
             self._reader.remove(self._wakeup)
             os.close(self._wakeup)
         return self._outcome.unwrap()
+
+    def call_soon(self, call: Callable[[], object]) -> None:
+        """Make a call behind what the loop is just doing; for its own thread."""
+        self._calls.append(call)
 
     def call_soon_threadsafe(self, call: Callable[[], object]) -> None:
         """Make a call in the loop's thread, soon; from any thread."""

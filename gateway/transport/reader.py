@@ -27,15 +27,27 @@ FLUSH_TOUCHED = 64
 # A publisher that outruns a receiver is held back for at most this long per batch: longer, and one stuck reader
 # would stop everybody.
 HOLD_SECONDS = 0.010
+# What those who come and those who leave get of a round, all together.
+PASSING_SECONDS = TURN_SECONDS / 2
+# Whose batch took so long is served behind the others, for a turn together with all like it.
+HEAVY_FROM_SECONDS = TURN_SECONDS / 4
 
-READ = select.EPOLLIN
+READ = select.EPOLLIN | select.EPOLLRDHUP
 WRITE = select.EPOLLOUT
+# The peer has ended the stream, or the connection is broken.
+LEAVING = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 # A descriptor in which there is always something to read: watched while work waits. All readers share it.
 ALWAYS_READY = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
 
 class Readable(Protocol):
-    """What stands behind a descriptor. Every method returns at once and raises nothing."""
+    """What stands behind a descriptor. Every method returns at once and raises nothing.
+
+    `introduced`: it has said who it is, as far as that is asked. `heavy`: what it sent last took long.
+    """
+
+    introduced: bool
+    heavy: bool
 
     def read_ready(self) -> int:
         """Take one batch of what is there; returns how many bytes it was."""
@@ -68,6 +80,13 @@ class Reader:
         # What of each is watched, where that is not reading alone.
         self._masks: dict[int, int] = {}
         self._busy = BusyPoll()
+        # How many comers and leavers were served, and how many who send much: who of them is first goes round.
+        self._passed = 0
+        self._burdened = 0
+        # Batches since the last flush.
+        self._small = 0
+        # How often there was something to do.
+        self.rounds = 0
 
     def close(self) -> None:
         self._epoll.close()
@@ -121,33 +140,30 @@ class Reader:
         ready = self._epoll.poll(timeout)
         if not ready:
             return False
+        self.rounds += 1
         readables = self._readables
         switch = self._switch
         begun = trio.current_time()
-        small = 0
+        self._small = 0
+        passing: list[Readable] = []
+        heavy: list[Readable] = []
         for fileno, events in ready:
             readable = readables.get(fileno)
             if readable is None:  # It ended in this round, or is the sign that work waits.
                 continue
             if events & WRITE:
                 readable.write_ready()
-            if events & ~WRITE:
-                switch.publisher = readable
-                turn_begun = begun
-                for _ in range(READS_IN_A_ROW):
-                    size = readable.read_ready()
-                    if not size:
-                        break
-                    if size >= FLUSH_FROM or small >= FLUSH_EVERY or len(switch.touched) > FLUSH_TOUCHED:
-                        self.flush()
-                        small = 0
-                    else:
-                        small += 1
-                    now = trio.current_time()
-                    readable.batch_done(size, begun, now)
-                    begun = now
-                    if size < LARGEST_READ or now - turn_begun > TURN_SECONDS:
-                        break
+            if events & LEAVING or not readable.introduced:
+                passing.append(readable)
+            elif events & READ:
+                if readable.heavy:
+                    heavy.append(readable)
+                else:
+                    begun = self._serve(readable, begun)
+        if heavy:
+            self._serve_heavy(heavy, begun)
+        if passing:
+            self._serve_passing(passing)
         switch.publisher = None
         self.flush()
         if self._turns:
@@ -156,6 +172,64 @@ class Reader:
             switch.publisher = None
         self._busy.batch(begun)
         return True
+
+    def _serve(self, readable: Readable, begun: float) -> float:
+        """Have it take what is there, as much as others can wait for; returns what time it is then."""
+        switch = self._switch
+        switch.publisher = readable
+        turn_begun = begun
+        for _ in range(READS_IN_A_ROW):
+            size = readable.read_ready()
+            if not size:
+                break
+            if size >= FLUSH_FROM or self._small >= FLUSH_EVERY or len(switch.touched) > FLUSH_TOUCHED:
+                self.flush()
+                self._small = 0
+            else:
+                self._small += 1
+            now = trio.current_time()
+            readable.batch_done(size, begun, now)
+            begun = now
+            if size < LARGEST_READ or now - turn_begun > TURN_SECONDS:
+                break
+        return begun
+
+    def _serve_heavy(self, heavy: list[Readable], begun: float) -> None:
+        """Serve those whose batches take long, together for about a turn: however many they are, the others do not
+        wait for them all. Who is left is ready in the next round, too.
+        """
+        count = len(heavy)
+        first = self._burdened % count
+        clock = self._turns.clock
+        until = clock() + TURN_SECONDS
+        for place in range(first, first + count):
+            begun = self._serve(heavy[place % count], begun)
+            self._burdened += 1
+            if clock() > until:
+                break
+
+    def _serve_passing(self, passing: list[Readable]) -> None:
+        """Serve those who come and those who leave, together for a part of a turn: hundreds may do so at once, and
+        the others need not wait for them. Who is left is ready in the next round, too.
+        """
+        count = len(passing)
+        first = self._passed % count
+        clock = self._turns.clock
+        until = clock() + PASSING_SECONDS
+        begun = trio.current_time()
+        for place in range(first, first + count):
+            readable = passing[place % count]
+            self._switch.publisher = readable
+            size = readable.read_ready()
+            if size >= FLUSH_FROM:
+                self.flush()
+            now = trio.current_time()
+            if size:
+                readable.batch_done(size, begun, now)
+            begun = now
+            self._passed += 1
+            if clock() > until:
+                break
 
     def flush(self) -> None:
         """Send what was appended, and hold back who fills outboxes faster than they empty."""

@@ -1,4 +1,4 @@
-"""Registry: who is connected, who was, and the totals of both."""
+"""Registry: who is connected, and who was."""
 
 import logging
 import socket
@@ -12,8 +12,10 @@ from gateway.runtime.budget import CONNECTION_BYTES
 from gateway.runtime.logs import shorten
 from gateway.runtime.runtime import Runtime
 from gateway.settings.live import SECTIONS
+from gateway.transport.census import Census
 from gateway.transport.connection import Connection
 from gateway.transport.reader import Reader
+from gateway.transport.snapshot import PeerSnapshot
 from gateway.transport.transport import SocketTransport
 from protocols.close_reason import CloseReason
 
@@ -26,27 +28,32 @@ LONGEST_DETAIL = 512
 
 
 class Registry:
-    """Counts messages and bytes over the gateway's life.
-
-    `clients` counts the open connections that clients made, up to the end of their last words; `strangers` those that
-    have not introduced themselves, `strangers_from` the same by address. `remember`, set by monitoring, makes what is
-    kept of each closed connection; only the last ones are.
+    """`clients` counts the open connections that clients made, up to the end of their last words; `strangers` those
+    that have not introduced themselves, `strangers_from` the same by address. `remember`, set by monitoring, makes what
+    is kept of each closed connection; only the last ones are. `came` and `left` are told of connections that have said
+    who they are, and of those that end; all three get what the session says of its peer, too.
     """
 
     def __init__(self, runtime: Runtime, reader: Reader) -> None:
         self.reader = reader
         self.open: dict[int, Connection] = {}
         self.closed: deque[Any] = deque(maxlen=REMEMBERED_CLOSED)
-        self.remember: Callable[[Connection], object] | None = None
+        self.remember: Callable[[Connection, PeerSnapshot], object] | None = None
+        self.came: Callable[[Connection, PeerSnapshot], None] = nobody_hears
+        self.left: Callable[[Connection, PeerSnapshot], None] = nobody_hears
         self.total = 0
         self.clients = 0
         self.strangers = 0
         self.strangers_from: dict[str, int] = {}
+        # TLS handshakes that were done.
+        self.handshakes = 0
         self.slow_consumers = 0
         self.stale_connections = 0
         self._runtime = runtime
         self._last_cid = 0
-        self._gone = [0, 0, 0, 0]
+        self.census = Census(self.open, runtime.turns)
+        # How many connections ended for each reason.
+        self.ended: dict[CloseReason, int] = {}
         self._emptied: trio.Event | None = None
         runtime.budget.elsewhere["connections"] = lambda: self.clients * CONNECTION_BYTES
         for section in SECTIONS:
@@ -85,6 +92,8 @@ class Registry:
 
     def introduced(self, connection: Connection) -> None:
         """Called once for each."""
+        if connection.close_reason is None:
+            self.came(connection, connection.session.describe())
         if connection.session.is_client:
             host = connection.transport.peer[0]
             self.strangers -= 1
@@ -100,11 +109,14 @@ class Registry:
         connection.introduce()
         if connection.session.is_client:
             self.clients -= 1
-        for index, value in enumerate(counters(connection)):
-            self._gone[index] += value
+        peer = connection.session.describe()
+        self.census.left(connection, peer)
+        self.left(connection, peer)
         if self.remember is not None:
-            self.closed.append(self.remember(connection))
+            self.closed.append(self.remember(connection, peer))
         reason = connection.close_reason
+        if reason is not None:
+            self.ended[reason] = self.ended.get(reason, 0) + 1
         self._tell(
             connection,
             "cid=%d event=closed kind=%s reason=%r%s",
@@ -130,14 +142,6 @@ class Registry:
         for connection in list(self.open.values()):
             connection.cut(CloseReason.SERVER_SHUTDOWN)
 
-    def totals(self) -> tuple[int, int, int, int]:
-        """Messages in, messages out, bytes in, bytes out, of open and closed connections."""
-        sums = list(self._gone)
-        for connection in self.open.values():
-            for index, value in enumerate(counters(connection)):
-                sums[index] += value
-        return (sums[0], sums[1], sums[2], sums[3])
-
     def _tell(self, connection: Connection, text: str, *arguments: object) -> None:
         """A line about a connection; of a host that comes again and again only some."""
         key = ("connections", connection.transport.peer[0])
@@ -149,8 +153,5 @@ class Registry:
             connection.settings_changed()
 
 
-def counters(connection: Connection) -> tuple[int, int, int, int]:
-    """Messages in, messages out, bytes in, bytes out."""
-    port, outbox = connection.port(), connection.outbox
-    in_messages, in_bytes = (port.in_messages, port.in_bytes) if port is not None else (0, 0)
-    return (in_messages, outbox.out_messages, in_bytes, outbox.out_bytes)
+def nobody_hears(connection: Connection, peer: PeerSnapshot) -> None:
+    """Nobody is told of connections."""

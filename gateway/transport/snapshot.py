@@ -17,14 +17,24 @@ class SubscriptionSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PeerSnapshot:
-    """Who a peer is. `rtt` is the round trip in seconds, None where it was not measured.
+class LinkSnapshot:
+    """What there is to tell of a leafnode link beside. `is_spoke`: the spoke is this gateway."""
 
-    `list_subscriptions` is called only when the list is asked for, while the peer is there.
+    is_spoke: bool
+    is_isolated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerSnapshot:
+    """Who a peer is; `user` is whom it was admitted as. `rtt` is in seconds, None where it was not measured.
+
+    `list_subscriptions` is called only when the list is asked for, while the peer is there. `link` is there for a
+    leafnode.
     """
 
     type: Literal["nats", "mqtt", "websocket"]
     account: str = ""
+    user: str = ""
     name: str = ""
     lang: str = ""
     version: str = ""
@@ -32,3 +42,4 @@ class PeerSnapshot:
     rtt: float | None = None
     subscriptions: int = 0
     list_subscriptions: Callable[[], Iterable[SubscriptionSnapshot]] = tuple
+    link: LinkSnapshot | None = None

@@ -111,6 +111,13 @@ class SocketTransport:
             return False
         return True
 
+    def end_reading(self) -> None:
+        """Whatever comes still: the next `receive` finds the end of the stream."""
+        try:
+            self.socket.shutdown(socket.SHUT_RD)
+        except OSError:
+            pass  # The peer was faster.
+
     def abort(self) -> None:
         try:
             self.socket.shutdown(socket.SHUT_RDWR)

@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
 from gateway.doors.listeners import open_listener
 from gateway.settings.schema import Config, Limits, Listener
 from protocols.mqtt import encoder, packets
@@ -33,12 +33,22 @@ class House:
 
     async def come(self, protocol: str, said: bytes = b"") -> trio.SocketStream:
         """A peer that has been taken, or turned away."""
-        (address,) = (one.socket.getsockname() for one in self.opened if one.config.protocol == protocol)
-        peer = await trio.open_tcp_stream(*address)
-        self.peers.append(peer)
+        peer = await self._connect(protocol)
         if said:
             await peer.send_all(said)
         await self.settle()
+        return peer
+
+    async def come_many(self, protocol: str, count: int) -> None:
+        """Peers that say nothing, all at once."""
+        for _ in range(count):
+            await self._connect(protocol)
+        await self.settle()
+
+    async def _connect(self, protocol: str) -> trio.SocketStream:
+        (address,) = (one.socket.getsockname() for one in self.opened if one.config.protocol == protocol)
+        peer = await trio.open_tcp_stream(*address)
+        self.peers.append(peer)
         return peer
 
     async def settle(self) -> None:
@@ -50,7 +60,7 @@ class House:
 async def open_house(**limits: int) -> AsyncIterator[House]:
     house = House(Limits(**limits))
     gateway = house.gateway
-    doors = gateway.doors(house.opened)
+    doors = [gateway.door(listener) for listener in house.opened]
     async with trio.open_nursery() as services:
         services.start_soon(gateway.runtime.deadlines.run, gateway.runtime.switch.flush)
         services.start_soon(gateway.reader.run_inside_trio)
@@ -90,8 +100,7 @@ async def refusal(peer: trio.SocketStream, protocol: str) -> None:
 async def test_every_socket_counts_from_its_first_moment_on(silent: str, late: str):
     async with open_house(max_connections=5) as house:
         registry = house.gateway.registry
-        for _ in range(60):
-            await house.come(silent)
+        await house.come_many(silent, 60)
         assert (len(registry.open), registry.clients, registry.strangers) == (5, 5, 5)
         await refusal(await house.come(late, INTRODUCTIONS[late]), late)
         for peer in house.peers:
@@ -110,8 +119,7 @@ async def test_strangers_take_no_places_but_their_own(protocol: str, key: str):
         for _ in range(5):
             await house.come(protocol, INTRODUCTIONS[protocol])
         assert (registry.clients, registry.strangers) == (5, 0)
-        for _ in range(10):
-            await house.come(protocol)
+        await house.come_many(protocol, 10)
         assert (registry.clients, registry.strangers) == (8, 3)
         await refusal(await house.come(protocol, INTRODUCTIONS[protocol]), protocol)
         await house.peers[5].send_all(INTRODUCTIONS[protocol])
@@ -134,8 +142,7 @@ async def test_connection_that_lingers_keeps_its_place_until_its_socket_is_close
 async def test_turned_away_peers_are_one_line_of_the_log(caplog: pytest.LogCaptureFixture):
     async with open_house(max_connections=1) as house:
         await house.come("nats", INTRODUCTIONS["nats"])
-        for _ in range(20):
-            await house.come("nats")
+        await house.come_many("nats", 20)
         lines = [line for line in caplog.messages if "event=turned-away" in line]
         assert len(lines) == 1
         assert lines[0].endswith("peer=127.0.0.1 limit=max-connections")

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 import gateway.transport.connection
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
 from gateway.dataplane.outbox import CONGESTED_AT
 from gateway.settings.schema import Config, Limits, Timeouts
 from gateway.transport.connection import Connection
@@ -43,6 +43,12 @@ class Recorder:
     def receive(self, data: bytes) -> None:
         self.received += data
         self.answer(self, data)
+
+    def unfinished_bytes(self) -> int:
+        return 0
+
+    def refuse_input(self, detail: str) -> None:
+        pass
 
     def closing_bytes(self, reason: CloseReason) -> bytes:
         return self.last_words

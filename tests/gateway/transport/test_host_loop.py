@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
 from gateway.settings.schema import Config
 from gateway.transport.connection import Connection
 from gateway.transport.host_loop import HostLoop

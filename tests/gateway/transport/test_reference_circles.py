@@ -12,6 +12,7 @@ import trio.testing
 from gateway.devices.device import DeviceNatsSession
 from gateway.devices.link_transport import LinkTransport
 from gateway.doors.session_makers import session_makers
+from gateway.nats.spoke_directory import SpokeDirectory
 from gateway.runtime.identity import random_sid
 from gateway.settings.schema import Config, Listener
 from gateway.transport.connection import Connection
@@ -40,6 +41,8 @@ SAID = {
     "mqtt 5.0": ("mqtt", mqtt(5)),
     "mqtt, refused": ("mqtt", b"\x10\x00"),
     "nothing": ("nats", b""),
+    "leafnode": ("leafnode", b'CONNECT {"name":"a","remote_account":"A"}\r\nLS+ a.*\r\nLMSG a.b 2\r\nhi\r\nPING\r\n'),
+    "leafnode, refused": ("leafnode", b"PING\r\n"),
     "websocket": ("websocket", UPGRADE % (b"/", b"") + b"\x82\x86\0\0\0\0PING\r\n"),
     "websocket, refused": ("websocket", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
 }
@@ -63,7 +66,10 @@ def no_circles() -> Iterator[None]:
 
 
 async def come_and_go(house: House, protocol: str, said: bytes) -> None:
-    makers = session_makers(("nats", "mqtt", "websocket"), house.gateway.admission, house.gateway.mqtt_sessions)
+    gateway = house.gateway
+    spokes = SpokeDirectory(gateway.runtime.repeats)
+    protocols = ("nats", "mqtt", "websocket", "leafnode")
+    makers = session_makers(protocols, gateway.admission, gateway.mqtt_sessions, lambda: spokes, dict)
     with socket.socket() as listener, socket.socket() as near:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
