@@ -15,6 +15,10 @@ cdef class MqttPort(Port):
     cdef public dict aliases
     cdef public long long oversized
     cdef public bint durable
+    cdef public bytes beyond
+    cdef public object remapping
+    cpdef bytes topic_for(self, bytes subject)
+    cpdef bint has_been_beyond(self, Message message) except -1
     cpdef bint takes_plain(self, Message message) except -1
     @cython.locals(message=Message, topic=bytes, outbox=Outbox, head=bytes)
     cpdef bint send_plain(self, QueuedPublish publish) except -1
@@ -50,13 +54,13 @@ cdef class MqttRoute(Receiver):
     cpdef bint is_durable(self) except -1
     @cython.locals(session=MqttPort, outbox=Outbox, packet=bytes, size=Py_ssize_t)
     cpdef bint deliver(self, Message message, Port source) except -1
-    @cython.locals(session=MqttPort, outbox=Outbox, packets=bytes, shared=bint, size=Py_ssize_t)
+    @cython.locals(session=MqttPort, outbox=Outbox, packets=bytes, alike=bint, shared=bint, size=Py_ssize_t)
     cpdef deliver_burst(self, Burst burst, Port source)
     @cython.locals(hidden=bint)
     cdef bint _leads_to(self, bytes subject) except -1
     @cython.locals(session=MqttPort, qos=int, packet_id=int)
     cdef bint _send_numbered(self, Message message, Outbox outbox) except -1
-    @cython.locals(session=MqttPort, size=Py_ssize_t)
+    @cython.locals(session=MqttPort, retained=bint, size=Py_ssize_t)
     cdef bytes _packet(self, Message message)
     @cython.locals(five=bint, packets=bytes)
     cdef bytes _packets(self, Burst burst)

@@ -1,9 +1,12 @@
 """Receivers that speak MQTT (hot)."""
 
+from typing import Protocol
+
 from gateway.dataplane.mqtt_window import QueuedPublish, Window
 from gateway.dataplane.outbox import CONGESTED_AT, Outbox
 from gateway.dataplane.port import Port, Receiver
 from protocols.message import Burst, Message
+from protocols.mqtt.gateways_passed import gateways_passed
 from protocols.mqtt.publish import encode_publish, publish_head
 from protocols.mqtt.published_topics import topic_of
 
@@ -14,6 +17,13 @@ AWAY = 0
 DOLLAR = 0x24
 
 
+class Outward(Protocol):
+    """Which topics pass a bridge (protocols.mqtt.remapping)."""
+
+    def outward(self, topic: bytes) -> bytes | None:
+        """What a local topic is called on the remote side; None where it does not pass."""
+
+
 class MqttPort(Port):
     """An MQTT session's place on the switch; it stays while its client is away.
 
@@ -21,10 +31,23 @@ class MqttPort(Port):
     wait for the client before QoS 0 messages are dropped, `high_water` how many before others wait in the queue,
     `max_packet_size` the largest packet that it takes; `oversized` counts the dropped messages that were larger.
     `outgoing` holds its messages with a QoS above 0. `durable`: what waits for it outlives the process. `aliases`, by
-    topic, is set where topics go out as aliases, so that no two clients get the same bytes.
+    topic, is set where topics go out as aliases, so that no two clients get the same bytes. `remapping`, where topics
+    are others beyond a bridge, says which. `beyond` names the gateway that is the peer, b"" for any other peer: it gets
+    nothing that has been there.
     """
 
-    __slots__ = ("aliases", "durable", "high_water", "limit", "max_packet_size", "outgoing", "oversized", "version")
+    __slots__ = (
+        "aliases",
+        "beyond",
+        "durable",
+        "high_water",
+        "limit",
+        "max_packet_size",
+        "outgoing",
+        "oversized",
+        "remapping",
+        "version",
+    )
 
     def __init__(self, limit: int) -> None:
         super().__init__(None)
@@ -35,6 +58,19 @@ class MqttPort(Port):
         self.durable = False
         self.outgoing = Window()
         self.aliases: dict[bytes, int] | None = None
+        self.remapping: Outward | None = None
+        self.beyond = b""
+
+    def topic_for(self, subject: bytes) -> bytes | None:
+        """What the peer calls a subject; None where it has no topic there."""
+        topic = topic_of(subject)
+        if topic is None or self.remapping is None:
+            return topic
+        return self.remapping.outward(topic)
+
+    def has_been_beyond(self, message: Message) -> bool:
+        """Whether a message comes, over whatever way, from the gateway that is the peer."""
+        return message.header_size > 0 and self.beyond in gateways_passed(message.header())
 
     def set_limit(self, limit: int) -> None:
         """How many bytes may wait for the client."""
@@ -47,6 +83,10 @@ class MqttPort(Port):
 
     def encode_unshared(self, message: Message, route: "MqttRoute") -> bytes:
         """The QoS 0 packet of a message that no other client gets in the same bytes."""
+        raise NotImplementedError
+
+    def expect_answer(self, message: Message) -> None:
+        """The client is sent a request, and may publish on its response topic (`Port.replies`)."""
         raise NotImplementedError
 
     def drop(self, topic: bytes, oversized: bool) -> None:
@@ -67,6 +107,7 @@ class MqttPort(Port):
         return (
             not message.header_size
             and self.aliases is None
+            and not self.beyond
             and not self.max_packet_size
             and (not message.reply or self.version != MQTT_5_0)
         )
@@ -200,7 +241,7 @@ class MqttRoute(Receiver):
 
     def deliver(self, message: Message, source: Port) -> bool:
         session = self.session
-        if self.selective and source is session:
+        if self.selective and (source is session or (session.beyond and session.has_been_beyond(message))):
             return self.own is not None and self.own.deliver(message, source)
         if self.follows and not self._leads_to(message.subject):
             return False
@@ -227,7 +268,8 @@ class MqttRoute(Receiver):
         outbox = session.outbox
         if self.follows and not self._leads_to(burst.subject):
             return
-        shared = self.plain and session.aliases is None and not self.selective and not session.max_packet_size
+        alike = session.aliases is None and not session.beyond and not session.max_packet_size
+        shared = alike and self.plain and not self.selective
         if not shared or (burst.qos and self.qos) or (burst.header_size and session.version == MQTT_5_0):
             Receiver.deliver_burst(self, burst, source)  # Compiled, super() knows no class here.
             return
@@ -247,7 +289,7 @@ class MqttRoute(Receiver):
             # A filter that begins with a wildcard does not match topics that begin with $ [MQTT-4.7.2-1].
             hidden = self.hides_dollar and subject[0] == DOLLAR
             self.subject = subject
-            self.topic = b"" if hidden else topic_of(subject) or b""
+            self.topic = b"" if hidden else self.session.topic_for(subject) or b""
         return len(self.topic) > 0
 
     def _send_numbered(self, message: Message, outbox: Outbox | None) -> bool:
@@ -274,13 +316,16 @@ class MqttRoute(Receiver):
         """The QoS 0 packet of a message, made once for all clients of a protocol version that can share it."""
         session = self.session
         if session.version != MQTT_5_0:
-            if self.retain_as_published and message.is_retained():  # a bridge
-                return encode_publish(MQTT_3_1_1, self.topic, message.payload(), 0, 0, True, False)
+            retained = self.retain_as_published and message.is_retained()
+            if retained or session.remapping is not None:  # a bridge
+                return encode_publish(MQTT_3_1_1, self.topic, message.payload(), 0, 0, retained, False)
             if message.mqtt3 is None:
                 size = message.size - message.header_size
                 message.mqtt3 = publish_head(MQTT_3_1_1, self.topic, size, 0, 0) + message.payload()
             return message.mqtt3
-        if not self.plain or session.aliases is not None:
+        if session.replies is not None and message.reply:
+            session.expect_answer(message)
+        if not self.plain or session.aliases is not None or session.beyond:
             return session.encode_unshared(message, self)
         if message.mqtt5 is None:
             if message.header_size or message.reply:

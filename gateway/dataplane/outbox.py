@@ -18,8 +18,7 @@ GATHER_FROM = 1 << 14
 GATHER_EACH = 2000
 # A peer that reads as fast as we send gets so many bytes of what waits for it before others have their turn.
 RESUMED_AT_ONCE = 1 << 20
-# A message can touch thousands of outboxes: of more than so many, those are left that are not flushed in this time.
-FLUSHED_AT_ONCE = 64
+# A message can touch thousands of outboxes: those are left that are not flushed in this time.
 FLUSH_SECONDS = 0.002
 # How many are flushed between two looks at the clock.
 FLUSHED_IN_A_ROW = 8
@@ -83,7 +82,7 @@ class Switch:
         self.touched = []
         # Those that are still congested come again: what nobody asks for must not pile up.
         self.congested = []
-        if len(touched) <= FLUSHED_AT_ONCE or self.leave is None:
+        if len(touched) <= FLUSHED_IN_A_ROW or self.leave is None:
             self._flush(touched, 0, len(touched))
             return
         flushed = self.flush_some(touched, 0)

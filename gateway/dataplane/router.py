@@ -1,33 +1,50 @@
 """Router: finds the receivers of each message of a batch and hands it to them (hot)."""
 
-import random
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
-from gateway.dataplane.nats_receivers import LeafPort, LeafRoute
+from gateway.dataplane.deliveries import SHARE, Carrying, FanOut, deliver, deliver_burst, reach_of, work_of
+from gateway.dataplane.flows import Flows
 from gateway.dataplane.port import Port, Receiver
+from gateway.dataplane.resolving import Resolution, has_filtered
+from gateway.dataplane.routes import NEVER, NOWHERE, Bucket, Group, Routes, make_routes, size_of
+from gateway.dataplane.searching import Search, Telling
 from gateway.dataplane.subject_tree import Interest, SubjectTree
+from gateway.dataplane.verdicts import Denied, Verdicts
 from protocols.cache import GenerationCache
-from protocols.message import Burst, Message
+from protocols.message import Burst, Message, readdressed
+from protocols.nats.stream_replies import NUMBERS, lead_of
 
 REMEMBERED_SUBJECTS = 4096
 # Their routes as well, per generation of the cache: about what those objects take.
 REMEMBERED_BYTES = 1 << 24
-ROUTES_BYTES = 192
-ROUTE_BYTES = 192
-POINTER_BYTES = 8
 # Of a longer one the receivers are looked for each time.
 LONGEST_REMEMBERED_SUBJECT = 256
 BUCKETS = 256
-# What `forward` does before its caller looks at the clock, and to how many receivers one message goes at once: in
-# deliveries, or nodes of the tree.
-SHARE = 1024
 
 
 class InterestObserver(Protocol):
-    """A leafnode link: it tells its hub about local interest."""
+    """A leafnode link: it tells its other end about interest here."""
 
-    def interest_changed(self, subject: bytes, queue: bytes, count: int) -> None:
-        """`count` local receivers now want the subject, in the queue group unless that is b""."""
+    def interest_changed(self, interest: Interest, receiver: Receiver) -> None:
+        """A receiver that others may know of joined the interest, left it, or stands for more or fewer than before."""
+
+
+class InterestWatcher(Protocol):
+    """Somebody from another account's subject space, whose messages come to receivers here (gateway.accounts)."""
+
+    def interest_moved(self, interest: Interest, receiver: Receiver) -> None:
+        """A receiver joined the interest, or left it: then it has no `slot`."""
+
+
+class Mapper(Protocol):
+    """Subjects that become others when somebody publishes on them (gateway.accounts.mappings)."""
+
+    def draws(self, subject: bytes) -> bool:
+        """Whether lots are drawn for each message on a subject."""
+
+    def destination(self, subject: bytes) -> bytes | None:
+        """What a subject becomes, itself where it is not mapped; None for a message that is to be lost."""
 
 
 class Retainer(Protocol):
@@ -42,129 +59,41 @@ class Retainer(Protocol):
         """Replace what is kept of the message's subject; False when there is no room, or none for this publisher."""
 
 
-class Group:
-    """A queue group with interest in a subject: one of its members gets the message.
-
-    `members` are those of this gateway; `links` lead to hubs where the group has members too. Members here come first.
+class Drawn:
+    """Messages that are routed one by one: of a burst, for each of which lots are drawn where it goes or over each of
+    which somebody takes long, or answers that their publisher may give. They stand in the place of what they came in
+    among the events.
     """
 
-    __slots__ = ("links", "members", "name")
+    __slots__ = ("messages", "position")
 
-    def __init__(self, name: bytes, members: list[Receiver]) -> None:
-        self.name = name
-        self.members = members
-        self.links: list[LeafPort] = []
-
-    def deliver(self, message: Message, source: Port) -> bool:
-        """Hand the message to one local member; False when none of them takes it."""
-        members = self.members
-        count = len(members)
-        start = random.randrange(count) if count > 1 else 0
-        for offset in range(count):  # noqa: SIM110 - compiled, a generator would cost more than the delivery
-            if members[(start + offset) % count].deliver(message, source):
-                return True
-        return False
-
-    def keep(self, message: Message) -> bool:
-        """Leave the message with a local member that is away; False when none of them keeps it."""
-        members = self.members
-        count = len(members)
-        start = random.randrange(count) if count > 1 else 0
-        for offset in range(count):  # noqa: SIM110 - as above
-            if members[(start + offset) % count].keep(message):
-                return True
-        return False
-
-
-class Bucket:
-    """Subjects that become old together: how often a filter with wildcards changed that can match them."""
-
-    __slots__ = ("changes",)
-
-    def __init__(self) -> None:
-        self.changes = 0
-
-
-class Routes:
-    """Who gets messages on one subject: each of `plain`, one member of each of `groups`, and the far end of `links`.
-
-    Where they are remembered, they hold as long as their `bucket` had no more than `changes`. `general`: they are the
-    same for all subjects that interest the same receivers; those that `follow` are better made for each subject that
-    comes often. `durable` is how many at most keep a message on the disk, `size` about how many bytes the routes take.
-    """
-
-    __slots__ = ("bucket", "changes", "durable", "follow", "general", "groups", "links", "plain", "size")
-
-    plain: list[Receiver]
-    groups: list[Group]
-    links: list[LeafRoute]
-    general: bool
-    follow: bool
-    durable: int
-    bucket: Bucket
-    changes: int
-    size: int
-
-
-# That of routes which are not remembered.
-NEVER = Bucket()
-# Never changed: most routes lead to no group and over no link.
-NOBODY: list[Any] = []
-
-
-def make_routes() -> Routes:
-    """Routes to nobody."""
-    routes = Routes.__new__(Routes)
-    routes.plain = routes.groups = routes.links = NOBODY
-    routes.general = True
-    routes.follow = False
-    routes.durable = 0
-    routes.bucket = NEVER
-    routes.changes = 0
-    routes.size = ROUTES_BYTES
-    return routes
-
-
-def size_of(routes: Routes) -> int:
-    return routes.size
-
-
-NOWHERE = make_routes()
-
-
-class FanOut:
-    """A message or a burst on its way to more receivers than make a share; it stands in its place among the events."""
-
-    __slots__ = ("delivered", "event", "position", "routes")
-
-    def __init__(self, event: Message | Burst, routes: Routes) -> None:
-        self.event = event
-        self.routes = routes
+    def __init__(self, messages: list[Any]) -> None:
+        self.messages = messages
         self.position = 0
-        self.delivered = 0
 
-    def go_on(self, source: Port) -> bool:
-        """Deliver to the next receivers, a share of them; whether there are more."""
-        event, plain = self.event, self.routes.plain
-        stop = min(self.position + SHARE, len(plain))
-        for index in range(self.position, stop):
-            receiver = plain[index]
-            if type(event) is Burst:
-                receiver.deliver_burst(event, source)
-            elif type(event) is Message and receiver.deliver(event, source):
-                self.delivered += 1
-        self.position = stop
-        if stop < len(plain):
-            return True
-        if type(event) is Burst:
-            deliver_burst_beyond(event, self.routes, source)
-        elif type(event) is Message:
-            deliver_beyond(event, self.routes, source, self.delivered)
-        return False
+
+class SearchedCarrying(Carrying):
+    """A fan-out in another account, whose receivers take long to find."""
+
+    __slots__ = ("_router", "_search")
+
+    def __init__(self, router: "Router", search: Search, source: Port) -> None:
+        assert search.event is not None
+        Carrying.__init__(self, FanOut(search.event, NOWHERE, True), source)  # Compiled, super() knows no class here.
+        self._router = router
+        self._search: Search | None = search
+
+    def go_on(self) -> bool:
+        if self._search is not None:
+            if self._search.go_on():
+                return True
+            self.fan_out = self._router.end_search(self._search)
+            self._search = None
+        return self.fan_out.go_on(self.source)
 
 
 # The events that `Router.forward` takes.
-ROUTED = frozenset((Message, Burst, FanOut))
+ROUTED = frozenset((Message, Burst, FanOut, Search, Drawn))
 
 
 class Router:
@@ -172,23 +101,41 @@ class Router:
 
     Routes are remembered per subject, from its second message on. Subscribing to a literal subject forgets that one, to
     a filter with wildcards the subjects that share its first token (and some that share its bucket). `resolved` counts
-    how often receivers were looked for in the tree.
+    how often receivers were looked for in the tree. `mapper`, where there is one, says what subjects become when
+    somebody publishes on them.
     """
 
-    __slots__ = ("_buckets", "_cache", "_found", "_observers", "_retainer", "_routes", "_steps", "resolved", "tree")
+    __slots__ = (
+        "_buckets",
+        "_cache",
+        "_flows",
+        "_found",
+        "_observers",
+        "_retainer",
+        "_routes",
+        "_search",
+        "_watchers",
+        "mapper",
+        "resolved",
+        "tree",
+    )
 
     def __init__(self, retainer: Retainer | None = None) -> None:
         self.tree = SubjectTree()
         self._retainer = retainer
         self._cache: GenerationCache = GenerationCache(REMEMBERED_SUBJECTS, REMEMBERED_BYTES, size_of)
         self._routes = self._cache.young
+        # Those of connections that are open.
+        self._flows: WeakValueDictionary[Verdicts, Flows] = WeakValueDictionary()
         self._found: list[Interest] = []
         self._observers: list[InterestObserver] = []
+        self._watchers: list[InterestWatcher] = []
+        self.mapper: object = None
         # By first tokens.
         self._buckets = [Bucket() for _ in range(BUCKETS)]
         self.resolved = 0
-        # At how many nodes of the tree `forward` has looked.
-        self._steps = 0
+        # What `_resolve` could not finish.
+        self._search: Search | None = None
 
     def subscribe(self, receiver: Receiver) -> None:
         interest = self.tree.insert(receiver)
@@ -200,27 +147,64 @@ class Router:
         if interest is not None:
             self._interest_changed(interest, receiver)
 
-    def forward(self, events: list[Any], index: int, source: Port, whole: bool = False) -> int:
+    def forward(self, events: list[Any], index: int, source: Port, whole: bool = False, judged: bool = False) -> int:
         """Route the messages and bursts from `events[index]` on; returns the index of the first event that is left.
 
-        That is an event of another kind; or one of theirs, when a share of work is done: look at the clock and go on.
+        That is an event of another kind, among them Denied in place of what the source may not publish (unless that
+        is `judged`); or one of theirs, when a share of work is done: look at the clock and go on.
         Each message before it knows how many took it (`Message.delivered`). Where the publisher is told of each,
         `whole`, one that is refused reaches nobody, and is left.
         """
         count = len(events)
         received = size = 0
         left = SHARE
-        self._steps = 0
+        may_publish = None if judged else source.may_publish
+        # What is mapped goes elsewhere than its subject says.
+        flows = None if may_publish is None or self.mapper is not None else self._flows_of(source, may_publish)
+        looked = self.tree.looked
+        effort = source.effort
         while index < count:
             event = events[index]
+            routes: Routes | None = None
+            retains = True
+            if type(event) is Search:
+                search = event
+                if search.go_on():
+                    break
+                routes = self._end_search(search)
+                retains = search.retains
+                event = events[index] = search.event
             if type(event) is Message:
                 message = event
-                routes = self._resolve(message.subject)
-                retained = message.header_size > 0 and message.is_retained()
+                if routes is None and flows is not None:
+                    routes = self._flow(flows, message.subject)
+                if routes is None:
+                    if may_publish is not None and not may_publish.allow(message.subject):
+                        events[index] = Denied(message)
+                        break
+                    if self.mapper is not None:
+                        mapped = self._mapped(message)
+                        if mapped is None:
+                            index += 1
+                            left -= 1
+                            received += 1
+                            size += message.size
+                            continue
+                        message = events[index] = mapped
+                    routes = self._resolve(message.subject)
+                    if routes is None:
+                        events[index] = self._begin_search(message)
+                        break
+                    if flows is not None:
+                        self._note_flow(flows, message.subject, routes)
+                retained = retains and message.header_size > 0 and message.is_retained()
                 stored = retained or (routes.durable and message.qos)
                 if stored and not self._reserve(message, routes, retained) and whole:
                     break
-                fan_out = len(routes.plain)
+                fan_out = len(routes.plain) + len(routes.groups)
+                left -= routes.dear
+                if routes.borders and fan_out <= SHARE:
+                    fan_out += reach_of(routes, message.subject)
                 left -= 1 + fan_out
                 if fan_out > SHARE:
                     events[index] = FanOut(message, routes)
@@ -236,10 +220,29 @@ class Router:
                     break
             elif type(event) is Burst:
                 burst = event
-                routes = self._resolve(burst.subject)
+                if routes is None and flows is not None:
+                    routes = self._flow(flows, burst.subject)
+                if routes is None:
+                    if may_publish is not None and not may_publish.allow(burst.subject):
+                        events[index] = Denied(burst)
+                        break
+                    if self.mapper is not None:
+                        if self.mapper.draws(burst.subject):  # type: ignore[attr-defined]
+                            events[index] = Drawn(burst.messages())
+                            continue
+                        burst = events[index] = self._mapped_burst(burst)
+                    routes = self._resolve(burst.subject)
+                    if routes is None:
+                        events[index] = self._begin_search(burst)
+                        break
+                    if flows is not None:
+                        self._note_flow(flows, burst.subject, routes)
+                if routes.dear:
+                    events[index] = Drawn(burst.messages())
+                    continue
                 if routes.durable and burst.qos:
                     self._reserve_burst(burst, routes)
-                fan_out = len(routes.plain)
+                fan_out = work_of(routes, burst.subject, burst.count)
                 left -= 1 + fan_out
                 if fan_out > SHARE:
                     events[index] = FanOut(burst, routes)
@@ -260,41 +263,244 @@ class Router:
                         break
                     index += 1
                 left = 0
+            elif type(event) is Drawn:
+                drawn = event
+                drawn.position = self.forward(drawn.messages, drawn.position, source, False, True)
+                if drawn.position == len(drawn.messages):
+                    index += 1
+                left = 0
             else:
                 break
-            if left - self._steps <= 0:
+            if left - (self.tree.looked - looked) - (source.effort - effort) <= 0:
                 break
         source.in_messages += received
         source.in_bytes += size
         return index
 
     def publish(self, message: Message, source: Port, subject: bytes = b"", whole: bool = False) -> int:
-        """Route one message, by another subject than its own where one is given; returns how many took it.
+        """`begin`, and go on to the end at once; returns how many took the message."""
+        left = self.begin(message, source, subject, whole)
+        if left is not None:
+            events = [left]
+            while not self.forward(events, 0, source, whole, True) and type(events[0]) is not Message:
+                pass
+            routed: Message = events[0]
+            message.delivered = routed.delivered
+            message.refused = routed.refused
+        return message.delivered
 
-        Where the publisher is told, `whole`, nobody gets it when it is refused.
+    def begin(self, message: Message, source: Port, subject: bytes = b"", whole: bool = False) -> Any:
+        """Route one message, by another subject than its own where one is given.
+
+        Where that is more than a share of work this returns what stands in its place: `forward` goes on with it, as
+        with what is `judged`. Otherwise None: it knows how many took it. Where the publisher is told, `whole`, nobody
+        gets it when it is refused.
         """
-        source.in_messages += 1
-        source.in_bytes += message.size
         message.refused = False
+        message.delivered = 0
+        published = message
+        if self.mapper is not None and not subject and type(source) is not Port:  # As one the gateway's own have.
+            mapped = self._mapped(message)
+            if mapped is None:
+                source.in_messages += 1
+                source.in_bytes += message.size
+                return None
+            published = mapped
+        routes: Routes | None
         if subject:
             # Remembered at once: what routes in general would lead to is the message's own subject.
             routes = self._routes.get(subject)
             if routes is None or routes.changes != routes.bucket.changes:
                 routes = self._remember(subject)
         else:
-            routes = self._resolve(message.subject)
-        retained = message.header_size > 0 and message.is_retained()
-        stored = retained or (routes.durable and message.qos)
-        if stored and not self._reserve(message, routes, retained) and whole:
-            message.delivered = 0
-            return 0
+            routes = self._resolve(published.subject)
+        if routes is None:
+            return self._begin_search(published)  # It is counted at its end.
+        source.in_messages += 1
+        source.in_bytes += message.size
+        retained = published.header_size > 0 and published.is_retained()
+        stored = retained or (routes.durable and published.qos)
+        left: FanOut | None = None
+        if not stored or self._reserve(published, routes, retained) or not whole:
+            if work_of(routes, published.subject, 1) > SHARE:
+                left = FanOut(published, routes)
+            else:
+                deliver(published, routes, source)
+            if retained:
+                self._retain(published, source)
+        message.delivered = published.delivered
+        message.refused = published.refused
+        return left
+
+    def publish_run(self, messages: list[Any], source: Port, subject: bytes) -> int:
+        """Route messages by another subject than each one's own, in their order, up to the first that nobody takes;
+        returns how many were taken.
+        """
+        routes: Routes | None = self._routes.get(subject)
+        if routes is None or routes.changes != routes.bucket.changes:
+            routes = self._remember(subject)
+        if routes is None:
+            self._search = None
+        elif len(routes.plain) == 1 and not (routes.groups or routes.links or routes.borders or routes.durable):
+            receiver = routes.plain[0]
+            taken = receiver.deliver_run(messages, source)
+            source.in_messages += taken
+            for message in messages[:taken]:
+                source.in_bytes += message.size
+            return taken
+        taken = 0
+        for message in messages:
+            if not self.publish(message, source, subject):
+                break
+            taken += 1
+        return taken
+
+    def tell(self, message: Message, source: Port, port: Port, subject: bytes = b"") -> int:
+        """`begin_telling`, and go on to the end at once; returns how many took the message."""
+        told = self.begin_telling(message, port, subject)
+        while told.go_on(source):
+            pass
+        return told.delivered
+
+    def begin_telling(self, message: Message, port: Port, subject: bytes = b"", once: bool = False) -> Telling:
+        """A message on its way to the plain receivers of one port alone, or to one of them, by another subject than its
+        own where one is given.
+        """
+        return Telling(self.tree, message, port, subject or message.subject, once)
+
+    def refresh(self, receiver: Receiver) -> None:
+        """What a receiver is given has changed though it stays subscribed (`Receiver.filtered`, `Port.receives`)."""
+        self.tree.forget_routes(receiver.subject)
+        self.forget(receiver.subject)
+
+    def destination(self, subject: bytes) -> bytes:
+        """What a subject becomes when somebody publishes on it; b"" for a message that is to be lost."""
+        if self.mapper is None:
+            return subject
+        return self.mapper.destination(subject) or b""  # type: ignore[attr-defined]
+
+    def owner(self) -> object:
+        """Whose subject space it is."""
+        return self._retainer
+
+    def remembered_reach(self) -> list[int]:
+        """How many receivers that are in no queue group each subject has whose routes are remembered."""
+        found: list[int] = []
+        for subject in self._cache.keys():
+            routes: Routes | None = self._routes.get(subject)
+            if routes is not None and routes.changes == routes.bucket.changes:
+                found.append(len(routes.plain))
+        return found
+
+    def reach(self, subject: bytes) -> int:
+        """How many receivers and queue groups a message on a subject has, here and in other accounts; more than a share
+        where it takes long to find that out.
+        """
+        routes = self._resolve(subject)
+        if routes is None:
+            self._search = None
+            return SHARE + 1
+        return work_of(routes, subject, 0)
+
+    def begin_carrying(self, event: Message | Burst, source: Port) -> Carrying:
+        """`carry` or `carry_burst`, in shares."""
+        routes = self._resolve(event.subject)
+        if routes is None:
+            return SearchedCarrying(self, self._begin_search(event), source)
+        return Carrying(self._carried(event, routes), source)
+
+    def end_search(self, search: Search) -> FanOut:
+        """On the routes that it has led to what was looked for is carried."""
+        assert search.event is not None
+        return self._carried(search.event, self._end_search(search))
+
+    def _carried(self, event: Message | Burst, routes: Routes) -> FanOut:
+        if type(event) is Burst:
+            if routes.durable and event.qos:
+                self._reserve_burst(event, routes)
+        elif type(event) is Message and routes.durable and event.qos:
+            self._reserve(event, routes, False)
+        return FanOut(event, routes, True)
+
+    def carry(self, message: Message, source: Port) -> int:
+        """Route a message from another account to each receiver that is in no queue group; returns how many took it.
+
+        Nobody retains it, and nobody is told where it reached none. It is `refused` where the disk has no room.
+        """
+        routes = self._route(message.subject)
+        if routes.durable and message.qos:
+            self._reserve(message, routes, False)
+        delivered = 0
+        for receiver in routes.plain:
+            if receiver.deliver(message, source):
+                delivered += 1
+        for link in routes.links:
+            if link.deliver(message, source):
+                delivered += 1
+        return delivered
+
+    def carry_burst(self, burst: Burst, source: Port) -> None:
+        """Like `carry`, for messages that came in a row."""
+        routes = self._route(burst.subject)
+        if routes.durable and burst.qos:
+            self._reserve_burst(burst, routes)
+        for receiver in routes.plain:
+            receiver.deliver_burst(burst, source)
+        for link in routes.links:
+            link.deliver_burst(burst, source)
+
+    def carry_to_one(self, message: Message, members: list[Receiver], source: Port) -> bool:
+        """Hand a message from another account to one of the members of a queue group; False when none takes it."""
+        if has_filtered(members):
+            members = [one for one in members if one.leads(message.subject)]
+        if message.qos:
+            for receiver in members:
+                if receiver.is_durable():
+                    if self._retainer is not None:
+                        self._retainer.reserve(message, 1, False)
+                    break
+        group = Group(b"", members)
+        return group.deliver(message, source) or group.keep(message)
+
+    def call(self, message: Message, source: Port) -> int:
+        """Route a request from another account, or the answer to one; returns how many took it. Nobody retains it."""
+        if self.mapper is not None:
+            mapped = self._mapped(message)
+            if mapped is None:
+                return 0
+            message = mapped
+        routes = self._route(message.subject)
+        if routes.durable and message.qos:
+            self._reserve(message, routes, False)
         deliver(message, routes, source)
-        if retained:
-            self._retain(message, source)
         return message.delivered
 
+    def begin_call(self, message: Message, source: Port) -> Any:
+        """`call`, in shares, as with `begin`."""
+        if self.mapper is not None:
+            mapped = self._mapped(message)
+            if mapped is None:
+                return None
+            message = mapped
+        routes = self._resolve(message.subject)
+        if routes is None:
+            search = self._begin_search(message)
+            search.retains = False
+            return search
+        if routes.durable and message.qos:
+            self._reserve(message, routes, False)
+        return FanOut(message, routes)
+
+    def watch(self, watcher: InterestWatcher) -> None:
+        """Tell the watcher of each receiver that comes or goes from now on."""
+        self._watchers.append(watcher)
+
+    def unwatch(self, watcher: InterestWatcher) -> None:
+        if watcher in self._watchers:
+            self._watchers.remove(watcher)
+
     def observe(self, observer: InterestObserver) -> None:
-        """Tell the observer of changes from now on; see `local_interest` for what is there already."""
+        """Tell the observer of changes from now on; see gateway.dataplane.transit for what is there already."""
         self._observers.append(observer)
 
     def unobserve(self, observer: InterestObserver) -> None:
@@ -302,7 +508,7 @@ class Router:
             self._observers.remove(observer)
 
     def local_interest(self) -> list[tuple[bytes, bytes, int]]:
-        """(filter, queue group or b"", number of local receivers) of everything here that hubs are to know."""
+        """(filter, queue group or b"", number of local receivers) of everything that clients here are interested in."""
         interest: list[tuple[bytes, bytes, int]] = []
         for entry in self.tree.interests():
             if entry.told_count(b""):
@@ -312,20 +518,27 @@ class Router:
         return interest
 
     def _interest_changed(self, interest: Interest, receiver: Receiver) -> None:
+        self._tell_observers(interest, receiver)
+        for watcher in self._watchers:
+            watcher.interest_moved(interest, receiver)
+
+    def weight_changed(self, receiver: Receiver) -> None:
+        """A subscribed receiver stands for more or fewer members of its queue group than before."""
+        self._tell_observers(self.tree.interest_of(receiver), receiver)
+
+    def _tell_observers(self, interest: Interest, receiver: Receiver) -> None:
         self.forget(receiver.subject)
-        if not receiver.port.leaf and not receiver.local_only:
+        if not (receiver.local_only or receiver.onlooker):
             for observer in self._observers:
-                observer.interest_changed(receiver.subject, receiver.queue, interest.told_count(receiver.queue))
+                observer.interest_changed(interest, receiver)
 
     def reaches_durable(self, subject: bytes) -> bool:
         """Whether a message on the subject may come to a receiver that keeps it on the disk."""
-        for interest in self.tree.match(subject):
-            if any(receiver.is_durable() for receiver in interest.plain):
-                return True
-            for members in (interest.groups or {}).values():
-                if any(receiver.is_durable() for receiver in members):
-                    return True
-        return False
+        routes = self._resolve(subject)
+        if routes is None:  # What takes long to find out is not said to be impossible.
+            self._search = None
+            return True
+        return routes.durable > 0
 
     def forget(self, subject: bytes) -> None:
         """Forget the routes that a change of this filter can concern."""
@@ -336,6 +549,18 @@ class Router:
             self._cache.clear()
         else:
             self._buckets[hash(tokens[0]) % BUCKETS].changes += 1
+
+    def _mapped(self, message: Message) -> Message | None:
+        """A message on the subject that its own becomes; None where it is to be lost."""
+        subject = self.mapper.destination(message.subject)  # type: ignore[attr-defined]
+        if subject is None:
+            return None
+        return message if subject == message.subject else readdressed(message, subject)
+
+    def _mapped_burst(self, burst: Burst) -> Burst:
+        """Messages that came in a row on the subject that theirs becomes, where no lots are drawn."""
+        subject: bytes = self.mapper.destination(burst.subject)  # type: ignore[attr-defined]
+        return burst if subject == burst.subject else burst.readdressed(subject)
 
     def _reserve(self, message: Message, routes: Routes, retained: bool) -> bool:
         """Whether all have room who keep a message; otherwise none of them does."""
@@ -354,19 +579,115 @@ class Router:
         if self._retainer is not None:
             self._retainer.keep(message, source)
 
-    def _resolve(self, subject: bytes) -> Routes:
-        """Where messages on a subject go: remembered, else looked for."""
+    def _route(self, subject: bytes) -> Routes:
+        """Where messages on a subject go, however long it takes to find that out."""
+        routes = self._resolve(subject)
+        return self._search_at_once() if routes is None else routes
+
+    def _resolve(self, subject: bytes) -> Routes | None:
+        """Where messages on a subject go: remembered, else looked for; None where that takes long (`_begin_search`)."""
         routes: Routes | None = self._routes.get(subject)
         if routes is None:
             routes = self._cache.recall(subject)
+            if routes is None:
+                lead = lead_of(subject)
+                if lead:
+                    return self._resolve_alike(subject, lead)
             if routes is None and (len(subject) > LONGEST_REMEMBERED_SUBJECT or not self._cache.is_familiar(subject)):
                 return self._route_once(subject)
         if routes is not None and routes.changes == routes.bucket.changes:
             return routes
         return self._remember(subject)
 
-    def _remember(self, subject: bytes) -> Routes:
-        """Look for the receivers of a subject that will come again.
+    def _flows_of(self, source: Port, may_publish: Verdicts) -> Flows:
+        """Those of the source and of all others here with the same verdicts."""
+        flows: Flows | None = source.flows
+        if flows is None or flows.verdicts is not may_publish or flows.memory is not self._cache:
+            flows = self._flows.get(may_publish)
+            if flows is None:
+                flows = self._flows[may_publish] = Flows(self._cache, may_publish)
+            source.flows = flows
+        return flows
+
+    def _flow(self, flows: Flows, subject: bytes) -> Routes | None:
+        """Where messages on a subject go, where that is noted of an allowed one."""
+        routes: Routes | None = flows.routes.get(subject)
+        if routes is None or routes.changes != routes.bucket.changes or flows.losses != self._cache.losses:
+            return None
+        return routes
+
+    def _note_flow(self, flows: Flows, subject: bytes, routes: Routes) -> None:
+        """Note where messages on an allowed subject go, if the routes are remembered."""
+        if routes.bucket is NEVER or self._routes.get(subject) is not routes:
+            return
+        if flows.losses != self._cache.losses:
+            flows.routes = {}
+            flows.losses = self._cache.losses
+        flows.routes[subject] = routes
+
+    def _resolve_alike(self, subject: bytes, lead: bytes) -> Routes | None:
+        """As `_resolve`, for one of many subjects that differ in the numbers behind their lead and hardly come twice:
+        one filter matches them all, as a rule.
+        """
+        if self.tree.is_literal(subject):
+            return self._route_once(subject)
+        routes: Routes | None = self._routes.get(lead)
+        if routes is None:
+            routes = self._cache.recall(lead)
+        if routes is None or routes.changes != routes.bucket.changes:
+            routes = self._remember_alike(lead)
+        return self._route_once(subject) if routes.follow else routes
+
+    def _remember_alike(self, lead: bytes) -> Routes:
+        """Where all subjects with a lead and its numbers go; routes that `follow` say that they do not go one way."""
+        self.resolved += 1
+        bucket: Bucket = self._buckets[hash(lead.partition(b".")[0]) % BUCKETS]
+        interest = self.tree.only_interest(lead, NUMBERS)
+        routes = make_routes()
+        routes.follow = True
+        if interest is not None and not interest.groups and not interest.beyond:
+            making = Resolution(interest.subject, [interest], True)
+            alike = NOWHERE if making.go_on() else making.routes  # Of very many each subject is looked for by itself.
+            if alike.plain and alike.general and not alike.follow and len(alike.plain) == len(interest.plain):
+                routes = alike
+        routes.bucket = bucket
+        routes.changes = bucket.changes
+        self._cache.remember(lead, routes)
+        return routes
+
+    def _begin_search(self, event: Message | Burst) -> Search:
+        """What the event waits for that `_resolve` found no routes for."""
+        search, self._search = self._search, None
+        assert search is not None
+        search.event = event
+        return search
+
+    def _end_search(self, search: Search) -> Routes:
+        """The routes that it has led to."""
+        subject = search.subject
+        assert search.making is not None
+        routes = search.making.routes
+        if search.changes == self.tree.changes:
+            interest = search.found[0] if len(search.found) == 1 else None
+            if search.familiar:
+                bucket: Bucket = self._buckets[hash(subject.partition(b".")[0]) % BUCKETS]
+                routes.bucket = bucket
+                routes.changes = bucket.changes
+                self._cache.remember(subject, routes)
+            if interest is not None and routes.general and interest.subject != subject:
+                interest.routes = routes
+        return routes
+
+    def _search_at_once(self) -> Routes:
+        """Finish what `_resolve` has begun."""
+        search, self._search = self._search, None
+        assert search is not None
+        while search.go_on():
+            pass
+        return self._end_search(search)
+
+    def _remember(self, subject: bytes) -> Routes | None:
+        """Look for the receivers of a subject that will come again; None where that takes long.
 
         Subjects that interest the receivers of one filter with wildcards alone share its routes: many subjects need
         little memory, and the processor finds the routes in its caches.
@@ -374,14 +695,21 @@ class Router:
         self.resolved += 1
         bucket: Bucket = self._buckets[hash(subject.partition(b".")[0]) % BUCKETS]
         found: list[Interest] = []
-        self._steps += self.tree.find(subject, found)
+        walk = self.tree.find(subject, found)
+        if walk is not None:
+            self._search = Search(subject, found, walk, None, True, self.tree.changes)
+            return None
         interest = found[0] if len(found) == 1 else None
         routes: Routes | None = interest.routes if interest is not None else None  # type: ignore[assignment]
         if routes is not None and routes.bucket is NEVER:
             routes.bucket = bucket
             routes.changes = bucket.changes
         if routes is None or routes.follow or routes.bucket is not bucket or routes.changes != bucket.changes:
-            routes = resolve(subject, found, False)
+            making = Resolution(subject, found, False)
+            if making.go_on():
+                self._search = Search(subject, found, None, making, True, self.tree.changes)
+                return None
+            routes = making.routes
             routes.bucket = bucket
             routes.changes = bucket.changes
             if interest is not None and routes.general and interest.subject != subject:
@@ -389,7 +717,7 @@ class Router:
         self._cache.remember(subject, routes)
         return routes
 
-    def _route_once(self, subject: bytes) -> Routes:
+    def _route_once(self, subject: bytes) -> Routes | None:
         """Routes for one message whose subject may not come again, as the inbox of a request; not remembered.
 
         What a filter with wildcards leads to is made once for all subjects that no other filter matches.
@@ -397,214 +725,22 @@ class Router:
         found = self._found
         found.clear()
         self.resolved += 1
-        self._steps += self.tree.find(subject, found)
+        walk = self.tree.find(subject, found)
+        if walk is not None:
+            self._search = Search(subject, found, walk, None, False, self.tree.changes)
+            self._found = []
+            return None
         if not found:
             return NOWHERE
         interest = found[0] if len(found) == 1 else None
         if interest is not None and interest.routes is not None:
             return interest.routes  # type: ignore[return-value]
-        routes = resolve(subject, found, interest is not None)
+        making = Resolution(subject, found, interest is not None)
+        if making.go_on():
+            self._search = Search(subject, found, None, making, False, self.tree.changes)
+            self._found = []
+            return None
+        routes = making.routes
         if interest is not None and routes.general and interest.subject != subject:
             interest.routes = routes
         return routes
-
-
-def deliver(message: Message, routes: Routes, source: Port) -> None:
-    """Hand a message to its receivers, and note how many took it."""
-    delivered = 0
-    for receiver in routes.plain:
-        if receiver.deliver(message, source):
-            delivered += 1
-    deliver_beyond(message, routes, source, delivered)
-
-
-def deliver_beyond(message: Message, routes: Routes, source: Port, delivered: int) -> None:
-    """Hand a message that so many took to queue groups and over links too, and note how many took it in all."""
-    if routes.groups:
-        delivered += deliver_to_groups(message, routes, source)
-    else:
-        for link in routes.links:
-            if link.deliver(message, source):
-                delivered += 1
-    message.delivered = delivered
-    if delivered == 0 and message.reply:
-        source.undelivered(message)
-
-
-def deliver_burst(burst: Burst, routes: Routes, source: Port) -> None:
-    """Hand messages that came in a row to their receivers; of a group each message goes to one member anew."""
-    for receiver in routes.plain:
-        receiver.deliver_burst(burst, source)
-    deliver_burst_beyond(burst, routes, source)
-
-
-def deliver_burst_beyond(burst: Burst, routes: Routes, source: Port) -> None:
-    """Hand the messages of a burst to queue groups and over links."""
-    if routes.groups:
-        for message in burst.messages():
-            deliver_to_groups(message, routes, source)
-    else:
-        for link in routes.links:
-            link.deliver_burst(burst, source)
-
-
-def deliver_to_groups(message: Message, routes: Routes, source: Port) -> int:
-    """Hand a message to one member of each group, and over the links.
-
-    A hub serves its plain interest with every message that it gets, so a link gets one only, which names all groups
-    that are to be served behind it.
-    """
-    delivered = 0
-    named: dict[LeafPort, tuple[bytes, ...]] = {}
-    for group in routes.groups:
-        # A leafnode peer names the groups that it has not served; a group that is not named must not get the message.
-        if message.queues is not None and group.name not in message.queues:
-            continue
-        if group.deliver(message, source):
-            delivered += 1
-        elif group.links and not source.leaf:
-            link = random.choice(group.links)
-            named[link] = (*named.get(link, ()), group.name)
-        elif group.keep(message):
-            delivered += 1
-    for route in routes.links:
-        names = named.pop(route.link, ())
-        if names:
-            route = route.link.leaf_route(message.subject, route.queues + names)
-        if route.deliver(message, source):
-            delivered += 1
-    for link, names in named.items():
-        if link.leaf_route(message.subject, names).deliver(message, source):
-            delivered += 1
-    return delivered
-
-
-def resolve(subject: bytes, interests: list[Interest], general: bool) -> Routes:
-    """Make routes out of the interests that match a subject; `general` ones, if asked for, where that can be."""
-    routes = make_routes()
-    plain: list[Receiver] = []
-    routes.plain = plain
-    combining = grouped = linked = False
-    for interest in interests:
-        for receiver in interest.plain:
-            if receiver.combines:
-                combining = True
-            else:
-                plain.append(receiver)
-        if interest.groups:
-            grouped = True
-        if interest.upstream:
-            linked = True
-    own = -len(plain)
-    if combining:
-        routes.follow = general and add_alone(interests[0], plain)
-        if not routes.follow:
-            routes.general = False
-            combine(subject, interests, plain)
-    own += len(plain)
-    if grouped:
-        routes.groups = groups_of(interests)
-    if linked:
-        routes.general = False
-        routes.groups = [*routes.groups]
-        routes.links = link_routes(subject, interests, routes.groups)
-        own += len(routes.links)
-    # What is made for this subject holds it, and its topic.
-    routes.size += POINTER_BYTES * len(plain) + own * (ROUTE_BYTES + 2 * len(subject))
-    for group in routes.groups:
-        routes.size += ROUTE_BYTES + POINTER_BYTES * len(group.members)
-    routes.durable = count_durable(routes)
-    return routes
-
-
-def count_durable(routes: Routes) -> int:
-    """How many places on the disk a message takes at most: of a group one member has it."""
-    durable = 0
-    for receiver in routes.plain:
-        if receiver.is_durable():
-            durable += 1
-    for group in routes.groups:
-        for receiver in group.members:
-            if receiver.is_durable():
-                durable += 1
-                break
-    return durable
-
-
-def add_alone(interest: Interest, plain: list[Receiver]) -> bool:
-    """Add what each receiver of an interest makes that need not be combined; False if a port has several there."""
-    ports: set[Port] = set()
-    routes: list[Receiver] = []
-    for receiver in interest.plain:
-        if receiver.combines:
-            ports.add(receiver.port)
-            routes.append(receiver.alone())
-    if len(ports) < len(routes):
-        return False
-    plain.extend(routes)
-    return True
-
-
-def combine(subject: bytes, interests: list[Interest], plain: list[Receiver]) -> None:
-    """Add one receiver for each port to which several of its receivers are one."""
-    combined: dict[Port, list[Receiver]] = {}
-    for interest in interests:
-        for receiver in interest.plain:
-            if receiver.combines:
-                combined.setdefault(receiver.port, []).append(receiver)
-    for port, receivers in combined.items():
-        route = port.combine(subject, receivers)
-        if route is not None:
-            plain.append(route)
-
-
-def groups_of(interests: list[Interest]) -> list[Group]:
-    """The queue groups with local members.
-
-    One is known by its name alone: on several filters it is still one group, as in nats-server. MQTT's are several.
-    """
-    groups: list[Group] = []
-    members: dict[bytes, list[Receiver]] = {}
-    for interest in interests:
-        for name, found in (interest.groups or {}).items():
-            if are_shared(found):
-                groups.append(Group(name, found))
-            else:
-                members[name] = members[name] + found if name in members else found
-    for name, found in members.items():
-        groups.append(Group(name, found))
-    return groups
-
-
-def are_shared(members: list[Receiver]) -> bool:
-    """Whether all members of a group are MQTT's shared subscriptions."""
-    for receiver in members:  # noqa: SIM110 - compiled, a generator would cost more than the rest
-        if not receiver.shared:
-            return False
-    return True
-
-
-def link_routes(subject: bytes, interests: list[Interest], groups: list[Group]) -> list[LeafRoute]:
-    """The routes over links: for plain interest, and for groups that have members behind one link and nowhere else.
-
-    Of other groups with members behind links the links are noted in `groups`: which one it is, each message decides.
-    """
-    links: dict[LeafPort, tuple[bytes, ...]] = {}
-    behind: dict[bytes, list[LeafPort]] = {}
-    for receiver in (one for interest in interests for one in interest.upstream or ()):
-        link = receiver.port
-        assert isinstance(link, LeafPort)
-        if not receiver.queue:
-            links.setdefault(link, ())
-        elif link not in behind.setdefault(receiver.queue, []):
-            behind[receiver.queue].append(link)
-    for name, ports in behind.items():
-        group = next((one for one in groups if one.name == name), None)
-        if group is None and len(ports) == 1:
-            links[ports[0]] = (*links.get(ports[0], ()), name)
-            continue
-        if group is None:
-            group = Group(name, [])
-            groups.append(group)
-        group.links = ports
-    return [link.leaf_route(subject, queues) for link, queues in links.items()]

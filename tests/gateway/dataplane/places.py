@@ -4,6 +4,8 @@ from gateway.dataplane.nats_receivers import LeafInterest, LeafPort, LeafRoute, 
 from gateway.dataplane.outbox import Outbox, Switch
 from gateway.dataplane.port import Port, Receiver
 from gateway.dataplane.router import ROUTED, Router
+from gateway.dataplane.subject_tree import Interest
+from gateway.dataplane.transit import concerns, told_count
 from protocols.message import Buffer, Message
 
 LIMIT = 64 << 20
@@ -80,25 +82,26 @@ class ClientPort(Port):
         return received
 
 
-class HubPort(LeafPort):
-    """The near end of a leafnode link without a connection."""
+class LinkPort(LeafPort):
+    """The near end of a leafnode link without a connection; to a hub unless `uplink` is put out."""
 
-    def __init__(self, switch: Switch) -> None:
+    def __init__(self, switch: Switch, uplink: bool = True) -> None:
         self.sink = MemorySink()
         super().__init__(Outbox(self.sink, switch, LIMIT))
-        self.leaf = True
+        self.uplink = uplink
         self.told: list[tuple[bytes, bytes, int]] = []
         self.may_send = True
         self.max_payload = 1000
 
-    def leaf_route(self, subject: bytes, queues: tuple[bytes, ...]) -> Receiver:
-        return LeafRoute(self, subject, queues, self.max_payload, self.may_send)
+    def leaf_route(self, subject: bytes, queues: tuple[bytes, ...], plain: bool) -> Receiver:
+        return LeafRoute(self, subject, queues, plain, self.max_payload, self.may_send)
 
-    def interest(self, subject: bytes, queue: bytes = b"") -> LeafInterest:
-        return LeafInterest(self, subject, queue)
+    def interest(self, subject: bytes, queue: bytes = b"", weight: int = 1) -> LeafInterest:
+        return LeafInterest(self, subject, queue, weight)
 
-    def interest_changed(self, subject: bytes, queue: bytes, count: int) -> None:
-        self.told.append((subject, queue, count))
+    def interest_changed(self, interest: Interest, receiver: Receiver) -> None:
+        if concerns(receiver, self):
+            self.told.append((interest.subject, receiver.queue, told_count(interest, receiver.queue, self)))
 
     def take(self) -> bytes:
         """What has been sent over the link since the last time."""

@@ -5,7 +5,7 @@ from gateway.dataplane.port import Port
 from gateway.dataplane.router import Router
 from protocols.message import make_message
 from protocols.nats.server import ServerDecoder
-from tests.gateway.dataplane.places import ClientPort, HubPort
+from tests.gateway.dataplane.places import ClientPort, LinkPort
 
 HEADER = b"NATS/1.0\r\nA: b\r\n\r\n"
 PLAIN = b"PUB foo.bar 2\r\nhi\r\n"
@@ -32,8 +32,8 @@ def client(router: Router) -> ClientPort:
 
 
 @pytest.fixture
-def hub(router: Router) -> HubPort:
-    port = HubPort(Switch())
+def hub(router: Router) -> LinkPort:
+    port = LinkPort(Switch())
     router.subscribe(port.interest(b"foo.*"))
     return port
 
@@ -71,7 +71,7 @@ def test_head_follows_the_subject_of_a_wildcard_subscription(router: Router, cli
 
 @pytest.mark.parametrize("copies", [1, 2, 30])
 @pytest.mark.parametrize("size", [0, 1, 5000, 70_000])
-def test_payloads_of_any_size_reach_all_kinds_of_receivers(router: Router, hub: HubPort, size: int, copies: int):
+def test_payloads_of_any_size_reach_all_kinds_of_receivers(router: Router, hub: LinkPort, size: int, copies: int):
     hub.max_payload = 100_000
     clients = [ClientPort(Switch()) for _ in range(3)]
     clients[1].headers = False
@@ -92,7 +92,7 @@ def test_payloads_of_any_size_reach_all_kinds_of_receivers(router: Router, hub: 
 
 
 @pytest.mark.parametrize("copies", [1, 3])
-def test_closed_outbox_takes_nothing(router: Router, client: ClientPort, hub: HubPort, copies: int):
+def test_closed_outbox_takes_nothing(router: Router, client: ClientPort, hub: LinkPort, copies: int):
     for port in (client, hub):
         assert port.outbox is not None
         port.outbox.close()
@@ -106,7 +106,7 @@ def test_closed_outbox_takes_nothing(router: Router, client: ClientPort, hub: Hu
 
 
 @pytest.mark.parametrize("copies", [1, 3])
-def test_link_gets_messages_without_sid(router: Router, hub: HubPort, copies: int):
+def test_link_gets_messages_without_sid(router: Router, hub: LinkPort, copies: int):
     send(router, PLAIN * copies)
     assert hub.take() == b"LMSG foo.bar 2\r\nhi\r\n" * copies
     send(router, WITH_HEADER * copies)
@@ -127,7 +127,7 @@ def test_link_gets_messages_without_sid(router: Router, hub: HubPort, copies: in
     ],
 )
 def test_link_names_the_groups_that_the_hub_shall_serve(router: Router, data: bytes, wire: bytes, copies: int):
-    hub = HubPort(Switch())
+    hub = LinkPort(Switch())
     for queue in (b"q", b"r"):
         router.subscribe(hub.interest(b"foo.bar", queue))
     send(router, data * copies)
@@ -135,7 +135,7 @@ def test_link_names_the_groups_that_the_hub_shall_serve(router: Router, data: by
 
 
 @pytest.mark.parametrize("copies", [1, 3])
-def test_link_passes_on_only_what_the_hub_permits(router: Router, hub: HubPort, copies: int):
+def test_link_passes_on_only_what_the_hub_permits(router: Router, hub: LinkPort, copies: int):
     hub.max_payload = 1
     send(router, PLAIN * copies)
     hub.max_payload, hub.may_send = 1000, False
@@ -148,7 +148,7 @@ def test_link_passes_on_only_what_the_hub_permits(router: Router, hub: HubPort, 
     assert hub.take() == b"LMSG foo.bar 2\r\nhi\r\n" * copies
 
 
-def test_message_made_here_gets_its_tail_once_for_all(router: Router, client: ClientPort, hub: HubPort):
+def test_message_made_here_gets_its_tail_once_for_all(router: Router, client: ClientPort, hub: LinkPort):
     message = make_message(b"foo.bar", b"hi", b"to.me", HEADER)
     router.publish(message, Port(None))
     assert client.take() == b"HMSG foo.bar 7 to.me 18 20\r\n" + HEADER + b"hi\r\n"

@@ -8,17 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.dataplane.deliveries import SHARE
 from gateway.dataplane.outbox import Switch
 from gateway.dataplane.port import Port, Receiver
 from gateway.dataplane.router import LONGEST_REMEMBERED_SUBJECT, REMEMBERED_SUBJECTS, Router
+from gateway.dataplane.routes import LOOKED_AT_ONCE
+from gateway.dataplane.transit import told_interest
+from gateway.dataplane.verdicts import Verdicts
+from protocols.leafnode.link import Redirected
 from protocols.leafnode.spoke import SpokeDecoder
-from protocols.message import Burst, make_message
+from protocols.message import Burst, Message, make_message
 from protocols.mqtt.decoder import Decoder
 from protocols.mqtt.encoder import encode_connect, encode_publish
 from protocols.mqtt.packets import Connect
 from protocols.mqtt.publish import PublishRun
 from protocols.nats.server import Ping, ServerDecoder
-from tests.gateway.dataplane.places import ClientPort, HubPort, forward_all
+from tests.gateway.dataplane.places import ClientPort, LinkPort, forward_all
 
 
 class Place:
@@ -35,11 +40,23 @@ class Place:
             self.router.subscribe(port.subscription(subject, queue, b"%d" % number, maximum))
         return port
 
-    def hub(self, *interest: tuple[bytes, bytes]) -> HubPort:
-        port = HubPort(self.switch)
+    def hub(self, *interest: tuple[bytes, bytes]) -> LinkPort:
+        port = LinkPort(self.switch)
         for subject, queue in interest:
             self.router.subscribe(port.interest(subject, queue))
         return port
+
+    def spoke(self, *interest: tuple[bytes, bytes]) -> LinkPort:
+        port = LinkPort(self.switch, uplink=False)
+        for subject, queue in interest:
+            self.router.subscribe(port.interest(subject, queue))
+        return port
+
+    def redirect(self, data: bytes, source: Port) -> None:
+        """What a consumer beyond a link delivers."""
+        for event in SpokeDecoder().receive(data):
+            assert isinstance(event, Redirected)
+            self.router.publish(event.message, source, event.subject)
 
     def publish(self, subject: bytes, payload: bytes = b"", reply: bytes = b"", source: Port | None = None) -> int:
         return self.router.publish(make_message(subject, payload, reply), source or Port(None))
@@ -303,6 +320,106 @@ def test_observer_hears_nothing_of_other_links(place: Place):
     assert other.told == []
 
 
+def test_messages_pass_between_spokes_and_from_hub_to_spoke_and_back_but_not_between_hubs(place: Place):
+    hub, other_hub = place.hub((b"foo", b"")), place.hub((b"foo", b""))
+    spoke, other_spoke = place.spoke((b"foo", b"")), place.spoke((b"foo", b""))
+    links = (hub, other_hub, spoke, other_spoke)
+    reached = {
+        hub: (spoke, other_spoke),
+        other_hub: (spoke, other_spoke),
+        spoke: (hub, other_hub, other_spoke),
+        other_spoke: (hub, other_hub, spoke),
+    }
+    for source in links:
+        place.receive(b"LMSG foo 2\r\nhi\r\n", source)
+        for link in links:
+            assert link.take() == (b"LMSG foo 2\r\nhi\r\n" if link in reached[source] else b"")
+        place.receive(b"LMSG foo 2\r\nhi\r\n" * 3, source)
+        assert [link.take().count(b"LMSG") for link in links] == [3 * (link in reached[source]) for link in links]
+
+
+def test_nothing_goes_back_to_the_cluster_that_it_came_from(place: Place):
+    one, two = place.spoke((b"foo", b"")), place.spoke((b"foo", b""))
+    one.cluster = two.cluster = b"edge"
+    place.router.observe(two)
+    place.receive(b"LMSG foo 2\r\nhi\r\n", one)
+    assert two.take() == b""
+    place.router.subscribe(one.interest(b"bar"))
+    assert two.told == []
+
+
+def test_message_of_a_link_goes_on_for_the_groups_that_it_names(place: Place):
+    hub = place.hub()
+    spoke = place.spoke((b"foo", b"one"), (b"foo", b"two"))
+    place.receive(b"LMSG foo 2\r\nhi\r\n", hub)
+    assert spoke.take() == b""
+    place.receive(b"LMSG foo | two three 2\r\nhi\r\n", hub)
+    assert spoke.take() == b"LMSG foo | two 2\r\nhi\r\n"
+    place.receive(b"LMSG foo + to.me one 2\r\nhi\r\n", hub)
+    assert spoke.take() == b"LMSG foo + to.me one 2\r\nhi\r\n"
+    member = place.client()
+    place.router.subscribe(member.subscription(b"foo", b"two"))
+    place.receive(b"LMSG foo | one two 2\r\nhi\r\n", hub)
+    assert spoke.take() == b"LMSG foo | one 2\r\nhi\r\n"
+    assert member.take().startswith(b"MSG foo")
+
+
+def test_members_behind_links_get_their_share_by_weight(place: Place):
+    light, heavy = place.spoke(), place.spoke()
+    place.router.subscribe(light.interest(b"foo", b"q", 1))
+    heavy_interest = heavy.interest(b"foo", b"q", 3)
+    place.router.subscribe(heavy_interest)
+    for _ in range(2000):
+        place.publish(b"foo")
+    counts = light.take().count(b"LMSG"), heavy.take().count(b"LMSG")
+    assert sum(counts) == 2000
+    assert 400 < counts[0] < 600
+    place.receive(b"LMSG foo | q 2\r\nhi\r\n" * 10, heavy)
+    assert (light.take().count(b"LMSG"), heavy.take()) == (10, b"")
+    heavy_interest.weight = 1
+    place.router.weight_changed(heavy_interest)
+    for _ in range(2000):
+        place.publish(b"foo")
+    assert 850 < light.take().count(b"LMSG") < 1150
+
+
+def test_what_a_consumer_delivers_keeps_its_subject_from_link_to_link(place: Place):
+    hub, spoke = place.hub(), place.spoke((b"_INBOX.1", b""))
+    wire = b"LMSG _INBOX.1 $JS.ACK.A.c.1.1.1.1.0@orders.1 2\r\nhi\r\n"
+    place.redirect(wire, hub)
+    assert spoke.take() == wire
+    headed = b"HMSG _INBOX.1 $JS.ACK.A.c.1.1.1.1.0@orders.1 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"
+    place.redirect(headed, hub)
+    assert spoke.take() == headed
+
+
+def test_spokes_hear_of_clients_and_of_other_links_and_hubs_of_all_but_hubs(place: Place):
+    hub, other_hub, spoke, lone = place.hub(), place.hub(), place.spoke(), place.spoke()
+    lone.isolated = True
+    links = (hub, other_hub, spoke, lone)
+    for link in links:
+        place.router.observe(link)
+
+    def told() -> list[list[tuple[bytes, bytes, int]]]:
+        news = [link.told[:] for link in links]
+        for link in links:
+            link.told.clear()
+        return news
+
+    work = (b"work", b"crew")
+    place.router.subscribe(hub.interest(*work, 2))
+    assert told() == [[], [], [(*work, 2)], []]
+    place.router.subscribe(lone.interest(*work, 3))
+    assert told() == [[(*work, 3)], [(*work, 3)], [(*work, 5)], []]
+    place.router.subscribe(place.client().subscription(*work))
+    assert told() == [[(*work, 4)], [(*work, 4)], [(*work, 6)], [(*work, 1)]]
+    for link, expected in zip(links, (4, 4, 6, 1), strict=True):
+        assert [one for one in told_interest(place.router.tree, link) if one] == [(*work, expected)]
+    place.router.subscribe(hub.interest(b"$LDS.x"))
+    place.router.subscribe(place.client().subscription(b"$LDS.x"))
+    assert told() == [[(b"$LDS.x", b"", 0)], [(b"$LDS.x", b"", 0)], [(b"$LDS.x", b"", 1)] * 2, [(b"$LDS.x", b"", 0)]]
+
+
 class Combining(ClientPort):
     """Wants each message once, however many of its filters match."""
 
@@ -493,3 +610,201 @@ def test_share_counts_what_looking_for_receivers_costs(place: Place):
     assert client.take() == b""
     forward_all(place.router, [make_message(b"a." * 10 + b"end", b"")], Port(None))
     assert client.take().count(b"MSG") == 1024
+
+
+DEEP = [b".".join((*tokens, b"end")) for tokens in product((b"a", b"*"), repeat=14)]
+
+
+def rounds(router: Router, events: list[Any], source: Port) -> int:
+    """How often the router let go before all were routed."""
+    index = calls = 0
+    while index < len(events):
+        index = router.forward(events, index, source)
+        calls += 1
+    return calls
+
+
+def test_looking_for_receivers_goes_on_in_later_turns(place: Place):
+    """The walk alone would take many milliseconds; the message and those behind it keep their places."""
+    client = place.client(*DEEP)
+    source = ClientPort(place.switch)
+    lost = make_message(b"a." * 14 + b"x", b"", b"reply")
+    burst = Burst(b"a." * 14 + b"y", 0, 1, [b"x", b"y"], 2, None)
+    events: list[Any] = [lost, burst, make_message(b"a." * 14 + b"other", b"")]
+    assert rounds(place.router, events, source) > 15
+    assert events[:2] == [lost, burst]
+    assert source.unanswered == [lost.subject]
+    assert source.in_messages == 4
+    assert client.take() == b""
+    found = make_message(b"a." * 14 + b"end", b"")
+    assert rounds(place.router, [found], source) > 5
+    assert found.delivered == len(DEEP)
+    assert client.take().count(b"MSG ") == len(DEEP)
+
+
+def test_burst_whose_receivers_take_long_to_find_reaches_them(place: Place):
+    client = place.client(*DEEP, b"a.a.a.a.a.a.a.a.a.a.a.a.a.a.z")
+    assert rounds(place.router, [Burst(b"a." * 14 + b"z", 0, 1, [b"x", b"y"], 2, None)], Port(None)) > 5
+    assert client.take().count(b"MSG ") == 2
+
+
+def test_what_was_found_at_length_is_remembered_while_nobody_comes_or_goes(place: Place):
+    place.client(*DEEP)
+    subject = b"a." * 14 + b"end"
+
+    def turns() -> int:
+        # To nobody: a look into the tree is all that it takes.
+        return rounds(place.router, [make_message(subject[:-3] + b"x", b"")], Port(None))
+
+    turns()
+    assert turns() > 5
+    assert turns() == 1
+    events: list[Any] = [make_message(b"a." * 14 + b"x2", b"")]
+    for _ in range(2):
+        assert place.router.forward(events, 0, Port(None)) == 0
+    late = place.client(b"a." * 14 + b"*")
+    forward_all(place.router, events, Port(None))
+    assert place.publish(b"a." * 14 + b"x2") == 1
+    assert b"MSG " in late.take()
+
+
+def test_long_look_for_receivers_of_a_message_of_our_own_ends(place: Place):
+    client = place.client(*DEEP)
+    assert place.publish(b"a." * 14 + b"end") == len(DEEP)
+    assert client.take().count(b"MSG ") == len(DEEP)
+
+
+# Receivers that are looked at in several goes.
+CROWD = 3 * LOOKED_AT_ONCE
+
+
+def test_routes_to_very_many_are_made_in_shares(place: Place):
+    """Whoever subscribes in between has the next message look for all of them again."""
+    port = place.client()
+    for number in range(CROWD):
+        place.router.subscribe(port.subscription(b"news", b"", b"%d" % number))
+    before = place.router.resolved
+    events: list[Any] = [make_message(b"news", b"1"), make_message(b"news", b"2")]
+    assert place.router.forward(events, 0, Port(None)) == 0
+    assert port.take() == b""
+    place.router.subscribe(port.subscription(b"news", b"", b"late"))
+    forward_all(place.router, events, Port(None))
+    assert events[0].delivered >= CROWD
+    assert events[1].delivered == CROWD + 1
+    assert port.take().count(b"MSG news ") == events[0].delivered + events[1].delivered
+    assert place.router.resolved == before + 2
+
+
+def test_what_took_long_is_remembered_for_all_subjects_of_one_filter(place: Place):
+    port = place.client()
+    for number in range(CROWD):
+        place.router.subscribe(port.subscription(b"news.*", b"", b"%d" % number))
+    delivering = CROWD // SHARE + 2
+    looking = CROWD // LOOKED_AT_ONCE
+    assert rounds(place.router, [make_message(b"news.a", b"")], Port(None)) >= delivering + looking - 1
+    assert rounds(place.router, [make_message(b"news.b", b"")], Port(None)) <= delivering
+
+
+def test_queue_groups_of_very_many_filters_are_put_together_in_shares(place: Place):
+    """One group on 2^14 filters that match: its members were copied anew for each."""
+    port = place.client()
+    for subject in DEEP:
+        place.router.subscribe(port.subscription(subject, b"group"))
+    message = make_message(b"a." * 14 + b"end", b"")
+    calls = rounds(place.router, [message], Port(None))
+    assert 5 < calls < 100
+    assert message.delivered == 1
+    assert port.take().count(b"MSG ") == 1
+
+
+@pytest.mark.parametrize("queue", [b"", b"group"])
+def test_members_that_may_not_have_a_message_are_looked_at_in_shares(place: Place, queue: bytes):
+    port = place.client()
+    port.may_receive = Verdicts(lambda subject: subject != b"news.secret")
+    for number in range(CROWD):
+        receiver = port.subscription(b"news.*", queue, b"%d" % number)
+        receiver.filtered = True
+        place.router.subscribe(receiver)
+    message = make_message(b"news.secret", b"")
+    assert rounds(place.router, [message], Port(None)) > 2
+    assert message.delivered == 0
+    message = make_message(b"news.open", b"")
+    forward_all(place.router, [message], Port(None))
+    assert message.delivered == (1 if queue else CROWD)
+
+
+def test_interest_behind_links_in_very_many_filters_is_put_together_in_shares(place: Place):
+    spoke = place.spoke(*((subject, b"group") for subject in DEEP))
+    message = make_message(b"a." * 14 + b"end", b"")
+    assert rounds(place.router, [message], Port(None)) > 5
+    assert spoke.take().count(b"LMSG ") == 1
+
+
+def test_members_of_a_group_that_take_nothing_count_as_work(place: Place):
+    """Of a thousand messages each is offered to all of them."""
+    port = place.client()
+    port.echo = False
+    for number in range(1000):
+        place.router.subscribe(port.subscription(b"news", b"group", b"%d" % number))
+    events: list[Any] = [make_message(b"news", b"%d" % number) for number in range(1000)]
+    assert place.router.forward(events, 0, port) <= 2
+    other = place.client(b"news", queue=b"group")
+    forward_all(place.router, events[:1], port)
+    assert other.take().count(b"MSG ") == 1
+
+
+def test_burst_for_a_group_whose_members_take_nothing_goes_out_message_by_message(place: Place):
+    port = place.client()
+    port.echo = False
+    for number in range(1000):
+        place.router.subscribe(port.subscription(b"news", b"group", b"%d" % number))
+    events: list[Any] = [Burst(b"news", 0, 1, [b"x"] * 100, 100, None)]
+    assert rounds(place.router, events, port) >= 100
+    assert port.in_messages >= 100
+    other = place.client(b"news", queue=b"group")
+    assert rounds(place.router, [Burst(b"news", 0, 1, [b"x", b"y"], 2, None)], port) >= 1
+    assert other.take().count(b"MSG ") == 2
+
+
+def test_telling_one_port_among_very_many_is_done_in_shares(place: Place):
+    crowd, port = place.client(), place.client()
+    for number in range(CROWD):
+        place.router.subscribe(crowd.subscription(b"inbox", b"", b"%d" % number))
+    place.router.subscribe(port.subscription(b"inbox"))
+    telling = place.router.begin_telling(make_message(b"inbox", b"x"), port)
+    steps = 1
+    while telling.go_on(Port(None)):
+        steps += 1
+    assert steps >= CROWD // LOOKED_AT_ONCE
+    assert telling.looked > CROWD
+    assert telling.delivered == 1
+    assert port.take().count(b"MSG ") == 1
+    assert crowd.take() == b""
+
+
+def test_how_many_there_are_elsewhere_is_more_than_a_share_where_that_takes_long_to_find(place: Place):
+    port = place.client()
+    for number in range(CROWD):
+        place.router.subscribe(port.subscription(b"news", b"", b"%d" % number))
+    assert place.router.reach(b"news") > SHARE
+    carrying = place.router.begin_carrying(make_message(b"news", b""), Port(None))
+    steps = 1
+    while carrying.go_on():
+        steps += 1
+    assert steps > CROWD // SHARE
+    assert carrying.taken()
+    assert port.take().count(b"MSG ") == CROWD
+
+
+class DearReceiver(Receiver):
+    """Takes as long over a message as a share of others."""
+
+    def deliver(self, message: Message, source: Port) -> bool:
+        source.effort += SHARE
+        return True
+
+
+def test_receivers_say_what_a_message_costs_them(place: Place):
+    place.router.subscribe(DearReceiver(Port(None), b"dear", b""))
+    events: list[Any] = [make_message(b"dear", b"%d" % number) for number in range(10)]
+    assert rounds(place.router, events, Port(None)) == 10

@@ -1,10 +1,12 @@
+from itertools import product
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gateway.dataplane.port import Port, Receiver
-from gateway.dataplane.subject_tree import SubjectTree
+from gateway.dataplane.subject_tree import Interest, SubjectTree
 
 
 def tokens_match(pattern: list[bytes], subject: list[bytes]) -> bool:
@@ -84,9 +86,10 @@ class TreeAgainstList(RuleBasedStateMachine):
         return sum((one.subject, one.queue, one.port.leaf) == (subject, queue, False) for one in self.receivers)
 
     def found(self, interests: list) -> list[int]:
-        groups = [member for interest in interests for group in (interest.groups or {}).values() for member in group]
-        plain = [receiver for interest in interests for receiver in [*interest.plain, *(interest.upstream or ())]]
-        return sorted(map(id, plain + groups))
+        groups = [group for interest in interests for group in (interest.groups or {}).values()]
+        groups += [group for interest in interests for group in (interest.beyond or {}).values()]
+        groups += [interest.plain for interest in interests]
+        return sorted(id(member) for group in groups for member in group)
 
 
 TestTreeAgainstList = TreeAgainstList.TestCase
@@ -136,3 +139,23 @@ def test_receiver_that_was_never_inserted_is_not_removed():
     tree = SubjectTree()
     assert tree.remove(Receiver(Port(None), b"foo.*", b"")) is None
     assert tree.interests() == []
+
+
+def test_walk_over_thousands_of_nodes_pauses_and_finds_who_was_there_all_the_time():
+    tree, port = SubjectTree(), Port(None)
+    filters = [b".".join(tokens) for tokens in product((b"a", b"*"), repeat=13)]
+    receivers = [Receiver(port, one, b"") for one in filters]
+    for receiver in receivers:
+        tree.insert(receiver)
+    found: list[Interest] = []
+    walk = tree.find(b".".join([b"a"] * 13), found)
+    pauses = 0
+    while walk is not None and walk.go_on():
+        leaver = receivers.pop()
+        tree.remove(leaver)
+        tree.insert(Receiver(port, b"*." + b"z." * pauses + b"*", b""))
+        pauses += 1
+    assert pauses > 1
+    assert len(found) == len({id(one) for one in found})
+    there = {id(one) for interest in found for one in interest.plain}
+    assert {id(one) for one in receivers} <= there
