@@ -8,8 +8,9 @@ import trio.testing
 from trio.testing import MockClock
 
 from gateway.accounts.account import Account
-from gateway.accounts.admission import Admission, Credentials, Decision, Identity, Refusal
-from gateway.daemon import Gateway
+from gateway.accounts.admission import Admission
+from gateway.accounts.identity import Credentials, Decision, Identity, Refusal
+from gateway.assembly import Gateway
 from gateway.mqtt.client import MqttClient
 from gateway.nats.client import NatsClientSession
 from gateway.settings.schema import Config, Listener, Timeouts
@@ -43,7 +44,7 @@ class Gatekeeper:
         self._decision: Decision | None = None
         self._decided = trio.Event()
 
-    def anonymous(self, kind: str) -> Identity | None:
+    def anonymous(self, kind: str, listener: Listener | None) -> Identity | None:
         return Identity(self.account) if self._open_to_all else None
 
     def admit(self, credentials: Credentials) -> Decision | Awaitable[Decision]:
@@ -68,7 +69,7 @@ class Strict:
         self._account = account
         self._refused = refused
 
-    def anonymous(self, kind: str) -> Identity | None:
+    def anonymous(self, kind: str, listener: Listener | None) -> Identity | None:
         return None
 
     def admit(self, credentials: Credentials) -> Decision | Awaitable[Decision]:
@@ -285,7 +286,7 @@ async def test_mqtt_client_is_heard_behind_its_connect_once_it_is_admitted(versi
 
 
 @pytest.mark.parametrize(
-    ("version", "connack"), [(MQTT_3_1_1, b"\x20\x02\x00\x05"), (MQTT_5_0, b"\x20\x03\x00\x87\x00")]
+    ("version", "connack"), [(MQTT_3_1_1, b"\x20\x02\x00\x04"), (MQTT_5_0, b"\x20\x03\x00\x86\x00")]
 )
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_mqtt_client_that_is_refused_is_told_in_its_version_and_has_done_nothing(

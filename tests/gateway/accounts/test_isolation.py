@@ -9,11 +9,11 @@ import pytest
 import trio
 import trio.testing
 
-from gateway.accounts.admission import Credentials, Decision, Identity
-from gateway.daemon import Gateway
+from gateway.accounts.identity import Credentials, Decision, Identity
+from gateway.assembly import Gateway
 from gateway.mqtt.client import MqttClient
 from gateway.nats.client import NatsClientSession
-from gateway.settings.schema import Config
+from gateway.settings.schema import Config, Listener
 from gateway.storage.storage import Storage
 from gateway.transport.connection import Connection, Session
 from protocols.mqtt import encoder, packets
@@ -35,7 +35,7 @@ class ByUser:
     def __init__(self, gateway: Gateway) -> None:
         self._accounts = gateway.accounts
 
-    def anonymous(self, kind: str) -> Identity | None:
+    def anonymous(self, kind: str, listener: Listener | None) -> Identity | None:
         return None
 
     def admit(self, credentials: Credentials) -> Decision | Awaitable[Decision]:

@@ -6,7 +6,7 @@ import logging
 import pytest
 from trio.testing import MockClock
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
 from gateway.monitoring.observer import Observer, Sources
 from gateway.nats.client import NatsClientSession
 from gateway.settings.schema import Config, Mqtt
@@ -14,7 +14,7 @@ from protocols.close_reason import CloseReason
 from protocols.message import make_message
 from protocols.mqtt import packets
 from protocols.mqtt.reason_codes import ReasonCode
-from tests.gateway.dataplane.places import HubPort
+from tests.gateway.dataplane.places import LinkPort
 from tests.gateway.memory_connection import MemoryConnection, running_gateway
 from tests.gateway.mqtt.mqtt_peer import Peer
 
@@ -31,10 +31,10 @@ def observer(gateway: Gateway) -> Observer:
     sources = Sources(
         runtime=gateway.runtime,
         registry=gateway.registry,
-        account=gateway.account,
+        accounts=gateway.accounts,
         mqtt_sessions=gateway.mqtt_sessions,
     )
-    return Observer(sources, [], "127.0.0.1:8222")
+    return Observer(sources, [], lambda: "127.0.0.1:8222")
 
 
 def code_of(answers: list[object]) -> int:
@@ -147,7 +147,7 @@ async def test_gateway_and_hubs_have_no_share_to_keep_to():
     async with running_gateway(Config(mqtt=FULL["max-retained-messages-per-client"])) as gateway:
         for number in range(4):
             message = make_message(b"hub.%d" % number, b"x", header=HEADER)
-            gateway.account.router.publish(message, HubPort(gateway.runtime.switch))
+            gateway.account.router.publish(message, LinkPort(gateway.runtime.switch))
             gateway.account.publish(make_message(b"own.%d" % number, b"x", header=HEADER))
         assert len(gateway.account.retained) == 8
 
