@@ -84,8 +84,9 @@ class StreamInquiry(Receiver):
 
     def deliver(self, message: Message, source: Port) -> bool:
         stream = message.subject[len(self._prefix) :]
-        requests = self._waiting.pop(stream, None)
-        if source is not self._link or requests is None:
+        # Whoever listens to all inboxes knows the subject; it is only the hub that answers.
+        requests = self._waiting.pop(stream, None) if source is self._link else None
+        if requests is None:
             return False
         self._waits -= len(requests)
         if is_readable(message.payload()):
@@ -110,10 +111,11 @@ class DirectGetRoute(LeafRoute):
         port: LeafPort,
         subject: bytes,
         queues: tuple[bytes, ...],
+        plain: bool,
         max_payload: int,
         permitted: bool,
     ) -> None:
-        super().__init__(port, subject, queues, max_payload, permitted)
+        super().__init__(port, subject, queues, plain, max_payload, permitted)
         self._inquiry = inquiry
 
     def deliver(self, message: Message, source: Port) -> bool:

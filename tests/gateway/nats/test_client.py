@@ -5,7 +5,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
 from gateway.nats.client import NatsClientSession
 from gateway.settings.schema import Config, Limits, Timeouts
 from protocols.close_reason import CloseReason
@@ -72,7 +72,7 @@ async def test_silent_peer_is_kept_as_long_as_it_answers_pings(said: bytes, auto
 class Closed:
     """An admission where everybody must say who he is."""
 
-    def anonymous(self, kind: str) -> None:
+    def anonymous(self, kind: str, listener: object) -> None:
         return None
 
 
@@ -158,9 +158,9 @@ async def test_first_ping_comes_soon_and_measures_the_round_trip(autojump_clock:
         assert connection.take() == b""
         await trio.sleep(0.6)
         assert connection.take() == b"PING\r\n"
-        assert session_of(connection).rtt is None
+        assert session_of(connection).describe().rtt is None
         connection.receive(b"PONG\r\n")
-        rtt = session_of(connection).rtt
+        rtt = session_of(connection).describe().rtt
         assert rtt is not None
         assert 0 < rtt <= 0.5
 

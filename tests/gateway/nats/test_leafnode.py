@@ -1,14 +1,19 @@
+import itertools
+
 import msgspec
 import pytest
 import trio
 import trio.testing
 from trio.testing import MockClock
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
 from gateway.nats.client import NatsClientSession
-from gateway.nats.leafnode import LeafnodeSession
+from gateway.nats.leaf_interest import SLICE
+from gateway.nats.leafnode_spoke import TAKEN_IN_A_ROW, SpokeSession
+from gateway.runtime.turns import TURN_SECONDS
 from gateway.settings.addresses import ServerUrl
-from gateway.settings.schema import Config, Limits, Uplink
+from gateway.settings.schema import Config, Limits
+from gateway.settings.uplink import Uplink
 from gateway.uplink.leafnode_uplink import LeafnodeUplink
 from protocols.close_reason import CloseReason
 from protocols.subjects import LONGEST_NAMES
@@ -42,7 +47,7 @@ class Link:
         self.gateway = gateway
         self.uplink = uplink or make_uplink(gateway)
         self.connection = MemoryConnection(gateway)
-        self.session = LeafnodeSession(self.connection, self.uplink)  # type: ignore[arg-type]
+        self.session = SpokeSession(self.connection, self.uplink)  # type: ignore[arg-type]
         self.connection.start(self.session)
 
     def hub_says(self, data: bytes) -> bytes:
@@ -54,7 +59,7 @@ class Link:
         """The handshake; returns the lines behind CONNECT but for our own loop subject."""
         assert self.hub_says(info(FIRST_INFO)).startswith(b"CONNECT {")
         lines = self.hub_says(info(SECOND_INFO | more)).split(b"\r\n")[:-1]
-        assert lines[0] == b"LS+ " + self.uplink.loop_subject
+        assert lines[0] == b"LS+ " + self.session.loop_subject
         return sorted(lines[1:])
 
 
@@ -138,7 +143,7 @@ async def test_clients_have_no_say_in_the_watch_for_loops():
     async with running_gateway() as gateway:
         link = Link(gateway)
         link.come_up()
-        subject = link.uplink.loop_subject
+        subject = link.session.loop_subject
         local_client(gateway).receive(b"SUB %b 1\r\nSUB $LDS.other 2\r\nUNSUB 1\r\nUNSUB 2\r\n" % subject)
         assert link.connection.take() == b""
 
@@ -202,8 +207,8 @@ async def test_bookkeeping_of_the_hub_is_no_interest_of_ours():
         client = local_client(gateway)
         link = Link(gateway)
         link.come_up()
-        link.hub_says(b"LS+ $LDS.someone\r\nLS+ $MQTT.sub.x\r\nLS+ a..b\r\nLS+ a.>.b\r\n")
-        client.receive(b"PUB $LDS.someone 0\r\n\r\nPUB $MQTT.sub.x 0\r\n\r\nPUB a..b 0\r\n\r\n")
+        link.hub_says(b"LS+ $MQTT.sub.x\r\nLS+ a..b\r\nLS+ a.>.b\r\n")
+        client.receive(b"PUB $MQTT.sub.x 0\r\n\r\nPUB a..b 0\r\n\r\n")
         assert link.connection.take() == b""
         assert link.connection.close_reason is None
 
@@ -273,7 +278,7 @@ async def test_our_own_interest_coming_back_is_a_loop():
     async with running_gateway() as gateway:
         link = Link(gateway)
         link.come_up()
-        said = link.hub_says(b"LS+ %b\r\n" % link.uplink.loop_subject)
+        said = link.hub_says(b"LS+ %b\r\n" % link.session.loop_subject)
         assert said.startswith(b'-ERR \'Loop detected for leafnode account="$G".')
         assert link.connection.close_reason is CloseReason.LEAFNODE_LOOP
 
@@ -283,7 +288,7 @@ async def test_all_links_of_a_gateway_notice_a_loop_through_each_other():
         one, other = Link(gateway), Link(gateway)
         one.come_up()
         other.come_up()
-        other.hub_says(b"LS+ %b\r\n" % one.uplink.loop_subject)
+        other.hub_says(b"LS+ %b\r\n" % one.session.loop_subject)
         assert other.connection.close_reason is CloseReason.LEAFNODE_LOOP
 
 
@@ -317,10 +322,10 @@ async def test_port_that_is_none_for_leafnodes_is_told_apart(wrong: dict[str, ob
         assert "7422" in link.connection.close_detail
 
 
-async def test_hub_that_requires_tls_is_refused_before_the_password_is_sent():
+async def test_hub_without_tls_is_refused_before_the_password_is_sent():
     async with running_gateway() as gateway:
-        link = Link(gateway)
-        assert link.hub_says(info(FIRST_INFO | {"tls_required": True})) == b""
+        link = Link(gateway, make_uplink(gateway, ServerUrl("tls", "hub.example", 7422, "leaf", "secret")))
+        assert link.hub_says(info(FIRST_INFO)) == b""
         assert "TLS" in link.connection.close_detail
 
 
@@ -355,12 +360,27 @@ async def test_hub_that_answers_no_ping_is_left(autojump_clock: MockClock):
         assert link.connection.close_reason is CloseReason.STALE_CONNECTION
 
 
+async def test_an_answer_that_waits_behind_much_else_is_waited_for_but_not_for_ever(autojump_clock: MockClock):
+    async with running_gateway() as gateway:
+        link = Link(gateway)
+        link.come_up()
+        await trio.sleep(1.1)
+        for _ in range(7):
+            link.hub_says(b"LS+ busy\r\n")
+            await trio.sleep(10)
+        assert link.connection.close_reason is None
+        for _ in range(2):
+            link.hub_says(b"LS+ busy\r\n")
+            await trio.sleep(10)
+        assert link.connection.close_reason is CloseReason.STALE_CONNECTION
+
+
 async def test_error_of_the_hub_is_remembered_and_the_link_kept():
     async with running_gateway() as gateway:
         link = Link(gateway)
         link.come_up()
         link.hub_says(b"-ERR 'Permissions Violation for Publish to \"x\"'\r\n")
-        assert link.uplink.history.last_error == 'Permissions Violation for Publish to "x"'
+        assert 'Permissions Violation for Publish to "x"' in link.uplink.history.last_error
         assert link.connection.close_reason is None
 
 
@@ -430,6 +450,7 @@ async def test_refused_interest_is_not_told_again_until_the_hub_has_other_terms(
 
 def slow_link(gateway: Gateway) -> Link:
     """A link whose hub takes nothing for now."""
+    gateway.runtime.turns.clock = lambda: 0.0  # Only room ends a turn.
     link = Link(gateway)
     assert link.hub_says(info(FIRST_INFO)).startswith(b"CONNECT {")
     link.connection.sink.room = 0
@@ -512,7 +533,7 @@ async def test_what_the_hub_would_not_take_is_counted_and_told_once_a_minute_by_
         await trio.sleep(61)
         assert caplog.text.count("event=dropped") == 4
         for cause in (
-            'count=1 total=5 reason="the payload is over the hub\'s 1000 bytes"',
+            'count=1 total=5 reason="the payload is over the other end\'s 1000 bytes"',
             "does not permit the subject",
             "count=2 total=5 reason='subject and reply are longer than a line",
         ):
@@ -520,3 +541,78 @@ async def test_what_the_hub_would_not_take_is_counted_and_told_once_a_minute_by_
         await trio.sleep(600)
         assert caplog.text.count("event=dropped") == 4
         assert link.uplink.dropped.total == 5
+
+
+async def test_interest_of_everybody_is_told_a_turn_at_a_time_when_a_link_comes_up():
+    async with running_gateway(Config()) as gateway:
+        client = local_client(gateway)
+        count = 20 * SLICE
+        for number in range(count):
+            client.receive(b"SUB a.%d %d\r\nSUB *.%d crew q%d\r\n" % ((number,) * 4))
+        ticks = itertools.count()
+        gateway.runtime.turns.clock = lambda: next(ticks) * TURN_SECONDS  # Each look at it ends a turn.
+        link = Link(gateway)
+        first = link.come_up()
+        assert 0 < len(first) <= 2 * SLICE
+        assert link.session.backlog
+        link.hub_says(b"LS+ ask\r\n")
+        gateway.runtime.turns.clock = lambda: 0.0
+        client.receive(b"SUB _INBOX.one 1000000\r\nUNSUB 7\r\nSUB late 1000001\r\n")
+        client.receive(b"PUB ask *.%d 1\r\na\r\n" % (count - 1))
+        early = link.connection.take()
+        assert early.index(b"LS+ *.%d crew 1\r\n" % (count - 1)) < early.index(b"LMSG ask ")
+        await trio.testing.wait_all_tasks_blocked()
+        lines = [*first, *early.split(b"\r\n"), *link.connection.take().split(b"\r\n")]
+        told = {line.split(b" ")[1] for line in lines if line.startswith(b"LS+")}
+        wanted = {b"a.%d" % number for number in range(count)} | {b"*.%d" % number for number in range(count)}
+        assert told | {b"a.7"} == wanted | {b"_INBOX.one", b"late"}
+        assert b"LS+ a.7" not in lines or b"LS- a.7" in lines
+        assert not link.session.backlog
+
+
+class EveryLook:
+    """A clock by which every second look is the end of a turn."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += TURN_SECONDS
+        return self.now
+
+
+async def test_interest_that_a_hub_has_told_before_the_link_is_up_is_taken_in_turns():
+    async with running_gateway() as gateway:
+        gateway.runtime.turns.clock = EveryLook()
+        tree = gateway.account.router.tree
+        link = Link(gateway)
+        before = tree.count
+        link.hub_says(info(FIRST_INFO))
+        link.hub_says(b"".join(b"LS+ hub.%d\r\n" % number for number in range(500)))
+        link.hub_says(info(SECOND_INFO))
+        link.hub_says(b"PONG\r\n")
+        taken = []
+        while gateway.runtime.turns:
+            was = tree.count
+            gateway.runtime.turns.take()
+            taken.append(tree.count - was)
+        assert tree.count - before >= 500
+        assert max(taken) <= 2 * TAKEN_IN_A_ROW
+
+
+async def test_what_the_hub_takes_back_meanwhile_is_not_taken():
+    async with running_gateway() as gateway:
+        gateway.runtime.turns.clock = EveryLook()
+        tree = gateway.account.router.tree
+        link = Link(gateway)
+        link.hub_says(info(FIRST_INFO))
+        link.hub_says(b"".join(b"LS+ hub.%d\r\n" % number for number in range(200)))
+        link.hub_says(info(SECOND_INFO))
+        link.hub_says(b"PONG\r\n")
+        link.hub_says(b"".join(b"LS- hub.%d\r\n" % number for number in range(200)))
+        while gateway.runtime.turns:
+            gateway.runtime.turns.take()
+        assert tree.match(b"hub.7") == tree.match(b"hub.199") == []
+        link.connection.close(CloseReason.CLIENT_CLOSED)
+        while gateway.runtime.turns:
+            gateway.runtime.turns.take()

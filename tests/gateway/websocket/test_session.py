@@ -8,13 +8,15 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
 from gateway.mqtt.client import MqttClient
 from gateway.nats.client import NatsClientSession
+from gateway.runtime.turns import DECODED_AT_ONCE
 from gateway.settings.schema import Config, Limits, Listener, Timeouts
 from gateway.transport.connection import Connection, Session
 from gateway.websocket.session import WebSocketSession
 from protocols.close_reason import CloseReason
+from protocols.websocket.upgrade import Page
 from tests.gateway.memory_connection import MemoryConnection, running_gateway
 from tests.protocols.websocket.client_frames import deflate, frame
 
@@ -145,3 +147,57 @@ async def test_others_have_their_turn_between_the_slices_of_what_inflates_a_thou
         connection.receive(frame(deflate(b"PING\r\n" * pings), 0xC2))
         assert connection.slices > 6 * pings // 8192
         assert connection.outbox.pending() == 0
+
+
+async def test_what_came_before_the_close_frame_is_acted_on_first():
+    """A batch holds more than one slice of messages, and the client's close frame behind them."""
+    async with running_gateway() as gateway:
+        connection = connect(gateway)
+        count = 2 * DECODED_AT_ONCE
+        said = b"".join(b"PUB a.%d 0\r\n\r\n" % number for number in range(count))
+        port = connection.session.port
+        connection.receive(frame(said) + frame((1000).to_bytes(2, "big"), 0x88))
+        assert connection.slices > 2
+        assert port.in_messages == count
+        assert connection.close_reason is CloseReason.CLIENT_CLOSED
+
+
+PAGE = Page(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n", b"page")
+
+
+@pytest.mark.parametrize(
+    ("request_head", "answer"),
+    [
+        (b"GET /console/?x=1 HTTP/1.1\r\nHost: edge\r\n\r\n", PAGE.head + PAGE.body),
+        (b"HEAD /console/ HTTP/1.1\r\nHost: edge\r\n\r\n", PAGE.head),
+    ],
+)
+async def test_page_is_for_who_asks_for_no_websocket(request_head: bytes, answer: bytes):
+    async with running_gateway() as gateway:
+        connection = MemoryConnection(gateway)
+        listener = Listener(protocol="websocket", address="127.0.0.1:0")
+        connection.start(WebSocketSession(connection, listener, spoken(connection), {"/console/": PAGE}))  # type: ignore[arg-type]
+        connection.receive(request_head)
+        assert connection.take() == answer
+        assert connection.close_reason is CloseReason.CLIENT_CLOSED
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+async def test_other_paths_and_methods_are_refused_as_where_there_is_no_page(method: bytes):
+    async with running_gateway() as gateway:
+        connection = MemoryConnection(gateway)
+        listener = Listener(protocol="websocket", address="127.0.0.1:0")
+        connection.start(WebSocketSession(connection, listener, spoken(connection), {"/console/": PAGE}))  # type: ignore[arg-type]
+        path = b"/other" if method == b"GET" else b"/console/"
+        connection.receive(method + b" " + path + b" HTTP/1.1\r\nHost: edge\r\n\r\n")
+        assert connection.take().startswith(b"HTTP/1.1 40")
+        assert connection.close_reason is CloseReason.PROTOCOL_VIOLATION
+
+
+async def test_websocket_at_the_path_of_a_page_is_one():
+    async with running_gateway() as gateway:
+        connection = MemoryConnection(gateway)
+        listener = Listener(protocol="websocket", address="127.0.0.1:0")
+        connection.start(WebSocketSession(connection, listener, spoken(connection), {"/console/": PAGE}))  # type: ignore[arg-type]
+        connection.receive(REQUEST % b"/console/")
+        assert connection.take().startswith(b"HTTP/1.1 101 ")
