@@ -7,9 +7,12 @@ from typing import ClassVar
 import trio
 
 from gateway.accounts.account import Account
-from gateway.accounts.admission import Admission, AdmissionRequest, Credentials, Decision, Refusal
+from gateway.accounts.admission import Admission, AdmissionRequest
+from gateway.accounts.identity import Decision, Identity, Refusal
 from gateway.dataplane.port import Port
 from gateway.dataplane.router import ROUTED
+from gateway.dataplane.verdicts import Denied
+from gateway.mqtt.acknowledging import Acknowledging
 from gateway.mqtt.answers import MOST_HELD, Answers
 from gateway.mqtt.connecting import (
     NO_PROPERTIES,
@@ -20,14 +23,16 @@ from gateway.mqtt.connecting import (
     will_of,
 )
 from gateway.mqtt.directory import SessionDirectory
-from gateway.mqtt.publishing import Publishing, RunInHand
+from gateway.mqtt.enhanced_login import EnhancedLogin
+from gateway.mqtt.login import login_of, refusal_code
+from gateway.mqtt.publishing import MessageInHand, Publishing, RunInHand
 from gateway.mqtt.session import MqttSession
 from gateway.mqtt.sessions import MqttSessions, capped_expiry
 from gateway.mqtt.subscribing import Subscribing, Unsubscribing
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.identity import new_token
 from gateway.runtime.logs import shown
-from gateway.runtime.turns import TURN_SECONDS
+from gateway.runtime.turns import DECODED_AT_ONCE, TURN_SECONDS
 from gateway.storage.durability import Durability
 from gateway.storage.stored_session import StoredWill
 from gateway.transport.connection import Connection, expect_introduction
@@ -35,8 +40,11 @@ from gateway.transport.snapshot import PeerSnapshot
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.mqtt import encoder, packets
-from protocols.mqtt.acknowledgements import PUBACK, PUBCOMP, PUBREL, AckRun, encode_acknowledgements
+from protocols.mqtt.acknowledgements import PUBACK, PUBCOMP, PUBREL, AckRun
 from protocols.mqtt.decoder import Decoder
+from protocols.mqtt.errors import PacketError
+from protocols.mqtt.gateways_passed import gateway_named, name_gateway
+from protocols.mqtt.parsers import FilterList
 from protocols.mqtt.primitives import MQTT_3_1, MQTT_3_1_1, MQTT_5_0
 from protocols.mqtt.properties import Properties
 from protocols.mqtt.publish import Publish, PublishRun
@@ -56,12 +64,17 @@ REASON_ROOM = 64
 FAREWELLS = {
     CloseReason.SERVER_SHUTDOWN: ReasonCode.SERVER_SHUTTING_DOWN,
     CloseReason.STALE_CONNECTION: ReasonCode.KEEP_ALIVE_TIMEOUT,
+    CloseReason.KICKED: ReasonCode.ADMINISTRATIVE_ACTION,
     CloseReason.DUPLICATE_CLIENT_ID: ReasonCode.SESSION_TAKEN_OVER,
     CloseReason.MAXIMUM_PAYLOAD_EXCEEDED: ReasonCode.PACKET_TOO_LARGE,
+    CloseReason.MAXIMUM_MEMORY_EXCEEDED: ReasonCode.QUOTA_EXCEEDED,
     CloseReason.PROTOCOL_VIOLATION: ReasonCode.PROTOCOL_ERROR,
     CloseReason.INTERNAL_ERROR: ReasonCode.UNSPECIFIED_ERROR,
 }
 
+
+# What a client may send before its login is decided on.
+DURING_LOGIN = (packets.Auth, packets.Disconnect, PeerViolation)
 
 # Nothing waits for the disk before there is a session, nor behind its connection.
 NO_ANSWERS = Answers(Durability(), lambda packet: None)
@@ -79,16 +92,22 @@ class MqttClient:
         "_answers",
         "_deadline",
         "_directory",
+        "_entered",
         "_explains",
         "_farewell",
         "_left",
+        "_login",
+        "_past",
         "_request",
         "_sessions",
+        "acknowledging",
+        "beyond",
         "bridge",
         "client_id",
         "connection",
         "decoder",
         "has_more",
+        "identity",
         "keep_alive",
         "longest_silence",
         "max_packet_size",
@@ -112,16 +131,26 @@ class MqttClient:
             limits.max_topic_levels,
             limits.max_user_properties,
         )
+        self.decoder.slice_size = DECODED_AT_ONCE
         self._request = AdmissionRequest(connection, admission)
+        self.identity: Identity | None = None
         self._directory = directory
         self._sessions: MqttSessions | None = None
+        # Where the client logs in by an authentication method.
+        self._login: EnhancedLogin | None = None
+        # The account that counts this connection.
+        self._entered: Account | None = None
         self._left: list[object] = []
         self.has_more = False
         self.version = MQTT_3_1_1
         self.client_id = b""
         self.bridge = False
+        self.beyond = b""
         self.session: MqttSession | None = None
+        # What the client did, once it has gone: its session may serve another one then.
+        self._past: Port | None = None
         self.publishing: Publishing | None = None
+        self.acknowledging: Acknowledging | None = None
         self.will: StoredWill | None = None
         self.keep_alive = 0
         self.longest_silence = 0.0
@@ -138,20 +167,28 @@ class MqttClient:
         self._deadline: Deadline | None = None
 
     @property
+    def user(self) -> str:
+        return self.identity.user if self.identity is not None else ""
+
+    @property
+    def proof(self) -> bytes:
+        return self.identity.proof_to_keep() if self.identity is not None else b""
+
+    @property
     def port(self) -> Port | None:
-        return self.session
+        return self._past or self.session
 
     def opened(self) -> None:
         self._expect_connect()
 
     def receive(self, data: bytes) -> None:
         self._answers.look()
-        if self.has_more:
+        if self._left:
             events, self._left = self._left, []
-            self.has_more = False
         else:
             events = self.decoder.receive(data)
         self._act(events)
+        self.has_more = bool(self._left) or self.decoder.has_more
         if self.connection.close_reason is not None:
             return
         if self._answers.held > MOST_HELD:
@@ -172,6 +209,9 @@ class MqttClient:
                 if index == count:
                     return
             event = events[index]
+            if self._login is not None and self._login.is_open and type(event) not in DURING_LOGIN:
+                self._refuse(ReasonCode.PROTOCOL_ERROR, CloseReason.PROTOCOL_VIOLATION, "a packet amid the login")
+                return
             if session is None or type(event) not in ROUTED:
                 rest = self._HANDLERS[type(event)](self, event)
                 if rest is None:
@@ -188,6 +228,12 @@ class MqttClient:
                 self.has_more = True
                 return
 
+    def unfinished_bytes(self) -> int:
+        return self.decoder.unfinished_bytes()
+
+    def refuse_input(self, detail: str) -> None:
+        self.connection.close(CloseReason.MAXIMUM_MEMORY_EXCEEDED, detail)
+
     def announce_lame_duck(self) -> None:
         """MQTT has words for it only at the end."""
 
@@ -199,28 +245,53 @@ class MqttClient:
             largest = max(largest, self.publishing.promised.max_packet_bytes)
         elif self.session is None:
             self._expect_connect()
-        self.decoder.limit(
-            largest,
-            settings.limits.max_payload_bytes,
-            limits.max_topic_levels,
-            limits.max_user_properties,
-        )
+        self._limit_decoder(largest)
+
+    def _limit_decoder(self, largest_packet: int) -> None:
+        settings = self.runtime.settings
+        most = settings.limits.max_payload_bytes
+        if self.identity is not None:
+            most = self.identity.limits.payload_bytes(most)
+        self.decoder.limit(largest_packet, most, settings.mqtt.max_topic_levels, settings.mqtt.max_user_properties)
+
+    def identity_changed(self, identity: Identity) -> None:
+        """See gateway.accounts.identity.Member. MQTT has no words for a subscription that is over: the log tells."""
+        session = self.session
+        if session is None or self.connection.close_reason is not None:
+            return
+        if identity.account is session.account:
+            self.identity = identity
+            self._request.expire(identity, self._expire)
+            session.take_rights(identity.permissions)
+            self.settings_changed()
+        else:
+            self._lose("the user belongs to another account")
+
+    def identity_lost(self, refusal: Refusal) -> None:
+        """See gateway.accounts.identity.Member."""
+        self._lose(refusal.reason)
 
     def describe(self) -> PeerSnapshot:
-        return self.session.describe() if self.session is not None else PeerSnapshot(type="mqtt")
+        if self.session is None or self.identity is None:
+            return PeerSnapshot(type="mqtt")
+        return self.session.describe(self.identity.user)
 
     def closing_bytes(self, reason: CloseReason) -> bytes:
         return b""
 
     def closed(self, reason: CloseReason) -> None:
         self.runtime.deadlines.cancel(self._deadline)
+        self._request.end()
         self._answers.close()
         self._answers = NO_ANSWERS
+        if self._entered is not None:
+            self._entered.leave()
         session = self.session
         if session is None:
             return
         self._say_farewell(reason)
-        self.publishing = None
+        self._past = session.end_count()
+        self.publishing = self.acknowledging = None
         assert self._sessions is not None
         self._sessions.leave(session, self.will, reason)
 
@@ -250,31 +321,68 @@ class MqttClient:
     def _on_connect(self, packet: packets.Connect) -> None:
         self.version = packet.version
         self.bridge = packet.bridge
-        self.client_id = packet.client_id or b"auto-" + new_token().encode()
+        self.beyond = gateway_named(packet.properties)
+        self.client_id = packet.client_id
         self._take_limits(packet.properties or NO_PROPERTIES)
-        credentials = Credentials(
-            kind=self.kind,
-            user=(packet.username or b"").decode("utf-8", "replace"),
-            password=packet.password or b"",
-            client_id=self.client_id,
-            address=self.connection.address[0],
-        )
-        self._request.ask(credentials, lambda decision, held: self._decided(packet, decision, held))
+        if (packet.properties or NO_PROPERTIES).authentication_method is None:
+            login = login_of(packet, self.connection)
+            self._request.ask(login, lambda decision, held: self._decided(packet, decision, held))
+        else:
+            self._login = EnhancedLogin(self, self._request, packet)
+            self._login.begin()
+
+    def login_decided(self, packet: packets.Connect, decision: Decision, held: list[object]) -> None:
+        self._decided(packet, decision, held)
+
+    def login_renewed(self, identity: Identity, held: list[object]) -> None:
+        self.identity_changed(identity)
+        self._act(held)
+
+    def send_login(self, auth: bytes) -> bool:
+        if self._takes(len(auth)):
+            self.write(auth)
+            return True
+        detail = f"the AUTH is larger than the {self.max_packet_size} bytes that the client takes"
+        self.login_failed(ReasonCode.PACKET_TOO_LARGE, detail)
+        return False
+
+    def login_failed(self, code: ReasonCode, detail: str) -> None:
+        if self.session is None:
+            self._refuse(code, CloseReason.AUTHENTICATION_FAILURE, detail)
+        else:
+            self.violate(code, detail, CloseReason.AUTHENTICATION_FAILURE)
 
     def _decided(self, packet: packets.Connect, decision: Decision, held: list[object]) -> None:
         """Go on as whoever the client was admitted as, with what it said behind its CONNECT."""
         if isinstance(decision, Refusal):
-            self._refuse(ReasonCode.NOT_AUTHORIZED, CloseReason.AUTHENTICATION_FAILURE, "")
+            self._refuse(refusal_code(packet, decision), CloseReason.AUTHENTICATION_FAILURE, "")
             return
-        account = decision.account
-        sessions = self._directory.of(account)
-        refusal = refusal_of(self.connection, self._directory, sessions, packet, self.client_id)
+        if not self.client_id:
+            self.client_id = decision.client_id_prefix + b"auto-" + new_token().encode()
+        sessions = self._directory.of(decision.account)
+        refusal = refusal_of(self.connection, self._directory, sessions, packet, self.client_id, decision)
         if refusal is not None:
+            if refusal[0] is ReasonCode.CLIENT_IDENTIFIER_NOT_VALID:
+                self._request.report(f"{refusal[2]}: {shown(self.client_id)}", decision.user)
             self._refuse(*refusal)
             return
-        self._enter(packet, account, sessions)
+        if not decision.account.enter(instead=sessions.has_client(self.client_id)):
+            detail = "the account has as many connections as it may"
+            self._refuse(ReasonCode.QUOTA_EXCEEDED, CloseReason.MAXIMUM_ACCOUNT_CONNECTIONS, detail)
+            return
+        self._entered = decision.account
+        self.identity = decision
+        self._limit_decoder(self.runtime.settings.mqtt.max_packet_bytes)
+        self._enter(packet, decision, sessions)
+        self._request.expire(decision, self._expire)
         if self.connection.close_reason is None:
             self._act(held)
+
+    def _lose(self, detail: str) -> None:
+        self.violate(ReasonCode.NOT_AUTHORIZED, detail, CloseReason.CREDENTIALS_REVOKED)
+
+    def _expire(self) -> None:
+        self.violate(ReasonCode.NOT_AUTHORIZED, "user authentication expired", CloseReason.AUTHENTICATION_EXPIRED)
 
     def _refuse(self, code: ReasonCode, reason: CloseReason, detail: str) -> None:
         connack = encoder.encode_connack(self.version, False, code, self.problem(detail))
@@ -298,11 +406,15 @@ class MqttClient:
     def _greeting(self, packet: packets.Connect, expiry: int) -> Properties | None:
         """The properties of the CONNACK, without what can be left out where the client takes no more."""
         properties = connack_properties(packet, self.client_id, expiry, self.runtime.settings.mqtt)
+        if properties is not None and self.beyond:
+            properties.user_properties = name_gateway(self.runtime.names.gateway_id)
+        if properties is not None and self._login is not None:
+            self._login.sign(properties)
         if properties is not None and not self._takes(len(encoder.encode_connack(self.version, False, 0, properties))):
             properties.response_information = None
         return properties
 
-    def _enter(self, packet: packets.Connect, account: Account, sessions: MqttSessions) -> None:
+    def _enter(self, packet: packets.Connect, identity: Identity, sessions: MqttSessions) -> None:
         """Take up the session, and say so."""
         config = self.runtime.settings.mqtt
         expiry = session_expiry(packet, config)
@@ -312,13 +424,15 @@ class MqttClient:
             self._refuse(ReasonCode.PACKET_TOO_LARGE, CloseReason.MAXIMUM_PAYLOAD_EXCEEDED, detail)
             return
         self._sessions = sessions
-        self._answers = Answers(account.durability, self.write, self._cannot_store)
+        self._answers = Answers(identity.account.durability, self.write, self._cannot_store)
         self._answers.look()
         self.will = will_of(packet.will, self.runtime.names.gateway_id)
         mark = self._answers.mark()
         session, present = sessions.open(self, packet.clean_start, expiry)
         self.session = session
+        session.take_rights(identity.permissions)
         self.publishing = Publishing(self, session, self._answers)
+        self.acknowledging = Acknowledging(self.version, session, self._answers, self._misplaced)
         self.connection.introduce()
         self.runtime.deadlines.cancel(self._deadline)
         present = present and self.version != MQTT_3_1  # It has no such flag.
@@ -337,7 +451,9 @@ class MqttClient:
         self.tells_problems = properties.request_problem_information != 0
 
     def _on_disconnect(self, packet: packets.Disconnect) -> None:
-        assert self.session is not None
+        if self.session is None:  # Amid its login.
+            self.connection.close(CloseReason.CLIENT_CLOSED)
+            return
         expiry = packet.properties.session_expiry_interval if packet.properties is not None else None
         if expiry is not None:
             if expiry and not self.session.expiry_seconds:  # 3.14.2.2.2
@@ -376,9 +492,13 @@ class MqttClient:
 
     # Messages from the client. What is returned is what is left of an event.
 
-    def _on_publish(self, packet: Publish) -> None:
+    def _on_publish(self, packet: Publish) -> object:
         assert self.publishing is not None
-        self.publishing.publish(packet)
+        return self.publishing.publish(packet)
+
+    def _on_message_in_hand(self, hand: MessageInHand) -> object:
+        assert self.publishing is not None
+        return self.publishing.route_message(hand)
 
     def _on_publish_run(self, run: PublishRun) -> object:
         assert self.publishing is not None
@@ -388,6 +508,10 @@ class MqttClient:
         assert self.publishing is not None
         return self.publishing.route_run(hand)
 
+    def _on_denied(self, denied: Denied) -> object:
+        assert self.publishing is not None
+        return self.publishing.judge(denied)
+
     def _on_pubrel(self, packet: packets.Pubrel) -> None:
         assert self.publishing is not None
         self.publishing.release(packet)
@@ -395,53 +519,28 @@ class MqttClient:
     # Acknowledgements of messages to the client.
 
     def _on_puback(self, packet: packets.Puback) -> None:
-        self._acknowledge([packet.packet_id], 1)
-
-    def _on_pubcomp(self, packet: packets.Pubcomp) -> None:
-        self._acknowledge([packet.packet_id], 2)
-
-    def _on_ack_run(self, run: AckRun) -> None:
-        if run.kind in (PUBACK, PUBCOMP):
-            self._acknowledge(run.packet_ids, 1 if run.kind == PUBACK else 2)
-        elif run.kind == PUBREL:
-            assert self.publishing is not None
-            self.publishing.release_run(run.packet_ids)
-        else:
-            self._on_pubrecs(run.packet_ids)
+        assert self.acknowledging is not None
+        self.acknowledging.finish([packet.packet_id], 1)
 
     def _on_pubrec(self, packet: packets.Pubrec) -> None:
-        session = self.session
-        assert session is not None
-        if packet.reason_code < ReasonCode.UNSPECIFIED_ERROR:
-            self._on_pubrecs([packet.packet_id])
-        elif session.outgoing.first_refused([packet.packet_id], 2, False) == 0:
-            self._misplaced(packet.packet_id)
-        else:  # 4.3.3: that is the end of the message
-            session.outgoing.acknowledge(packet.packet_id, 2)
-            session.acknowledged()
+        assert self.acknowledging is not None
+        self.acknowledging.take_pubrec(packet)
 
-    def _on_pubrecs(self, packet_ids: list[int]) -> None:
-        session = self.session
-        assert session is not None
-        place = session.outgoing.first_refused(packet_ids, 2, False)
-        if place < 0:
-            self._release(session, packet_ids)
-            return
-        if place:
-            self._release(session, packet_ids[:place])
-        self._misplaced(packet_ids[place])
+    def _on_pubcomp(self, packet: packets.Pubcomp) -> None:
+        assert self.acknowledging is not None
+        self.acknowledging.finish([packet.packet_id], 2)
 
-    def _acknowledge(self, packet_ids: list[int], qos: int) -> None:
-        """The client is done with messages: PUBACK, or PUBCOMP behind PUBREC and PUBREL [MQTT-4.3.3-3]."""
-        session = self.session
-        assert session is not None
-        outgoing = session.outgoing
-        place = outgoing.first_refused(packet_ids, qos, True)
-        outgoing.acknowledge_all(packet_ids if place < 0 else packet_ids[:place], qos)
-        if place < 0:
-            session.acknowledged()
+    def _on_ack_run(self, run: AckRun) -> None:
+        assert self.publishing is not None
+        assert self.acknowledging is not None
+        if run.kind == PUBACK:
+            self.acknowledging.finish(run.packet_ids, 1)
+        elif run.kind == PUBCOMP:
+            self.acknowledging.finish(run.packet_ids, 2)
+        elif run.kind == PUBREL:
+            self.publishing.release_run(run.packet_ids)
         else:
-            self._misplaced(packet_ids[place])
+            self.acknowledging.take_pubrecs(run.packet_ids)
 
     def _misplaced(self, packet_id: int) -> None:
         """An acknowledgement of the wrong kind: who is so confused shall get the message again, not lose it."""
@@ -449,17 +548,15 @@ class MqttClient:
         self._explains = False
         self.connection.close(CloseReason.PROTOCOL_VIOLATION, f"packet identifier {packet_id}: wrong acknowledgement")
 
-    def _release(self, session: MqttSession, packet_ids: list[int]) -> None:
-        mark = self._answers.mark()
-        unknown = session.outgoing.release_all(packet_ids)
-        if unknown and self.version == MQTT_5_0:
-            code = ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
-            answers = [encoder.encode_pubrel(MQTT_5_0, one, code if one in unknown else 0) for one in packet_ids]
-            self._answers.give(b"".join(answers), mark)
-        else:
-            self._answers.give(encode_acknowledgements(PUBREL, packet_ids), mark)
-
     # Subscriptions.
+
+    def _on_filter_list(self, filters: FilterList) -> object:
+        """A packet with many filters is read in turns; what it is then stands in its place."""
+        try:
+            return filters.read_some() or filters
+        except PacketError as fault:
+            self._on_violation(self.decoder.violation(fault))
+            return None
 
     def _on_subscribe(self, packet: packets.Subscribe) -> object:
         assert self.session is not None
@@ -501,14 +598,19 @@ class MqttClient:
 
     def _on_pingreq(self, packet: packets.Pingreq) -> None:
         self.write(encoder.PINGRESP * packet.count)
+        self.connection.heartbeats(packet.count)
 
     def _on_auth(self, packet: packets.Auth) -> None:
-        """The CONNECT had no authentication method: then no AUTH may follow [MQTT-4.12.0-7]."""
-        self.violate(ReasonCode.PROTOCOL_ERROR, "AUTH: the CONNECT had no authentication method")
+        if self._login is not None:
+            self._login.take(packet)
+        else:  # [MQTT-4.12.0-7]
+            self.violate(ReasonCode.PROTOCOL_ERROR, "AUTH: the CONNECT had no authentication method")
 
     def _on_violation(self, event: PeerViolation) -> None:
         self._farewell = None
-        self.connection.close(event.reason, event.detail, event.farewell)
+        # A DISCONNECT comes behind a CONNACK only [MQTT-3.14.0-1].
+        farewell = event.farewell if self._login is None or not self._login.is_open else b""
+        self.connection.close(event.reason, event.detail, farewell)
 
     def _expect_connect(self) -> None:
         self._deadline = expect_introduction(self.connection, self._deadline, self._check_connected)
@@ -532,11 +634,14 @@ class MqttClient:
         Publish: _on_publish,
         PublishRun: _on_publish_run,
         RunInHand: _on_run_in_hand,
+        MessageInHand: _on_message_in_hand,
+        Denied: _on_denied,
         AckRun: _on_ack_run,
         packets.Puback: _on_puback,
         packets.Pubrec: _on_pubrec,
         packets.Pubrel: _on_pubrel,
         packets.Pubcomp: _on_pubcomp,
+        FilterList: _on_filter_list,
         packets.Subscribe: _on_subscribe,
         Subscribing: _on_subscribing,
         packets.Unsubscribe: _on_unsubscribe,

@@ -1,5 +1,6 @@
 """What a CONNECT asks for, and what it gets: refusals, the life of the session, and the properties of the CONNACK."""
 
+from gateway.accounts.identity import Identity
 from gateway.mqtt.directory import SessionDirectory
 from gateway.mqtt.messages import message_of
 from gateway.mqtt.publishing import publish_fault
@@ -19,6 +20,10 @@ NO_PROPERTIES = Properties()
 # Where clients that ask for a place of their own find one.
 RESPONSE_PREFIX = b"_INBOX/"
 
+# Of client ids that others may have, but not this user.
+FOREIGN_ID = "the client id has not the prefix of this user's"
+TAKEN_ID = "the client id is another user's"
+
 Refusal = tuple[ReasonCode, CloseReason, str]
 
 
@@ -28,13 +33,14 @@ def refusal_of(
     sessions: MqttSessions,
     packet: packets.Connect,
     client_id: bytes,
+    identity: Identity,
 ) -> Refusal | None:
-    """Why a client may not connect, if so."""
-    properties = packet.properties or NO_PROPERTIES
+    """Why a client may not connect, whoever it is, or under this client id, if so."""
     settings = connection.runtime.settings
-    if properties.authentication_method is not None:
-        code = ReasonCode.BAD_AUTHENTICATION_METHOD
-        return code, CloseReason.AUTHENTICATION_FAILURE, "there is no authentication method"
+    if not client_id.startswith(identity.client_id_prefix):
+        return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, CloseReason.AUTHENTICATION_FAILURE, FOREIGN_ID
+    if sessions.belongs_to_other(client_id, identity.user):
+        return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, CloseReason.AUTHENTICATION_FAILURE, TAKEN_ID
     if not directory.admits():
         code = ReasonCode.CONNECTION_RATE_EXCEEDED
         return code, CloseReason.MAXIMUM_CONNECTIONS_EXCEEDED, "too many connections in this second"
@@ -50,7 +56,8 @@ def refusal_of(
         if obstacle is not None:
             return ReasonCode.QUOTA_EXCEEDED, CloseReason.STORAGE_FAILURE, obstacle
     if packet.will is not None:
-        refusal = publish_fault(settings, packet.will.topic, len(packet.will.payload))
+        most = identity.limits.payload_bytes(settings.limits.max_payload_bytes)
+        refusal = publish_fault(settings, packet.will.topic, len(packet.will.payload), most)
         if refusal is not None:
             code, detail = refusal
             reason = CloseReason.PROTOCOL_VIOLATION
@@ -58,6 +65,8 @@ def refusal_of(
                 reason = CloseReason.MAXIMUM_PAYLOAD_EXCEEDED
             return code, reason, f"will: {detail}"
     will = will_of(packet.will, connection.runtime.names.gateway_id)
+    if will is not None and not identity.permissions.may_publish(will.message.subject):
+        return ReasonCode.NOT_AUTHORIZED, CloseReason.PROTOCOL_VIOLATION, "will: its topic may not be published to"
     size = will.message.size if will is not None else 0
     most = settings.mqtt.max_will_bytes
     if size > most:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from gateway.accounts.account import Account
+from gateway.mqtt.session import MqttSession
 from gateway.mqtt.sessions import MqttSessions
 from gateway.runtime.runtime import Runtime
 
@@ -30,6 +31,10 @@ class SessionDirectory:
             sessions = self._sessions[account] = MqttSessions(self._runtime, account, store)
         return sessions
 
+    def held(self) -> list[tuple[MqttSessions, MqttSession]]:
+        """The sessions of bridges in all accounts, and among which each is."""
+        return [(sessions, one) for sessions in self._sessions.values() for one in sessions.held()]
+
     def __len__(self) -> int:
         """How many sessions there are."""
         return sum(len(sessions) for sessions in self._sessions.values())
@@ -39,9 +44,9 @@ class SessionDirectory:
         """How many of them have a client."""
         return sum(sessions.connected for sessions in self._sessions.values())
 
-    def losses(self) -> tuple[int, int]:
+    async def losses(self) -> tuple[int, int]:
         """Messages that did not get to their client since the start, and those of them that were too large for it."""
-        counts = [sessions.losses() for sessions in self._sessions.values()]
+        counts = [await sessions.losses() for sessions in list(self._sessions.values())]
         return sum(dropped for dropped, _ in counts), sum(oversized for _, oversized in counts)
 
     def admits(self) -> bool:

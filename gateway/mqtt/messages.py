@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from protocols.message import Message, make_message
+from protocols.mqtt.gateways_passed import with_gateway
 from protocols.mqtt.header_mapping import HeaderContents, headers_of, properties_of
 from protocols.mqtt.primitives import MQTT_5_0
 from protocols.mqtt.properties import Properties
@@ -62,15 +63,16 @@ def publish_packet(
     remaining: int | None,
     alias: int,
     mqtt_id: bytes,
+    to_gateway: bool = False,
 ) -> bytes:
     """A PUBLISH of MQTT 5.0. `remaining` are the seconds until it expires, where that was counted down; `alias` 0 none.
 
-    `mqtt_id` is the gateway's name in reply subjects.
+    `mqtt_id` is the gateway's name in reply subjects; what goes `to_gateway`, over a bridge, says that it was here.
     """
     properties: Properties | None = None
     if message.header_size:
         properties = contents_of(message).properties
-    if message.reply or identifiers or alias or remaining is not None:
+    if message.reply or identifiers or alias or remaining is not None or to_gateway:
         properties = properties.copy() if properties is not None else Properties()
         if message.reply:
             subject, correlation = parse_reply(message.reply, mqtt_id)
@@ -85,4 +87,6 @@ def publish_packet(
             # The clock may have gone back meanwhile: never more than was given [MQTT-3.3.2-6].
             given = properties.message_expiry_interval
             properties.message_expiry_interval = remaining if given is None else min(remaining, given)
+        if to_gateway:
+            properties.user_properties = with_gateway(properties.user_properties, mqtt_id)
     return encode_publish(MQTT_5_0, topic, message.payload(), qos, packet_id, retain, dup, properties)

@@ -6,6 +6,7 @@ cdef class OutgoingQueue(Window):
     cdef public long long bytes, max_bytes
     cdef public Py_ssize_t max_messages
     cdef public object ready, holding
+    cdef public int most_qos
     cdef bint _loading
     cdef public long long sent_through
     cdef long long _committed

@@ -44,6 +44,7 @@ class OutgoingQueue(Window):
         "holding",
         "max_bytes",
         "max_messages",
+        "most_qos",
         "ready",
         "sent_through",
     )
@@ -53,6 +54,8 @@ class OutgoingQueue(Window):
         self.max_messages = max_messages
         self.max_bytes = max_bytes
         self.ready = ready
+        # What the peer takes; of a higher one it gets this.
+        self.most_qos = 2
         self.store: SessionStore | None = None
         self.holding: Holding | None = None
         self.bytes = 0
@@ -127,6 +130,8 @@ class OutgoingQueue(Window):
         # Identifiers come round: none may be given out that an old message still holds.
         if publish.packet_id in sent:
             return None
+        if publish.qos > self.most_qos and publish.message is not None:
+            publish.qos = self.most_qos
         waiting.popleft()
         sent[publish.packet_id] = publish
         if publish.message is not None:
@@ -157,6 +162,19 @@ class OutgoingQueue(Window):
         self.waiting = again or None
         if self.store is not None:
             self._give_back(sum(one.message.size for one in again if one.message is not None))
+
+    def begin_anew(self) -> None:
+        """The peer knows nothing of earlier connections: what it was sent is new to it, and QoS 2 messages that it had
+        are done. To be called while it is away.
+        """
+        self.sent_through = 0
+        for publish in list(self.waiting or ()):
+            publish.repeated = publish.doubtful = False
+            if publish.message is None:
+                assert self.waiting is not None
+                self.waiting.remove(publish)
+                if self.store is not None:
+                    self.store.dequeue(self.key, publish.sequence, None)
 
     def close(self) -> None:
         """The session is over: nothing is taken any more."""

@@ -169,3 +169,4 @@ class RetainedFeed:
                 # A filter that begins with a wildcard does not match topics that begin with $ [MQTT-4.7.2-1].
                 if message is None or not (message.subject.startswith(b"$") and subject.startswith((b"*", b">"))):
                     yield message
+            yield from self.session.account.told(subject)

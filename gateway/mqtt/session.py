@@ -1,34 +1,49 @@
 """MQTT session: subscriptions and messages on their way to one client id, with or without a client."""
 
+import logging
 import math
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import trio
+
 from gateway.accounts.account import Account
+from gateway.accounts.client_facts import ClientFacts
+from gateway.accounts.identity import Identity
+from gateway.accounts.permissions import EVERYTHING, NO_RIGHTS, Permissions
+from gateway.accounts.review import review
 from gateway.accounts.withdrawal import withdraw
 from gateway.dataplane.mqtt_receivers import AWAY, MqttPort, MqttRoute, MqttShare, MqttSubscription
 from gateway.dataplane.mqtt_window import QueuedPublish
-from gateway.dataplane.port import Receiver
+from gateway.dataplane.port import Port, Receiver
 from gateway.mqtt.messages import expiry_of, publish_packet
 from gateway.mqtt.queue import OutgoingQueue
 from gateway.mqtt.retained_feed import RetainedFeed
 from gateway.runtime.budget import MESSAGE_BYTES, SESSION_BYTES, Holding, subscription_bytes
+from gateway.runtime.logs import shown
 from gateway.runtime.runtime import Runtime
+from gateway.storage.published_ids import name_publisher
 from gateway.storage.stored_session import StoredWill
 from gateway.transport.connection import Connection
 from gateway.transport.snapshot import PeerSnapshot, SubscriptionSnapshot
 from protocols.message import Message
 from protocols.mqtt import encoder, packets
 from protocols.mqtt.primitives import MQTT_5_0
-from protocols.mqtt.published_topics import topic_of
+from protocols.mqtt.reply_subjects import parse_reply
 from protocols.mqtt.topics import parse_shared_filter
 from protocols.topic_mapping import filter_to_subjects, share_name_to_queue
 
 if TYPE_CHECKING:
     from gateway.storage.session_store import SessionStore
 
+log = logging.getLogger("leafgate.mqtt")
+
 SUBSCRIPTIONS = "subscriptions"
 WILLS = "wills"
+# Before a filter in the store: it is subscribed to beyond a bridge. No filter has it [MQTT-1.5.4-2].
+REMOTE = b"\0"
 AS_SUBJECT = bytes.maketrans(b"/+#", b".*>")
 
 
@@ -36,11 +51,14 @@ class AttachedClient(Protocol):
     """What a session must know of the client that is connected."""
 
     connection: Connection
+    identity: Identity | None
     client_id: bytes
     version: int
     max_packet_size: int
     receive_maximum: int
     topic_alias_maximum: int
+    # The gateway that it is, where it bridges or is bridged to; else b"".
+    beyond: bytes
 
     def write(self, data: bytes) -> None: ...
 
@@ -50,6 +68,16 @@ class AttachedClient(Protocol):
 
 def ignore(session: "MqttSession") -> None:
     """A session that has ended loses nothing."""
+
+
+class QueueLimits(Protocol):
+    """How much may wait in a session's queue."""
+
+    @property
+    def max_queued_messages(self) -> int: ...
+
+    @property
+    def max_queued_bytes(self) -> int: ...
 
 
 class HeldSubscription(NamedTuple):
@@ -63,14 +91,18 @@ class HeldSubscription(NamedTuple):
 class MqttSession(MqttPort):
     """What the gateway keeps for one client id in one account.
 
-    `client` is the connected client or None. `received` holds the identifiers of QoS 2 messages that the client has
-    sent and not yet released. With a `store` the session outlives the process. `expiry_seconds` counts from the end of
-    the connection; 0 ends the session with it. `expect_replies` is to be called before a message goes out that is to be
-    answered, `lost` when a message found no room.
+    `user` is whose it is, empty for nobody's: no other user may have it; `proof` is what was kept of how he was
+    recognised (gateway.accounts.token_proof). `client` is the connected client or None.
+    `received` holds the identifiers of QoS 2 messages that the client has sent and not yet released. With a `store` the
+    session outlives the process. `expiry_seconds` counts from the end of the connection; 0 ends the session with it.
+    `expect_replies` is to be called before a message goes out that is to be answered, `lost` when a message found no
+    room. `limits` are the queue's own where it has some, as a bridge's; `retains`: the peer takes retain flags.
+    `remote_filters` are those that the broker beyond a bridge has subscriptions for, with their QoS.
     """
 
     __slots__ = (
         "_lost",
+        "_permissions",
         "account",
         "client",
         "client_id",
@@ -79,13 +111,18 @@ class MqttSession(MqttPort):
         "feed",
         "holding",
         "key",
+        "limits",
         "most_aliases",
+        "proof",
         "received",
+        "remote_filters",
         "reported",
         "reported_oversized",
+        "retains",
         "runtime",
         "store",
         "subscriptions",
+        "user",
     )
 
     def __init__(
@@ -102,7 +139,10 @@ class MqttSession(MqttPort):
         self.account = account
         self.expect_replies = expect_replies
         self._lost = lost
+        self._permissions = EVERYTHING
         self.client_id = client_id
+        self.user = ""
+        self.proof = b""
         self.client: AttachedClient | None = None
         self.expiry_seconds = 0
         self.key = 0
@@ -113,11 +153,40 @@ class MqttSession(MqttPort):
         self.holding.add("sessions", session_bytes(client_id))
         self.received: set[int] = set()
         self.feed: RetainedFeed | None = None
+        self.limits: QueueLimits | None = None
+        self.retains = True
+        self.remote_filters: dict[bytes, int] = {}
         # How many topics may have an alias at the client.
         self.most_aliases = 0
         # How many of the dropped messages, and of the oversized ones among them, the log has told of.
         self.reported = 0
         self.reported_oversized = 0
+
+    @property
+    def identity(self) -> Identity | None:
+        """Who the connected client was admitted as."""
+        return self.client.identity if self.client is not None else None
+
+    def client_facts(self) -> ClientFacts:
+        """Who the client is, for services of other accounts."""
+        facts = ClientFacts(kind="Client", type="mqtt", client_id=self.client_id.decode("utf-8", "replace"))
+        client = self.client
+        if client is None:
+            return facts
+        connection, identity = client.connection, client.identity
+        return replace(
+            facts,
+            start=time.time() - (trio.current_time() - connection.started),
+            host=str(connection.address[0]),
+            cid=connection.cid,
+            user=identity.user if identity is not None else "",
+        )
+
+    def belong_to(self, user: str, proof: bytes) -> None:
+        """Be this user's from now on."""
+        self.holding.add("sessions", len(proof) - len(self.proof))
+        self.user = user
+        self.proof = proof
 
     # Connection and disconnection.
 
@@ -127,8 +196,58 @@ class MqttSession(MqttPort):
         self.version = client.version
         self.outbox = client.connection.outbox
         self.max_packet_size = client.max_packet_size
+        self.beyond = client.beyond
         self.aliases = None
         self._take_settings()
+
+    def take_rights(self, permissions: Permissions) -> None:
+        """What the client may do from now on; subscriptions that it may not have any more are over. Where there is no
+        such user at the moment they rest.
+        """
+        self.replies = permissions.make_replies()
+        if permissions is self._permissions:
+            return
+        self._permissions = permissions
+        self.may_publish = permissions.publishing
+        self.may_receive = permissions.receiving
+        review(self.runtime.turns, list(self.subscriptions), self._review)
+
+    def _review(self, topic_filter: bytes) -> None:
+        held = self.subscriptions.get(topic_filter)
+        if held is None:
+            return
+        if self._permissions is NO_RIGHTS:  # Until there is such a user again, or the session is over.
+            for receiver in held.receivers:
+                receiver.filtered = True
+                self.account.router.refresh(receiver)
+            return
+        receivers = self._receivers(held.wanted, held.identifier)
+        if receivers is None:
+            self.log_denied("subscription-over", topic_filter)
+            self.unsubscribe(topic_filter)
+        elif [(one.subject, one.filtered) for one in receivers] != [
+            (one.subject, one.filtered) for one in held.receivers
+        ]:
+            self._withdraw(held)
+            for receiver in receivers:
+                self.account.router.subscribe(receiver)
+            self.subscriptions[topic_filter] = held._replace(receivers=receivers)
+        else:
+            for receiver in held.receivers:
+                if receiver.filtered:
+                    self.account.router.refresh(receiver)
+
+    def log_denied(self, event: str, topic_filter: bytes) -> None:
+        """Tell of a subscription that is not permitted."""
+        self.runtime.repeats.log(
+            log,
+            logging.WARNING,
+            (event, self),
+            "event=%s client-id=%s filter=%s detail='it may not be subscribed to'",
+            event,
+            shown(self.client_id),
+            shown(topic_filter),
+        )
 
     def detach(self) -> None:
         """The client has gone."""
@@ -136,6 +255,7 @@ class MqttSession(MqttPort):
         self.version = AWAY
         self.outbox = None
         self.aliases = None
+        self.beyond = b""
         if self.feed is not None:
             self.feed.stop()
             self.feed = None
@@ -153,6 +273,31 @@ class MqttSession(MqttPort):
         self.store = None
         self.durable = False
 
+    def forget_received(self) -> None:
+        """The peer has begun anew: it knows of no QoS 2 message that is to be released."""
+        received, self.received = self.received, set()
+        if self.store is not None:
+            for packet_id in received:
+                self.store.forget_received(self.key, packet_id)
+
+    def note_remote(self, held: dict[bytes, int]) -> None:
+        """The broker beyond a bridge has these subscriptions now."""
+        before, self.remote_filters = self.remote_filters, dict(held)
+        if self.store is None:
+            return
+        for topic_filter in before.keys() - held.keys():
+            self.store.delete_subscription(self.key, REMOTE + topic_filter)
+        for topic_filter, qos in held.items():
+            if before.get(topic_filter) != qos:
+                self.store.save_subscription(self.key, packets.Subscription(REMOTE + topic_filter, qos))
+
+    def restore_subscription(self, subscription: packets.Subscription, identifier: int) -> None:
+        """Take up one that an earlier run has stored."""
+        if subscription.topic_filter.startswith(REMOTE):
+            self.remote_filters[subscription.topic_filter.removeprefix(REMOTE)] = subscription.qos
+        else:
+            self.subscribe(subscription, identifier)
+
     def keep_in(self, store: "SessionStore") -> None:
         """From now on the session outlives the process."""
         self.store = self.outgoing.store = store
@@ -166,8 +311,9 @@ class MqttSession(MqttPort):
     def _take_settings(self) -> None:
         settings = self.runtime.settings
         self.set_limit(settings.limits.max_pending_bytes)
-        self.outgoing.max_messages = settings.mqtt.max_queued_messages
-        self.outgoing.max_bytes = settings.mqtt.max_queued_bytes
+        limits = self.limits or settings.mqtt
+        self.outgoing.max_messages = limits.max_queued_messages
+        self.outgoing.max_bytes = limits.max_queued_bytes
         client = self.client
         if client is not None:
             self.outgoing.window = min(settings.mqtt.max_inflight, client.receive_maximum)
@@ -175,10 +321,19 @@ class MqttSession(MqttPort):
             if self.most_aliases and self.aliases is None:
                 self.aliases = {}
 
-    def describe(self) -> PeerSnapshot:
+    def end_count(self) -> Port:
+        """What was counted of a client that leaves; for the next one it is counted anew."""
+        counted = Port(None)
+        counted.in_messages, counted.in_bytes = self.in_messages, self.in_bytes
+        self.in_messages = self.in_bytes = 0
+        return counted
+
+    def describe(self, user: str = "") -> PeerSnapshot:
+        """`user` is whom its client was admitted as."""
         return PeerSnapshot(
             type="mqtt",
             account=self.account.name,
+            user=user,
             mqtt_client=self.client_id.decode(errors="replace"),
             subscriptions=len(self.subscriptions),
             list_subscriptions=self._list_subscriptions,
@@ -193,10 +348,13 @@ class MqttSession(MqttPort):
     # What routing calls (gateway.dataplane.port.Port, mqtt_receivers.MqttPort).
 
     def publisher(self) -> bytes:
-        return b"mqtt " + self.client_id
+        client = self.client
+        host = str(client.connection.address[0]) if client is not None else ""
+        identity = self.identity
+        return name_publisher("mqtt", host, identity.user if identity is not None else "", self.client_id)
 
     def combine(self, subject: bytes, receivers: list[Receiver]) -> Receiver | None:
-        topic = topic_of(subject)
+        topic = self.topic_for(subject)
         if topic is None:
             return None
         matching: list[MqttSubscription] = []
@@ -225,6 +383,10 @@ class MqttSession(MqttPort):
             tuple(one.identifier for one in matching if one.identifier),
         )
 
+    def expect_answer(self, message: Message) -> None:
+        if self.replies is not None:
+            self.replies.note(parse_reply(message.reply, self.runtime.names.gateway_id)[0])
+
     def deliver_reliably(self, message: Message, route: MqttRoute) -> bool:
         away = self.client is None
         qos = min(message.qos, route.qos)
@@ -251,7 +413,9 @@ class MqttSession(MqttPort):
     # Subscriptions.
 
     def subscribe(self, wanted: packets.Subscription, identifier: int) -> bool | None:
-        """Subscribe, or replace a subscription [MQTT-3.8.4-3]; True when it is new, None when it has no subject."""
+        """Subscribe, or replace a subscription [MQTT-3.8.4-3]; True when it is new, None when it has no subject or is
+        not permitted.
+        """
         receivers = self._receivers(wanted, identifier)
         if receivers is None:
             return None
@@ -302,13 +466,23 @@ class MqttSession(MqttPort):
         if subjects is None:
             return None
         published = wanted.retain_as_published
-        if shared is None:
-            return [
-                MqttSubscription(self, subject, wanted.qos, wanted.no_local, published, identifier)
-                for subject in subjects
-            ]
-        queue = share_name_to_queue(shared[0])
-        return [MqttShare(self, subject, queue, wanted.qos, published, identifier) for subject in subjects]
+        queue = share_name_to_queue(shared[0]) if shared is not None else b""
+        permissions = self._permissions
+        # Who may have all below `a` need not be allowed `a` itself to subscribe to `a/#`.
+        if not permissions.may_subscribe(subjects[0], queue):
+            return None
+        receivers: list[Receiver] = []
+        for subject in subjects:
+            if subject is not subjects[0] and not permissions.may_subscribe(subject, queue):
+                continue
+            receiver: Receiver
+            if shared is None:
+                receiver = MqttSubscription(self, subject, wanted.qos, wanted.no_local, published, identifier)
+            else:
+                receiver = MqttShare(self, subject, queue, wanted.qos, published, identifier)
+            receiver.filtered = permissions.filters(subject)
+            receivers.append(receiver)
+        return receivers
 
     def _withdraw(self, held: HeldSubscription) -> None:
         for receiver in held.receivers:
@@ -324,8 +498,10 @@ class MqttSession(MqttPort):
 
     def deliver_retained(self, message: Message, qos: int, identifier: int, expires_at: float) -> bool:
         """Send a retained message; False when it has to wait for room."""
-        topic = topic_of(message.subject)
+        topic = self.topic_for(message.subject)
         outbox = self.outbox
+        if not self.receives(message.subject):
+            return True
         if topic is None or outbox is None or (expires_at and expires_at <= self.account.clock()):
             return True
         identifiers = (identifier,) if identifier else ()
@@ -366,7 +542,11 @@ class MqttSession(MqttPort):
             publish = outgoing.take()
             if publish is None:
                 return
-            if not self.send_plain(publish):
+            message = publish.message
+            # It may have waited since other rights were in force.
+            if self.may_receive is not None and message is not None and not self.receives(message.subject):
+                self._give_up(publish)
+            elif not self.send_plain(publish):
                 self._send(publish)
 
     def acknowledged(self) -> None:
@@ -382,12 +562,14 @@ class MqttSession(MqttPort):
         if message is None:
             self.client.write(encoder.encode_pubrel(self.version, publish.packet_id))
             return
-        topic = publish.topic or topic_of(message.subject)
+        topic = publish.topic or self.topic_for(message.subject)
         # What the client was sent before it expired is sent again all the same [MQTT-4.4.0-1].
         begun = publish.repeated and not publish.doubtful
         if topic is None or (publish.expires_at and publish.expires_at <= self.account.clock() and not begun):
             self._give_up(publish)
             return
+        if message.reply and self.version == MQTT_5_0:
+            self.expect_answer(message)
         packet = self._packet(
             message,
             topic,
@@ -429,12 +611,23 @@ class MqttSession(MqttPort):
         identifiers: tuple[int, ...],
         expires_at: float,
     ) -> bytes:
+        retain = retain and self.retains
         if self.version != MQTT_5_0:
             return encoder.encode_publish(self.version, topic, message.payload(), qos, packet_id, retain, dup)
         remaining = max(math.ceil(expires_at - self.account.clock()), 0) if expires_at else None
         alias, topic = self._alias(topic)
         return publish_packet(
-            message, topic, qos, packet_id, retain, dup, identifiers, remaining, alias, self.runtime.names.gateway_id
+            message,
+            topic,
+            qos,
+            packet_id,
+            retain,
+            dup,
+            identifiers,
+            remaining,
+            alias,
+            self.runtime.names.gateway_id,
+            to_gateway=self.beyond != b"",
         )
 
     def _alias(self, topic: bytes) -> tuple[int, bytes]:

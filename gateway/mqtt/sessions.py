@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from gateway.accounts.account import Account
+from gateway.accounts.permissions import EVERYTHING
+from gateway.accounts.review import review
+from gateway.mqtt.bridge_ids import is_bridge, label_of
 from gateway.mqtt.replies import ReplyReceiver
-from gateway.mqtt.session import AttachedClient, MqttSession, session_bytes, will_bytes
+from gateway.mqtt.session import AttachedClient, MqttSession, QueueLimits, session_bytes, will_bytes
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.logs import shown
 from gateway.runtime.runtime import Runtime
+from gateway.runtime.turns import OwnTurn
 from gateway.settings.schema import Mqtt
 from gateway.storage.schema import UNKNOWN_SENT
 from gateway.storage.stored_session import NEVER_EXPIRES, RestoredSession, StoredSession, StoredWill
@@ -45,9 +49,17 @@ class Absence:
 
 
 class NewClient(AttachedClient, Protocol):
-    """A client that connects."""
+    """A client that connects. `user` is whom it was admitted as, empty for somebody anonymous; `proof` is what is kept
+    of how it was recognised.
+    """
 
     will: StoredWill | None
+
+    @property
+    def user(self) -> str: ...
+
+    @property
+    def proof(self) -> bytes: ...
 
 
 class MqttSessions:
@@ -60,7 +72,11 @@ class MqttSessions:
         self._runtime = runtime
         self._account = account
         self._replies = ReplyReceiver(account, runtime.names.gateway_id)
+        account.unwrap = self._replies.unwrap
+        account.rights_changed = self._rights_changed
+        # How many have a client, and how many ended because theirs did not come back.
         self.connected = 0
+        self.expired = 0
         self._sessions: dict[bytes, MqttSession] = {}
         self._absences: dict[bytes, Absence] = {}
         self._unsaid_bytes = 0
@@ -90,11 +106,20 @@ class MqttSessions:
         if self._replies.slot < 0:
             self._account.router.subscribe(self._replies)
 
-    def losses(self) -> tuple[int, int]:
-        """Messages that did not get to their client since the start, and those of them that were too large for it."""
-        sessions = self._sessions.values()
-        dropped = self._dropped_before + sum(session.dropped for session in sessions)
-        return dropped, self._oversized_before + sum(session.oversized for session in sessions)
+    async def losses(self) -> tuple[int, int]:
+        """Messages that did not get to their client since the start, and those of them that were too large for it;
+        counted in turns.
+        """
+        turn = OwnTurn(self._runtime.turns)
+        dropped = oversized = 0
+        for session in list(self._sessions.values()):
+            # Of one that has ended meanwhile it is counted below.
+            if self._sessions.get(session.client_id) is session:
+                dropped += session.dropped
+                oversized += session.oversized
+            if turn.is_over():
+                await turn.next()
+        return self._dropped_before + dropped, self._oversized_before + oversized
 
     def has_room(self, client_id: bytes) -> bool:
         return client_id in self._sessions or len(self._sessions) < self._runtime.settings.mqtt.max_sessions
@@ -107,6 +132,18 @@ class MqttSessions:
         if will is not None:
             size += will_bytes(will.message)
         return not size or self._runtime.budget.grants(held, size)
+
+    def belongs_to_other(self, client_id: bytes, user: str) -> bool:
+        """Whether a session is another user's, who keeps it until it ends. What nobody has may be anybody's."""
+        session = self._sessions.get(client_id)
+        if session is None or session.user == user:
+            return False
+        return bool(session.user) or session.client is not None
+
+    def has_client(self, client_id: bytes) -> bool:
+        """Whether a client of this id is connected."""
+        session = self._sessions.get(client_id)
+        return session is not None and session.client is not None
 
     def stores(self, client_id: bytes) -> bool:
         """Whether a session of this client outlives the process."""
@@ -128,6 +165,7 @@ class MqttSessions:
             session = self._sessions[client_id] = self._make(client_id)
         else:
             self._cancel(self._absences.pop(client_id, None))
+        session.belong_to(client.user, client.proof)
         session.expiry_seconds = expiry_seconds
         session.hold_will(client.will)
         session.attach(client)
@@ -142,10 +180,53 @@ class MqttSessions:
         self._save(session, 0.0, client.will)
         return session, present
 
+    def hold(self, client_id: bytes, limits: QueueLimits) -> MqttSession:
+        """The session of a bridge, which is there whether or not it is connected, until `release`
+        (gateway.mqtt.bridge_ids)."""
+        session = self._sessions.get(client_id)
+        if session is None:
+            session = self._sessions[client_id] = self._make(client_id)
+        self._cancel(self._absences.pop(client_id, None))
+        session.expiry_seconds = NEVER_EXPIRES
+        session.limits = limits
+        session.take_rights(EVERYTHING)
+        session.settings_changed()
+        if self.store is not None and not session.key:
+            session.key = session.outgoing.key = self.store.new_key()
+            session.keep_in(self.store)
+            self._save(session, self._account.clock(), None)
+        return session
+
+    def attach(self, session: MqttSession, client: AttachedClient) -> None:
+        """The other end of a bridge is there; call `pump` on the session when it knows."""
+        session.attach(client)
+        self._save(session, 0.0, None)
+
+    def detach(self, session: MqttSession) -> None:
+        """The other end of a bridge has gone."""
+        session.detach()
+        self._save(session, self._account.clock(), None)
+
+    def release(self, session: MqttSession) -> None:
+        """A bridge is not configured any more. What waits for it is kept as long as it is for a client that is away, so
+        that a mistake loses nothing; more does not come.
+        """
+        for topic_filter in list(session.subscriptions):
+            session.unsubscribe(topic_filter)
+        began = self._account.clock()
+        session.expiry_seconds = capped_expiry(NEVER_EXPIRES, self._runtime.settings.mqtt)
+        self._save(session, began, None)
+        self._go_absent(session, began, None, 0.0, session.expiry_seconds)
+
+    def held(self) -> list[MqttSession]:
+        """The sessions of bridges, also of those that are not configured any more."""
+        return [session for client_id, session in self._sessions.items() if is_bridge(client_id)]
+
     def leave(self, session: MqttSession, will: StoredWill | None, reason: CloseReason) -> None:
         """The client has gone; `will` is what it wants to be said, None after a DISCONNECT."""
         self.connected -= 1
         session.detach()
+        self._look_up_rights(session)
         # Only a session that is there again after the next start can have its will wait for that (3.1.2.5).
         stopping = reason is CloseReason.SERVER_SHUTDOWN and session.store is not None
         if session.expiry_seconds == 0:
@@ -193,9 +274,12 @@ class MqttSessions:
     def _restored(self, restored: RestoredSession) -> MqttSession:
         stored = restored.session
         session = self._sessions[stored.client_id] = self._make(stored.client_id)
-        session.expiry_seconds = capped_expiry(stored.expiry_seconds, self._runtime.settings.mqtt)
+        session.belong_to(stored.user, stored.proof)
+        session.expiry_seconds = stored.expiry_seconds
+        if not is_bridge(stored.client_id):
+            session.expiry_seconds = capped_expiry(stored.expiry_seconds, self._runtime.settings.mqtt)
         for subscription, identifier in restored.subscriptions:
-            session.subscribe(subscription, identifier)
+            session.restore_subscription(subscription, identifier)
         session.received = restored.received
         session.key = session.outgoing.key = stored.key
         if self.store is not None:
@@ -204,7 +288,21 @@ class MqttSessions:
         known = stored.ended_at and stored.sent_through != UNKNOWN_SENT
         sent_through = stored.sent_through if known else restored.last_sequence
         session.outgoing.restore(restored.queue_count, restored.queue_bytes, restored.last_sequence, sent_through)
+        self._look_up_rights(session)
         return session
+
+    def _look_up_rights(self, session: MqttSession) -> None:
+        """Nobody is there who would be told of other rights, but there may be a will, and what comes is kept."""
+        permissions = self._account.rights_of(session.user, session.proof)
+        if permissions is not None:
+            session.take_rights(permissions)
+
+    def _rights_changed(self) -> None:
+        review(self._runtime.turns, list(self._absences), self._review)
+
+    def _review(self, client_id: bytes) -> None:
+        if client_id in self._absences:
+            self._look_up_rights(self._sessions[client_id])
 
     def _go_absent(
         self,
@@ -227,7 +325,7 @@ class MqttSessions:
             if not stopping:
                 absence.will_deadline = call_at(now + max(will_in, 0.0), lambda _: self._will_is_due(client_id))
         if expires_in != NEVER_EXPIRES:
-            absence.expiry = call_at(now + expires_in, lambda _: self._end(session))
+            absence.expiry = call_at(now + expires_in, lambda _: self._expire(session))
         self._save(session, began, will)
 
     def _will_is_due(self, client_id: bytes) -> None:
@@ -236,6 +334,7 @@ class MqttSessions:
         if will is not None:
             session = self._sessions[client_id]
             session.hold_will(None)
+            self._look_up_rights(session)  # They may have ended meanwhile, and nobody changed anything.
             self._say_of_absent(will, session)
 
     def _say_of_absent(self, will: StoredWill, session: MqttSession) -> None:
@@ -249,6 +348,10 @@ class MqttSessions:
                 self._save(session, absence.began, None)
 
         self._say(will.message, session, said)
+
+    def _expire(self, session: MqttSession) -> None:
+        self.expired += 1
+        self._end(session)
 
     def _end(self, session: MqttSession, will: StoredWill | None = None) -> None:
         """The session is over; a will that waits is said now [MQTT-3.1.2-8]."""
@@ -276,22 +379,30 @@ class MqttSessions:
             self._runtime.deadlines.cancel(absence.will_deadline)
 
     def _say(self, message: Message, session: MqttSession, said: Callable[[], None]) -> None:
-        """Publish a will, and call `said`; later where the disk has no room for all who keep it."""
+        """Publish a will, and call `said`; later where the disk has no room for all who keep it. One that may not be
+        published any more is dropped.
+        """
+        if not session.allows(message.subject):
+            log.warning("event=will-dropped client-id=%s detail='it may not be published'", shown(session.client_id))
+            said()
+            return
         if message.reply:
             self.expect_replies()
         size = message.size + UNSAID_OVERHEAD
         may_wait = self._unsaid_bytes + size <= MOST_UNSAID_BYTES
-        self._account.publish(message, session, whole=may_wait)
-        if not may_wait or not message.refused:
-            said()
-            return
 
         def again(now: float) -> None:
             self._unsaid_bytes -= size
             self._say(message, session, said)
 
-        self._unsaid_bytes += size
-        self._runtime.deadlines.call_at(trio.current_time() + UNSAID_SECONDS, again)
+        def done(message: Message) -> None:
+            if may_wait and message.refused:
+                self._unsaid_bytes += size
+                self._runtime.deadlines.call_at(trio.current_time() + UNSAID_SECONDS, again)
+            else:
+                said()
+
+        self._account.publish(message, session, whole=may_wait, done=done)
 
     def _make(self, client_id: bytes) -> MqttSession:
         return MqttSession(self._runtime, self._account, client_id, self.expect_replies, self.lost)
@@ -324,8 +435,8 @@ class MqttSessions:
             away = "its queue was full while it was away" if session.client is None else "it takes messages too slowly"
             causes.append(f"{count - oversized}: {away}")
         log.warning(
-            "event=dropped client-id=%s messages=%d total=%d reason=%r",
-            shown(session.client_id),
+            "event=dropped %s messages=%d total=%d reason=%r",
+            label_of(session.client_id),
             count,
             session.dropped,
             ", ".join(causes),
@@ -335,7 +446,7 @@ class MqttSessions:
         if self.store is not None and session.key:
             sent_through = session.outgoing.sent_through if ended_at else UNKNOWN_SENT
             head = (session.key, session.client_id, session.version, session.expiry_seconds)
-            self.store.save(StoredSession(*head, ended_at, will, sent_through))
+            self.store.save(StoredSession(*head, ended_at, will, sent_through, session.user, session.proof))
 
 
 def capped_expiry(wanted: int, config: Mqtt) -> int:

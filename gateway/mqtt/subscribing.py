@@ -99,6 +99,8 @@ def grant(session: MqttSession, wanted: packets.Subscription, identifier: int) -
     topic_filter = wanted.topic_filter
     limits = session.runtime.settings
     most = limits.limits.max_subscriptions
+    if session.identity is not None:
+        most = session.identity.limits.subscriptions(most)
     if topic_filter.count(b"/") >= limits.mqtt.max_topic_levels:
         return ReasonCode.TOPIC_FILTER_INVALID, False
     if most and topic_filter not in session.subscriptions and len(session.subscriptions) >= most:
@@ -109,6 +111,7 @@ def grant(session: MqttSession, wanted: packets.Subscription, identifier: int) -
         return ReasonCode.QUOTA_EXCEEDED, False
     is_new = session.subscribe(wanted, identifier)
     if is_new is None:
+        session.log_denied("not-permitted", topic_filter)
         return ReasonCode.NOT_AUTHORIZED, False
     feed = wanted.retain_handling == ALWAYS or (wanted.retain_handling == WHEN_NEW and is_new)
     return ReasonCode(wanted.qos), feed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trio
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
 from gateway.mqtt.client import MqttClient
 from gateway.mqtt.session import MqttSession
 from gateway.settings.schema import Config
@@ -25,7 +25,8 @@ PATIENCE_SECONDS = 10.0
 
 
 class Peer(MemoryConnection):
-    """One connection of a client. `properties` are the CONNECT's, by name."""
+    """One connection of a client. `properties` are the CONNECT's, by name. A
+    `user` has its name for a password."""
 
     def __init__(
         self,
@@ -34,6 +35,7 @@ class Peer(MemoryConnection):
         version: int = FIVE,
         clean_start: bool = False,
         will: packets.Will | None = None,
+        user: bytes | None = None,
         **properties: object,
     ) -> None:
         super().__init__(gateway)
@@ -42,7 +44,9 @@ class Peer(MemoryConnection):
         asked = None
         if version == FIVE:
             asked = Properties(**{"session_expiry_interval": 1000, **properties})  # type: ignore[arg-type]
-        connect = packets.Connect(version, client_id, clean_start=clean_start, will=will, properties=asked)
+        connect = packets.Connect(
+            version, client_id, clean_start=clean_start, will=will, properties=asked, username=user, password=user
+        )
         self.receive(encoder.encode_connect(connect))
         self.greeting, *self.packets = self.hear()
 
@@ -113,8 +117,8 @@ async def stored_gateway(directory: Path, config: Config | None = None) -> Async
 
 
 def journal_of(gateway: Gateway) -> Journal:
-    assert isinstance(gateway.account.durability, Journal)
-    return gateway.account.durability
+    assert gateway.storage is not None
+    return gateway.storage.journal
 
 
 async def commit(gateway: Gateway) -> None:

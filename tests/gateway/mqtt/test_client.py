@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
 from gateway.dataplane.nats_receivers import NatsSubscription
 from gateway.mqtt.client import MqttClient
 from gateway.settings.schema import Config, Limits, Mqtt, Timeouts

@@ -6,6 +6,8 @@ import pytest
 
 from gateway.mqtt.connecting import capped_expiry, keep_alive_of, session_expiry
 from gateway.settings.schema import Config, Mqtt
+from gateway.settings.secret import Secret
+from gateway.settings.security import AccountRules, User
 from gateway.storage.stored_session import NEVER_EXPIRES
 from protocols.close_reason import CloseReason
 from protocols.mqtt import packets
@@ -98,8 +100,18 @@ async def test_reason_string_is_left_out_where_it_would_be_too_large_for_the_cli
 
 async def test_client_with_the_longest_client_id_can_be_taken_over():
     async with running_gateway() as gateway:
-        old = Peer(gateway, b"\xc2\x80" * 32_767)
-        new = Peer(gateway, b"\xc2\x80" * 32_767)
+        old = Peer(gateway, b"\xc3\xa9" * 32_767)
+        new = Peer(gateway, b"\xc3\xa9" * 32_767)
         assert old.hear()[-1].reason_code == ReasonCode.SESSION_TAKEN_OVER  # type: ignore[attr-defined]
         assert new.greeting.session_present  # type: ignore[attr-defined]
         assert gateway.mqtt_sessions.of(gateway.account).connected == 1
+
+
+@pytest.mark.parametrize(("size", "code"), [(10, ReasonCode.SUCCESS), (11, ReasonCode.PACKET_TOO_LARGE)])
+async def test_will_is_as_long_as_a_message_of_the_account_may_be(size: int, code: ReasonCode):
+    rules = AccountRules(name="$G", max_payload_bytes=10)
+    ann = User(name="ann", password=Secret("ann"))
+    async with running_gateway(Config(accounts=(rules,), users=(ann,))) as gateway:
+        greeting = Peer(gateway, user=b"ann", will=packets.Will(b"w", bytes(size))).greeting
+        assert isinstance(greeting, packets.Connack)
+        assert greeting.reason_code == code

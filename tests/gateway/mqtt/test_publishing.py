@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from gateway.settings.schema import Config, Mqtt
+from gateway.settings.secret import Secret
+from gateway.settings.security import AccountRules, User
 from protocols.close_reason import CloseReason
 from protocols.mqtt import packets
 from protocols.mqtt.acknowledgements import PUBREL, AckRun, encode_acknowledgements
@@ -46,6 +48,17 @@ async def test_repeated_message_of_quality_of_service_2_is_not_answered_before_t
         assert again.hear() == []
         await commit(gateway)
         assert again.hear() == [packets.Pubrec(5)]
+
+
+@pytest.mark.parametrize("retain", [False, True])
+@pytest.mark.parametrize("qos", [0, 1, 2])
+async def test_message_that_is_longer_than_the_account_allows_ends_the_connection(qos: int, retain: bool):
+    rules, ann = AccountRules(name="$G", max_payload_bytes=10), User(name="ann", password=Secret("ann"))
+    async with running_gateway(Config(accounts=(rules,), users=(ann,))) as gateway:
+        for size, reason in ((10, None), (11, CloseReason.MAXIMUM_PAYLOAD_EXCEEDED)):
+            peer = Peer(gateway, b"%d" % size, user=b"ann")
+            peer.publish(b"a", bytes(size), qos, retain=retain)
+            assert peer.close_reason is reason
 
 
 @pytest.mark.parametrize("qos", [1, 2])

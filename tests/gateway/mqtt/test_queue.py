@@ -224,3 +224,26 @@ def stored_queue(storage: Storage, max_messages: int) -> tuple[OutgoingQueue, li
     outgoing.store = storage.global_account.mqtt_sessions
     outgoing.key = 1
     return outgoing, taken
+
+
+def test_a_peer_that_begins_anew_is_sent_everything_as_if_for_the_first_time():
+    outgoing = queue()
+    for payload, qos in ((b"1", 1), (b"2", 2), (b"3", 2)):
+        add(outgoing, payload, qos)
+    sent = take_all(outgoing)
+    assert outgoing.release(sent[1].packet_id)
+    outgoing.withdraw()
+    outgoing.begin_anew()
+    outgoing.window = 10
+    again = take_all(outgoing)
+    assert payloads(again) == [b"1", b"3"]
+    assert not any(publish.repeated for publish in again)
+
+
+def test_what_the_peer_does_not_take_goes_with_the_qos_that_it_takes():
+    outgoing = queue()
+    outgoing.most_qos = 1
+    add(outgoing, b"1", 2)
+    (publish,) = take_all(outgoing)
+    assert publish.qos == 1
+    assert outgoing.acknowledge(publish.packet_id, 1)

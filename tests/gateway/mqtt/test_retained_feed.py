@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
 from gateway.mqtt.retained_feed import SLICE
 from gateway.settings.schema import Config, Limits, Mqtt
 from protocols.close_reason import CloseReason

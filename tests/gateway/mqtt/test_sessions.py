@@ -8,7 +8,8 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
+from gateway.mqtt.bridge_ids import bridge_id
 from gateway.settings.schema import Config, Limits, Mqtt
 from gateway.storage.stored_session import NEVER_EXPIRES, RestoredSession, StoredSession, StoredWill
 from protocols.close_reason import CloseReason
@@ -183,9 +184,9 @@ async def test_losses_of_sessions_whose_clients_are_away_are_logged_once_in_a_wh
             "event=dropped client-id='away-0' messages=4 total=4 reason='4: its queue was full while it was away'"
         )
         assert caplog.messages[-1] == "event=dropped sessions=2 messages=8"
-        assert gateway.mqtt_sessions.losses() == (48, 0)
+        assert await gateway.mqtt_sessions.losses() == (48, 0)
         Peer(gateway, b"away-0", clean_start=True)
-        assert gateway.mqtt_sessions.losses() == (48, 0)
+        assert await gateway.mqtt_sessions.losses() == (48, 0)
 
 
 @pytest.mark.parametrize("qos", [0, 1])
@@ -202,7 +203,7 @@ async def test_message_above_the_clients_maximum_is_told_of_as_such(
         await trio.sleep(61)
         (line,) = [line for line in caplog.messages if "event=dropped" in line]
         assert line.endswith("client-id='small' messages=3 total=3 reason='3 above its maximum packet size'")
-        assert gateway.mqtt_sessions.losses() == (3, 3)
+        assert await gateway.mqtt_sessions.losses() == (3, 3)
 
 
 async def test_slow_client_is_told_of_as_such(caplog: pytest.LogCaptureFixture, autojump_clock: MockClock):
@@ -251,3 +252,44 @@ async def test_answer_to_the_request_in_a_will_comes_back_with_its_correlation_d
         (answer,) = asker.hear()
         assert isinstance(answer, Publish)
         assert answer.properties == Properties(correlation_data=b"7")
+
+
+CLOUD = bridge_id("cloud")
+BRIDGE_LIMITS = Mqtt(max_queued_messages=7, max_queued_bytes=700)
+
+
+async def test_a_bridge_holds_a_session_within_limits_of_its_own():
+    async with running_gateway() as gateway:
+        assert gateway.mqtt_sessions is not None
+        sessions = gateway.mqtt_sessions.of(gateway.account)
+        session = sessions.hold(CLOUD, BRIDGE_LIMITS)
+        assert (session.outgoing.max_messages, session.outgoing.max_bytes) == (7, 700)
+        assert sessions.hold(CLOUD, BRIDGE_LIMITS) is session
+        assert sessions.held() == [session]
+
+
+async def test_what_waits_for_a_bridge_outlives_the_process_and_its_configuration(tmp_path: Path):
+    config = Config(mqtt=Mqtt(max_session_expiry_seconds=3600))
+    async with stored_gateway(tmp_path, config) as gateway:
+        assert gateway.mqtt_sessions is not None
+        session = gateway.mqtt_sessions.of(gateway.account).hold(CLOUD, BRIDGE_LIMITS)
+        session.subscribe(packets.Subscription(b"a/#", 1, no_local=True), 0)
+        session.note_remote({b"b/#": 2})
+        gateway.account.publish(make_message(b"a.b", b"1"))
+        await commit(gateway)
+    async with stored_gateway(tmp_path, config) as gateway:
+        assert gateway.mqtt_sessions is not None
+        sessions = gateway.mqtt_sessions.of(gateway.account)
+        (session,) = sessions.held()
+        assert session.expiry_seconds == NEVER_EXPIRES
+        assert (session.subscriptions.keys(), session.remote_filters) == ({b"a/#"}, {b"b/#": 2})
+        sessions.release(session)
+        gateway.account.publish(make_message(b"a.b", b"2"))
+        assert (len(session.outgoing), session.expiry_seconds) == (1, 3600)
+        session.note_remote({})
+        await commit(gateway)
+    async with stored_gateway(tmp_path, config) as gateway:
+        assert gateway.mqtt_sessions is not None
+        session = gateway.mqtt_sessions.of(gateway.account).hold(CLOUD, BRIDGE_LIMITS)
+        assert (len(session.outgoing), session.expiry_seconds) == (1, NEVER_EXPIRES)
+        assert (session.subscriptions, session.remote_filters) == ({}, {})

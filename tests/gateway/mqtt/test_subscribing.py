@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from gateway.settings.schema import Config, Limits, Mqtt
+from gateway.settings.secret import Secret
+from gateway.settings.security import AccountRules, User
 from protocols.mqtt import encoder, packets
 from protocols.mqtt.reason_codes import ReasonCode
 from tests.gateway.memory_connection import running_gateway
@@ -31,6 +33,15 @@ async def test_limit_of_subscriptions_lets_old_ones_be_replaced():
         assert peer.subscribe(b"a", 1) == [packets.Suback(9, (ReasonCode.GRANTED_QOS_1,))]
         assert peer.subscribe(b"b", 1) == [packets.Suback(9, (ReasonCode.QUOTA_EXCEEDED,))]
         assert peer.subscribe(b"a", 2) == [packets.Suback(9, (ReasonCode.GRANTED_QOS_2,))]
+
+
+async def test_limit_of_subscriptions_of_the_account_holds_too():
+    rules = AccountRules(name="$G", max_subscriptions=1)
+    ann = User(name="ann", password=Secret("ann"))
+    async with running_gateway(Config(accounts=(rules,), users=(ann,))) as gateway:
+        peer = Peer(gateway, user=b"ann")
+        assert peer.subscribe(b"a", 1) == [packets.Suback(9, (ReasonCode.GRANTED_QOS_1,))]
+        assert peer.subscribe(b"b", 1) == [packets.Suback(9, (ReasonCode.QUOTA_EXCEEDED,))]
 
 
 @pytest.mark.parametrize(("handling", "counts"), [(0, [1, 1]), (1, [1, 0]), (2, [0, 0])])

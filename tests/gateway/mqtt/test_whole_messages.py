@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
 from gateway.services.acknowledged_publish import PREFIX
 from gateway.settings.schema import Config, Mqtt
 from gateway.storage.batch import ROW_BYTES
@@ -100,7 +100,7 @@ async def test_burst_to_many_sessions_is_kept_by_each_as_far_as_it_is_acknowledg
 
 
 async def test_message_that_is_delivered_in_shares_is_kept_by_each_or_refused(tmp_path: Path):
-    count = 1100  # More than gateway.dataplane.router.SHARE.
+    count = 1100  # More than gateway.dataplane.deliveries.SHARE.
     async with stored_gateway(tmp_path, Config(mqtt=Mqtt(max_sessions=2 * count))) as gateway:
         await keepers(gateway, count)
         sensor = Peer(gateway, b"sensor", session_expiry_interval=0)
