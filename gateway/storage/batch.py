@@ -3,10 +3,12 @@
 The interpreter's lock is released and taken again at every step of a statement, and beside a busy thread each taking
 costs up to 5 ms. So a batch is one row that is inserted into a temporary view; the view's trigger takes the tables'
 changes out of it. A statement outside a transaction is a transaction of its own: that one step is also the commit.
+Where a table gets very many rows, a step for a hundred of them costs little, and less than to take them apart in SQL.
 """
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from typing import Any, TypeAlias
 
 import msgspec
@@ -29,6 +31,14 @@ UNWRITABLE = (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_M
 QUEUED = """SELECT json_group_array(json_array(queue.session, sequence, message))
     FROM json_each(?1) AS ended CROSS JOIN queue ON queue.session = ended.value"""
 WRITE = f"INSERT INTO batch VALUES ({', '.join('?' * (2 * len(TABLES) + 2))})"  # noqa: S608 -- of names of our own
+
+# So many rows of a table are inserted by one statement of their own, where there are so many.
+ROWS_AT_ONCE = 128
+MANY = {
+    table: f"INSERT OR REPLACE INTO {table.name} VALUES "  # noqa: S608 -- as above
+    + ", ".join([f"({', '.join('?' * table.columns)})"] * ROWS_AT_ONCE)
+    for table in TABLES
+}
 
 _encoder = msgspec.json.Encoder()
 ENDED = ((SESSION.name, "key"), *((table.name, "session") for table in OF_SESSION))
@@ -191,30 +201,44 @@ class Batch:
         self.actions += later.actions
         self._freed += later._freed
 
-    def write(self, connection: sqlite3.Connection) -> list[int]:
-        """Write everything, in one transaction where it is not very much; returns the messages that ended sessions had
-        queued, one entry for each place in a queue. Raises sqlite3.Error and DamagedError; then some of it may be
-        written, and all is to be written again.
+    def write(self, connection: sqlite3.Connection, most_at_once: int = 0) -> list[int]:
+        """Write everything, in one transaction where it is not more than `most_at_once` bytes (0: very many); returns
+        the messages that ended sessions had queued, one entry for each place in a queue. Raises sqlite3.Error and
+        DamagedError; then some of it may be written, and all is to be written again.
 
         Several transactions come in an order in which none promises what only a later one keeps. A row that can never
         be written is set apart: `unwritable` tells of it, and the others are written.
         """
         self.unwritable = []
+        most_at_once = most_at_once or MOST_AT_ONCE
         freed = self._end_sessions(connection) if self.ended else []
         if self.is_empty():
             return freed
-        if self.memory.bytes <= MOST_AT_ONCE:
+        if self.memory.bytes <= most_at_once:
             try:
-                connection.execute(WRITE, self._values())
+                self._insert(connection)
                 return freed
             except Exception as error:
                 if not is_unwritable(error):
                     raise
-        for part in self._parts():
+        for part in self._parts(most_at_once):
             self._write_part(connection, part)
         return freed
 
-    def _parts(self) -> Iterator["Batch"]:
+    def write_removals(self, connection: sqlite3.Connection) -> None:
+        """Write what makes room, and nothing else; all is to be written behind it. Raises sqlite3.Error."""
+        part = Batch()
+        if self.ended:
+            self._freed = self._end_sessions(connection)
+            part.ended = self.ended
+        for changes in self.tables():
+            for key in changes.removed:
+                if key not in changes.added:
+                    part.of(changes.table).remove(key)
+        if not part.is_empty():
+            part._insert(connection)
+
+    def _parts(self, most_at_once: int) -> Iterator["Batch"]:
         """The batch in pieces of a size that is good for the disk."""
         part = Batch()
         part.ended = self.ended
@@ -225,7 +249,7 @@ class Batch:
                 if key not in changes.added:
                     part.of(table).remove(key)
             for key, row in changes.added.items():
-                if part.memory.bytes > MOST_AT_ONCE:
+                if part.memory.bytes > most_at_once:
                     yield part
                     part = Batch()
                 part.of(table).put(key, row)
@@ -235,7 +259,7 @@ class Batch:
     def _write_part(self, connection: sqlite3.Connection, part: "Batch") -> None:
         """Write a part; where a row in it cannot be written, all but that one."""
         try:
-            connection.execute(WRITE, part._values())
+            part._insert(connection)
         except Exception as error:
             if not is_unwritable(error):
                 raise
@@ -285,7 +309,29 @@ class Batch:
         stored = [message for *key, message in found if message and tuple(key) not in removed]
         return self._freed + stored
 
+    def _insert(self, connection: sqlite3.Connection) -> None:
+        """Write it in one transaction. Raises what SQLite raises; then nothing of it is written."""
+        many = [changes for changes in self.tables() if len(changes.added) >= ROWS_AT_ONCE]
+        if not many:
+            connection.execute(WRITE, self._values())
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # First this, for it removes what is replaced.
+            connection.execute(WRITE, self._values())
+            for changes in many:
+                rows = iter(changes.added.values())
+                for _ in range(len(changes.added) // ROWS_AT_ONCE):
+                    some = chain.from_iterable(islice(rows, ROWS_AT_ONCE))
+                    connection.execute(MANY[changes.table], tuple(some))
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
     def _values(self) -> list[str | bytes | None]:
+        """What the view takes: everything but the rows that are inserted by themselves."""
         content: list[bytes] = []
         texts: list[str | None] = [encode(self.ended) if self.ended else None]
         position = 1  # Of the next blob within the content, counted as SQL counts.
@@ -293,7 +339,10 @@ class Batch:
             table = changes.table
             key_size = len(table.keys)
             keys = ((key,) for key in changes.removed) if key_size == 1 else changes.removed
-            for rows, columns in ((keys, key_size), (changes.added.values(), table.columns)):
+            added: Iterable[Row] = changes.added.values()
+            if len(changes.added) >= ROWS_AT_ONCE:
+                added = islice(added, len(changes.added) // ROWS_AT_ONCE * ROWS_AT_ONCE, None)
+            for rows, columns in ((keys, key_size), (added, table.columns)):
                 blobs = tuple(index for index in table.blobs if index < columns)
                 encoded, position = encode_rows(rows, blobs, content, position)
                 texts.append(encoded)

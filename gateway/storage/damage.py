@@ -1,7 +1,7 @@
 """Damage of a database file: what tells of it, be it an error or a look at what the file holds."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -79,18 +79,22 @@ def version_of(header: bytes) -> int:
     return int.from_bytes(header[VERSION_AT], "big", signed=True) if header.startswith(MAGIC) else 0
 
 
-def check(connection: sqlite3.Connection, expected: sqlite3.Connection, whole: bool) -> None:
-    """Look for damage in a database that should have the tables of another. Raises DamagedError and sqlite3.Error."""
+def check(
+    connection: sqlite3.Connection, expected: sqlite3.Connection, sound: Mapping[str, str], only: Sequence[str] | None
+) -> None:
+    """Look for damage in a database that should have the tables of another, in all of them or in `only` some; `sound`
+    tells what their rows hold. Raises DamagedError and sqlite3.Error.
+    """
     with reading():
         if not tables(expected) <= tables(connection):
             raise DamagedError("the tables are not those that were made")
         # A quick_check does not compare an index with its table; there is but one index, and it is small.
-        for looked_at in ("1",) if whole else SMALL_TABLES:
+        for looked_at in ("1",) if only is None else only:
             found = connection.execute(f"PRAGMA integrity_check({looked_at})").fetchone()[0]
             if found != "ok":
                 raise DamagedError(one_line(found))
-        for table in SOUND if whole else SMALL_TABLES:
-            if connection.execute(unsound(connection, table)).fetchone():
+        for table in sound if only is None else only:
+            if connection.execute(unsound(connection, table, sound[table])).fetchone():
                 raise DamagedError(f"table {table} holds what was never written")
 
 
@@ -99,9 +103,9 @@ def tables(connection: sqlite3.Connection) -> set[tuple[str, str]]:
     return set(connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'"))
 
 
-def unsound(connection: sqlite3.Connection, table: str) -> str:
+def unsound(connection: sqlite3.Connection, table: str, sound: str) -> str:
     """The statement that finds a row with a value that is not of its column's type, or else not sound."""
-    rules = [SOUND[table]]
+    rules = [sound]
     for _, name, kind, required, _, is_key in connection.execute(f"PRAGMA table_info({table})"):
         kinds = f"'{kind.lower()}'" if required or is_key else f"'{kind.lower()}', 'null'"
         rules.append(f"typeof({name}) IN ({kinds})")

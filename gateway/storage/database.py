@@ -5,15 +5,29 @@ import logging
 import os
 import shutil
 import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.errors import DirectoryError, StorageError
 from gateway.storage.batch import prepare
-from gateway.storage.damage import HEADER_SIZE, DamagedError, check, check_header, is_damage, reading, version_of
+from gateway.storage.damage import (
+    HEADER_SIZE,
+    SMALL_TABLES,
+    SOUND,
+    DamagedError,
+    check,
+    check_header,
+    is_damage,
+    reading,
+    version_of,
+)
 from gateway.storage.file_watch import FileWatch
 from gateway.storage.log_damage import MOST_UNFINISHED, commits_behind
+from gateway.storage.reserve import FILE_NAME as RESERVE_NAME
 from gateway.storage.reserve import Reserve
 from gateway.storage.schema import MIGRATIONS
 
@@ -21,8 +35,9 @@ log = logging.getLogger("leafgate.storage")
 
 FILE_NAME = "leafgate.db"
 LOCK_NAME = "leafgate.lock"
-# Says that damage was seen while the gateway ran: the next start looks at the whole file, whatever its size.
-SUSPECT_NAME = "leafgate.db.suspect"
+# Behind the file's name: says that damage was seen while the gateway ran. The next start looks at the whole file,
+# whatever its size.
+SUSPECT_SUFFIX = ".suspect"
 # What belongs to a database file.
 SUFFIXES = ("", "-wal", "-shm")
 
@@ -36,21 +51,47 @@ CHECKPOINT_PAGES = 4096
 PAGE_CACHE_KIB = 8192
 # Free pages that leave the file in one go: some tens of milliseconds, in which no commit begins.
 SHRINK_PAGES = 2048
+# A file that was made before files could become smaller is written anew for that, where it does not hold more than this
+# and it does not take longer.
+MOST_REWRITTEN_BYTES = 64 << 20
+REWRITE_SECONDS = 10.0
+# Steps of SQLite's machine between two looks at the clock.
+STEPS = 100
 # Another program, a shell that looks into the file say, may hold it for so long.
 BUSY_SECONDS = 0.5
 
 
+class Layout(NamedTuple):
+    """What kind of database a file is.
+
+    `prepare` makes what belongs to a connection. `sound` are the values that readers of each table rely on, and
+    `small_tables` those that are looked at where the file is too large to look at the whole of it (damage.check).
+    `has_lock`: who opens it takes the directory.
+    """
+
+    file_name: str
+    reserve_name: str
+    migrations: tuple[tuple[str, ...], ...]
+    prepare: Callable[[sqlite3.Connection], None]
+    sound: Mapping[str, str]
+    small_tables: Sequence[str]
+    has_lock: bool
+
+
+SESSIONS = Layout(FILE_NAME, RESERVE_NAME, MIGRATIONS, prepare, SOUND, SMALL_TABLES, True)
+
+
 class Database:
-    """The database of a data directory, open and of the newest version; nobody else opens it as long as it is.
+    """A database of a data directory, open and of the newest version; nobody else opens it as long as it is.
 
     `directory` None keeps everything in memory. `set_aside` tells where a damaged file was put when this was opened.
     Raises StorageError when the directory cannot be used. `connection` is for one thread at a time.
     """
 
-    def __init__(self, directory: Path | None, migrations: tuple[tuple[str, ...], ...] = MIGRATIONS) -> None:
+    def __init__(self, directory: Path | None, layout: Layout = SESSIONS) -> None:
         self.set_aside: Path | None = None
         self.path: Path | None = None
-        self._migrations = migrations
+        self._layout = layout
         self._locks: list[int] = []
         self._watch: FileWatch | None = None
         self.reserve: Reserve | None = None
@@ -59,10 +100,11 @@ class Database:
         if directory is None:
             self.connection = self._connect(":memory:")
             return
-        self._locks = take_directory(directory)
-        self.path = directory / FILE_NAME
-        self.reserve = Reserve(directory)
+        if layout.has_lock:
+            self._locks = take_directory(directory)
+        self.path = directory / layout.file_name
         try:
+            self.reserve = Reserve(directory, layout.reserve_name)
             self.connection = self._open()
         except BaseException:
             self._unlock()
@@ -89,6 +131,14 @@ class Database:
         """Give back the reserve, where there is one: what makes room is to be written with it."""
         return self.reserve is not None and self.reserve.release()
 
+    def room(self) -> int | None:
+        """How many bytes the disk has for what is to be written, with the reserve; None where there is no disk. Raises
+        OSError.
+        """
+        if self.path is None or self.reserve is None:
+            return None
+        return self.reserve.free_bytes() + self.reserve.held_bytes()
+
     def shrink(self, most_free: int) -> bool:
         """Make the file smaller where it has more free pages than that, in a step that is bounded; whether there is
         more to do. Raises sqlite3.Error.
@@ -97,8 +147,6 @@ class Database:
         (free,) = connection.execute("PRAGMA freelist_count").fetchone()
         if free <= most_free or self.path is None:
             return False
-        if self._watch is not None:
-            self._watch.allow_cut()
         # A script, because its steps are made with one hold of the interpreter's lock.
         step = min(free - most_free, SHRINK_PAGES)
         connection.executescript(f"PRAGMA incremental_vacuum({step}); PRAGMA wal_checkpoint(TRUNCATE)")
@@ -123,7 +171,7 @@ class Database:
         """Have the next start look at the whole file."""
         if self.path is not None:
             try:
-                self.path.with_name(SUSPECT_NAME).touch()
+                self.path.with_name(self.path.name + SUSPECT_SUFFIX).touch()
             except OSError as error:
                 log.warning("event=cannot-mark-database reason=%r", error.strerror)
 
@@ -144,14 +192,15 @@ class Database:
             log.warning("event=database-empty path=%s reason=%r", self.path, "the file has no bytes; a new one begins")
         header = header_of(self.path)
         self._refuse_newer(version_of(header))
-        suspect = self.path.with_name(SUSPECT_NAME)
+        suspect = self.path.with_name(self.path.name + SUSPECT_SUFFIX)
         try:
             check_header(header)
             connection = self._connect(str(self.path))
             try:
                 self._keep_cut_log(connection)
                 with closing(self._connect(":memory:")) as expected:
-                    check(connection, expected, suspect.exists() or self.path.stat().st_size <= MOST_CHECKED_BYTES)
+                    whole = suspect.exists() or self.path.stat().st_size <= MOST_CHECKED_BYTES
+                    check(connection, expected, self._layout.sound, None if whole else self._layout.small_tables)
             except BaseException:
                 connection.close()
                 raise
@@ -160,7 +209,42 @@ class Database:
                 raise StorageError(f"data-directory: cannot open {self.path}: {error}") from None
             connection = self._replace(str(error))
         suspect.unlink(missing_ok=True)
-        return connection
+        if connection.execute("PRAGMA auto_vacuum").fetchone()[0]:
+            return connection
+        rewritten = self._may_rewrite(connection)
+        connection.close()
+        if rewritten:
+            self._rewrite()
+        return self._connect(str(self.path))
+
+    def _may_rewrite(self, connection: sqlite3.Connection) -> bool:
+        """Whether a file that cannot become smaller can be written anew in a moment; where not, the log tells how."""
+        pages, free, size = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        )
+        held = (pages - free) * size
+        if held <= MOST_REWRITTEN_BYTES:
+            return True
+        self._tell_of_rewriting(f"it holds {held} bytes")
+        return False
+
+    def _rewrite(self) -> None:
+        """Write the file anew, so that it can become smaller from now on; it is all done or nothing of it."""
+        give_up = time.monotonic() + REWRITE_SECONDS
+        try:
+            with closing(sqlite3.connect(str(self.path), BUSY_SECONDS, isolation_level=None)) as connection:
+                connection.set_progress_handler(lambda: time.monotonic() > give_up, STEPS)
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                connection.execute("VACUUM")
+        except sqlite3.OperationalError as error:  # Too slow, or no room for a second copy.
+            self._tell_of_rewriting(str(error))
+        else:
+            log.info("event=database-rewritten path=%s hint='it can become smaller from now on'", self.path)
+
+    def _tell_of_rewriting(self, reason: str) -> None:
+        statements = "PRAGMA auto_vacuum = INCREMENTAL; VACUUM"
+        text = "event=database-cannot-shrink path=%s reason=%r hint='stop the gateway; sqlite3 %s \"%s\"'"
+        log.warning(text, self.path, reason, self.path, statements)
 
     def _keep_cut_log(self, connection: sqlite3.Connection) -> None:
         """SQLite passes over what stands in its log behind a damaged place, and writes over it: keep a copy."""
@@ -199,7 +283,7 @@ class Database:
             pages = self.reserve.log_pages(CHECKPOINT_PAGES) if self.reserve is not None else CHECKPOINT_PAGES
             connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
             self._migrate(connection)
-            prepare(connection)
+            self._layout.prepare(connection)
         except BaseException:
             connection.close()
             raise
@@ -210,7 +294,7 @@ class Database:
         self._refuse_newer(version)
         if version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             raise StorageError(f"data-directory: {self.path} is a database of another program")
-        for number, statements in enumerate(self._migrations[version:], version + 1):
+        for number, statements in enumerate(self._layout.migrations[version:], version + 1):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 for statement in statements:
@@ -221,12 +305,12 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-        if version < len(self._migrations):
+        if version < len(self._layout.migrations):
             # Older gateways look for the version in the file itself.
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _refuse_newer(self, version: int) -> None:
-        newest = len(self._migrations)
+        newest = len(self._layout.migrations)
         if version > newest:
             what = f"{self.path} was written by a newer leafgate (schema version {version}, this one knows {newest})"
             raise StorageError(f"data-directory: {what}")

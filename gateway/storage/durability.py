@@ -6,6 +6,7 @@ for the commit that holds the change.
 
 from collections.abc import Callable
 
+from gateway.storage.identities import Identities
 from protocols.message import Message
 
 TOO_SLOW = "the disk is too slow"
@@ -33,14 +34,20 @@ class Durability:
         """
         action()
 
+    def identities(self, subject: bytes) -> Identities | None:
+        """What keeps the ids of messages on a subject, so that an id is on the disk when its message is; None where the
+        ids have their place with the sessions. To be asked behind the message, with nothing but that since `mark`.
+        """
+        return None
+
     def has_room(self) -> bool:
         """Whether more may be stored. What frees room, and what a session is, is noted all the same."""
         return True
 
-    def reserve(self, message: Message, places: int, retained: bool, before: int = 0) -> bool:
+    def reserve(self, message: Message, places: int, retained: bool, before: int = 0, makes_room: bool = False) -> bool:
         """Whether there is room for a message in so many queues, and for the retained one of its subject, beside so
         many like it that come `before`. The caller fills them all. Where there is no room the message is `refused`, and
-        no queue takes it.
+        no queue takes it. One that `makes_room` because it deletes something has some on a full disk, too.
         """
         return True
 

@@ -5,6 +5,8 @@ writing into files that were removed or replaced, and nothing of that would be t
 import os
 from pathlib import Path
 
+from gateway.storage.log_index import holds_all
+
 LOG_SUFFIX = "-wal"
 
 
@@ -16,9 +18,8 @@ class FileWatch:
     """Watches a database's file and its log, from when it is opened. Raises LostFileError."""
 
     def __init__(self, path: Path) -> None:
-        self._paths = (str(path), f"{path}{LOG_SUFFIX}")
-        # Device and inode, and the size below which nothing but SQLite may cut the file. The log comes with the first
-        # commit.
+        self._paths = (path, path.with_name(path.name + LOG_SUFFIX))
+        # Device, inode and size. The log comes with the first commit.
         self._known: list[tuple[int, int, int] | None] = [None, None]
 
     def look(self) -> None:
@@ -35,12 +36,6 @@ class FileWatch:
                 device, inode, size = known
                 if (found.st_dev, found.st_ino) != (device, inode):
                     raise LostFileError(f"{path} was replaced; restart the gateway")
-                if found.st_size < size:
+                if found.st_size < size and not holds_all(*self._paths):
                     raise LostFileError(f"{path} was cut; restart the gateway")
             self._known[number] = (found.st_dev, found.st_ino, found.st_size)
-
-    def allow_cut(self) -> None:
-        """SQLite is about to make the files smaller."""
-        for number, known in enumerate(self._known):
-            if known is not None:
-                self._known[number] = (known[0], known[1], 0)

@@ -17,8 +17,8 @@ PAGE_BYTES = 4096
 class Reserve:
     """A file whose blocks belong to nobody. `held` says that it is there."""
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / FILE_NAME
+    def __init__(self, directory: Path, name: str = FILE_NAME) -> None:
+        self._path = directory / name
         disk = os.statvfs(directory)
         self.bytes = min(MOST_BYTES, disk.f_blocks * disk.f_frsize // SHARE)
         self.held = False
@@ -28,9 +28,8 @@ class Reserve:
         if self.held:
             return True
         try:
-            disk = os.statvfs(self._path.parent)
             there = self._path.stat().st_size if self._path.exists() else 0
-            if there < self.bytes and disk.f_bavail * disk.f_frsize + there < 2 * self.bytes:
+            if there < self.bytes and self.free_bytes() + there < 2 * self.bytes:
                 return False
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -50,6 +49,14 @@ class Reserve:
         except OSError:
             return False
         return True
+
+    def free_bytes(self) -> int:
+        """What the disk has besides. Raises OSError."""
+        disk = os.statvfs(self._path.parent)
+        return disk.f_bavail * disk.f_frsize
+
+    def held_bytes(self) -> int:
+        return self.bytes if self.held else 0
 
     def log_pages(self, most: int) -> int:
         """How long the log may become: what is in it has to find room in the database too, when the disk is full."""

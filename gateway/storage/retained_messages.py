@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING
 
 from gateway.storage.ordered_subjects import OrderedSubjects, after
 from gateway.storage.schema import GLOBAL_ACCOUNT
-from protocols.message import Message
+from protocols.message import RETAIN_HEADER, Message
 from protocols.subjects import is_literal
 
 if TYPE_CHECKING:
     from gateway.storage.journal import Journal
 
 # What is packed: a byte with the QoS and HAS_HEAD, HEAD and the reply subject where a message needs them, the body.
+# Most messages have nothing but RETAIN_HEADER before their payload: for it IS_PLAIN stands.
 QOS = 3
 HAS_HEAD = 4
+IS_PLAIN = 8
 HEAD = struct.Struct("<HId")  # size of the reply subject, size of the header, expiry
 HEAD_END = 1 + HEAD.size
+PLAIN_SIZE = len(RETAIN_HEADER)
+FIRST_BYTES = [bytes((flags,)) for flags in range(16)]
 
 STORED = "SELECT subject, reply, header_size, body, qos, expires_at FROM retained WHERE account = ? ORDER BY subject"
 
@@ -81,25 +85,37 @@ class RetainedMessages:
 
         `expires_at` 0.0: never.
         """
-        subject = message.subject
-        old = self._packed.get(subject)
-        if message.size == message.header_size:
-            if old is not None:
-                self._remove(subject)
-            return True
         limit = self.limit_for(message)
-        if limit is not None or message.refused:
+        if limit is not None or (message.refused and message.size > message.header_size):
             self.refused += 1
             self.short_of = limit or self.short_of
             return False
-        content = (message.reply, message.header_size, message.body(), message.qos, expires_at)
-        self._set(subject, pack(*content))
+        self.put(message, expires_at)
+        return True
+
+    def put(self, message: Message, expires_at: float) -> None:
+        """Replace the subject's message, or delete it, where there is room (`limit_for`)."""
+        subject = message.subject
+        old = self._packed.get(subject)
+        header_size, size = message.header_size, message.size
+        if size == header_size:
+            if old is not None:
+                self._remove(subject)
+            return
+        reply, body, qos = message.reply, message.body(), message.qos
+        packed = pack(reply, header_size, body, qos, expires_at)
         if old is None:
             self._subjects.add(subject)
-        if self._journal is not None:
-            self._journal.batch.retained.put((self._account, subject), (self._account, subject, *content))
-            self._journal.note()
-        return True
+            self._packed[subject] = packed
+            self.bytes += len(subject) + size
+            self._expiring += expires_at > 0.0
+        else:
+            self._set(subject, packed)
+        journal = self._journal
+        if journal is not None:
+            key = (self._account, subject)
+            journal.batch.retained.put(key, (*key, reply, header_size, body, qos, expires_at))
+            journal.note()
 
     def limit_for(self, message: Message) -> str | None:
         """The key of the limit that leaves no room for a message; None where there is room."""
@@ -185,8 +201,11 @@ class RetainedMessages:
 
 
 def pack(reply: bytes, header_size: int, body: bytes, qos: int, expires_at: float) -> bytes:
-    if not reply and not header_size and not expires_at:
-        return b"%c%b" % (qos, body)
+    if not reply and not expires_at:
+        if not header_size:
+            return FIRST_BYTES[qos] + body
+        if header_size == PLAIN_SIZE and body.startswith(RETAIN_HEADER):
+            return FIRST_BYTES[qos | IS_PLAIN] + body[PLAIN_SIZE:]
     return b"%c%b%b%b" % (qos | HAS_HEAD, HEAD.pack(len(reply), header_size, expires_at), reply, body)
 
 
@@ -198,6 +217,9 @@ def unpack(subject: bytes, packed: bytes) -> tuple[Message, float]:
         reply_size, header_size, expires_at = HEAD.unpack_from(packed, 1)
         start = HEAD_END
     body = packed[start + reply_size :]
+    if flags & IS_PLAIN:
+        header_size = PLAIN_SIZE
+        body = RETAIN_HEADER + body
     message = Message(subject, packed[start : start + reply_size], header_size, len(body), None, None)
     message.set_body(body)
     message.qos = flags & QOS
@@ -205,8 +227,10 @@ def unpack(subject: bytes, packed: bytes) -> tuple[Message, float]:
 
 
 def body_size(packed: bytes) -> int:
-    if not packed[0] & HAS_HEAD:
-        return len(packed) - 1
+    """How many bytes header and payload have."""
+    flags = packed[0]
+    if not flags & HAS_HEAD:
+        return len(packed) - 1 + (PLAIN_SIZE if flags & IS_PLAIN else 0)
     reply_size: int = HEAD.unpack_from(packed, 1)[0]
     return len(packed) - HEAD_END - reply_size
 

@@ -59,6 +59,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "DROP TABLE published",
         "ALTER TABLE account_published RENAME TO published",
     ),
+    # Users. Nobody's are the sessions from before there were any.
+    ("ALTER TABLE session ADD COLUMN user TEXT NOT NULL DEFAULT ''",),
+    # How they were recognised, for when they are away. Of sessions from before that it is not known.
+    ("ALTER TABLE session ADD COLUMN proof BLOB NOT NULL DEFAULT x''",),
 )
 
 
@@ -74,7 +78,7 @@ class Table(NamedTuple):
     blobs: tuple[int, ...] = ()
 
 
-SESSION = Table("session", ("key",), 16, (1, 5, 6, 8))
+SESSION = Table("session", ("key",), 18, (1, 5, 6, 8, 17))
 SUBSCRIPTION = Table("subscription", ("session", "topic_filter"), 7, (1,))
 MESSAGE = Table("message", ("id",), 7, (1, 2, 4))
 QUEUE = Table("queue", ("session", "sequence"), 5)

@@ -21,7 +21,7 @@ FROM queue LEFT JOIN message ON message.id = queue.message WHERE {OF_ACCOUNT} GR
 def session_row(session: StoredSession, account: str) -> tuple[object, ...]:
     """The columns of the table `session`."""
     head = (session.key, session.client_id, session.version, session.expiry_seconds, session.ended_at)
-    tail = (session.sent_through, account)
+    tail = (session.sent_through, account, session.user, session.proof)
     will = session.will
     if will is None:
         return (*head, *(None,) * 9, *tail)
@@ -61,4 +61,4 @@ def restore(row: tuple[Any, ...]) -> StoredSession:
         message.set_body(body)
         message.qos = qos
         will = StoredWill(message, bool(retain), delay_seconds, will_expiry, due_at)
-    return StoredSession(key, client_id, version, expiry_seconds, ended_at, will, row[14])
+    return StoredSession(key, client_id, version, expiry_seconds, ended_at, will, row[14], row[16], row[17])

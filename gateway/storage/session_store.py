@@ -4,6 +4,7 @@ for the disk.
 
 from collections.abc import Callable
 
+from gateway.storage.identities import Identities
 from gateway.storage.journal import Journal
 from gateway.storage.message_store import MessageStore
 from gateway.storage.queue_pages import RELEASED, RETAIN, PageRequest
@@ -27,10 +28,27 @@ class SessionStore:
         self._journal = journal
         self._messages = messages
         self._account = account
+        # How many bytes of headers and payloads wait, of each session and of all.
+        self._waiting: dict[int, int] = {}
+        self.bytes = 0
+        # Where ids are that are kept beside the messages of streams (Durability.identities).
+        self.identities: Identities | None = None
 
     def load(self) -> list[RestoredSession]:
         """What the database holds; to be called once, before anything else. Raises sqlite3.Error."""
-        return load_sessions(self._journal.database.connection, self._account)
+        restored = load_sessions(self._journal.database.connection, self._account)
+        for one in restored:
+            self._count(one.session.key, one.queue_bytes)
+        return restored
+
+    def _count(self, key: int, size: int) -> None:
+        """So many bytes more wait for a session, or fewer."""
+        waiting = self._waiting.get(key, 0) + size
+        self.bytes += size
+        if waiting:
+            self._waiting[key] = waiting
+        else:
+            self._waiting.pop(key, None)
 
     def new_key(self) -> int:
         return self._messages.new_key()
@@ -42,8 +60,11 @@ class SessionStore:
 
     def delete(self, key: int) -> None:
         """Remove a session and everything under it."""
+        self._count(key, -self._waiting.get(key, 0))
         self._journal.batch.ended.add(key)
         self._journal.note()
+        if self.identities is not None:
+            self.identities.forget_session(key)
 
     def save_subscription(self, key: int, subscription: Subscription, identifier: int = 0) -> None:
         """Insert a subscription, or replace the one with the same topic filter."""
@@ -75,6 +96,7 @@ class SessionStore:
             return False
         journal = self._journal
         record = self._messages.add_place(message, expires_at)
+        self._count(key, message.size)
         flags = qos | RETAIN if retain else qos
         text = " ".join(map(str, identifiers)) if identifiers else None
         journal.batch.queue.put((key, sequence), (key, sequence, record, flags, text))
@@ -86,6 +108,7 @@ class SessionStore:
         queue = self._journal.batch.queue
         queue.take_back((key, sequence))
         queue.put((key, sequence), (key, sequence, NO_MESSAGE, 2 | RELEASED, None))
+        self._count(key, -message.size)
         self._messages.drop_place(message)
         self._journal.note()
 
@@ -93,17 +116,22 @@ class SessionStore:
         """Remove a place from the queue; `message` is None when it was released."""
         self._journal.batch.queue.take_back((key, sequence))
         if message is not None:
+            self._count(key, -message.size)
             self._messages.drop_place(message)
         self._journal.note()
 
-    def remember_received(self, key: int, packet_id: int) -> None:
-        """A QoS 2 message came with this id; its PUBREL is awaited."""
+    def remember_received(self, key: int, packet_id: int, identities: Identities | None = None) -> None:
+        """A QoS 2 message came with this id; its PUBREL is awaited. `identities`: where the message's ids are kept."""
+        if identities is not None:
+            identities.remember_received(key, packet_id)
+            return
         self._journal.batch.received.put((key, packet_id), (key, packet_id))
         self._journal.note()
 
     def forget_received(self, key: int, packet_id: int) -> None:
-        self._journal.batch.received.remove((key, packet_id))
-        self._journal.note()
+        if self.identities is None or not self.identities.forget_received(key, packet_id):
+            self._journal.batch.received.remove((key, packet_id))
+            self._journal.note()
 
     def when_durable(self, action: Callable[[], None]) -> None:
         """Have `action` called once everything noted so far is on the disk; at once when it is."""

@@ -7,6 +7,7 @@ from gateway.errors import StorageError
 from gateway.runtime.identity import new_gateway_id
 from gateway.storage.damage import DamagedError, is_damage, reading
 from gateway.storage.database import Database
+from gateway.storage.identities import Identities, PublishedId
 from gateway.storage.journal import Journal
 from gateway.storage.message_store import MessageStore
 from gateway.storage.published_ids import PublishedIds
@@ -34,8 +35,10 @@ class Storage:
         max_retained_bytes: int,
         trust_clock: bool = False,
     ) -> None:
+        self.directory = directory
         self._trust_clock = trust_clock
         self._limits = (max_retained_messages, max_retained_bytes)
+        self._identities: Identities | None = None
         self.database = Database(directory)
         try:
             try:
@@ -72,7 +75,24 @@ class Storage:
         found = self._accounts.get(name)
         if found is None:
             found = self._accounts[name] = AccountStorage(self.journal, self._messages, name, self.clock, *self._limits)
+            found.keep_identities(self._identities)
         return found
+
+    def keep_identities(self, identities: Identities) -> None:
+        """Take what is remembered beside the messages of streams; to be called once, before sessions are restored. What
+        is of sessions that are not there any more is forgotten.
+        """
+        self._identities = identities
+        for account in self._accounts.values():
+            account.keep_identities(identities)
+        sessions = {one.session.key: one for account in self._accounts.values() for one in account.restored}
+        for key, packet_ids in list(identities.received().items()):
+            if key in sessions:
+                sessions[key].received.update(packet_ids)
+            else:
+                identities.forget_session(key)
+        for name, identifier, sequence, publisher in sorted(identities.published(), key=sequence_of):
+            self.account(name).published_ids.adopt(identifier, sequence, publisher)
 
     def _load(self) -> None:
         self._accounts: dict[str, AccountStorage] = {}
@@ -85,6 +105,10 @@ class Storage:
         # Loading is what finds damage that no check has found.
         for name in (GLOBAL_ACCOUNT, *self.stored_accounts()):
             self.account(name).load()
+
+
+def sequence_of(one: PublishedId) -> int:
+    return one.sequence
 
 
 class AccountStorage:
@@ -103,6 +127,9 @@ class AccountStorage:
         self.restored: list[RestoredSession] = []
         self.retained = RetainedMessages(max_retained_messages, max_retained_bytes, journal, clock.now, name)
         self.published_ids = PublishedIds(journal, account=name)
+
+    def keep_identities(self, identities: Identities | None) -> None:
+        self.mqtt_sessions.identities = self.published_ids.identities = identities
 
     def load(self) -> None:
         """Take what the database holds. Raises sqlite3.Error."""

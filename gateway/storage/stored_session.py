@@ -29,7 +29,7 @@ class StoredSession:
     """`key` comes from `SessionStore.new_key`. `ended_at` is 0.0 while a client is connected.
 
     `sent_through` is the last place in the queue that may have been sent, 0 for none; UNKNOWN_SENT while a client is
-    connected.
+    connected. `user` is whose it is, empty for nobody's; `proof` is what is kept of how he was recognised.
     """
 
     key: int
@@ -39,6 +39,8 @@ class StoredSession:
     ended_at: float = 0.0
     will: StoredWill | None = None
     sent_through: int = UNKNOWN_SENT
+    user: str = ""
+    proof: bytes = b""
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gateway.storage.database import Database
+from gateway.storage.database import SESSIONS, Database
 from gateway.storage.schema import GLOBAL_ACCOUNT, MIGRATIONS, UNKNOWN_SENT
 from gateway.storage.storage import AccountStorage, Storage
 from gateway.storage.stored_session import NEVER_EXPIRES, StoredSession
@@ -10,7 +10,7 @@ from protocols.message import make_message
 from protocols.mqtt.packets import Subscription
 from tests.gateway.storage.running_journal import commit
 
-WITHOUT_ACCOUNTS = MIGRATIONS[:2]
+WITHOUT_ACCOUNTS = SESSIONS._replace(migrations=MIGRATIONS[:2])
 OLD_ROWS = (
     "INSERT INTO session VALUES (7, x'63', 5, 3600, 12.5, x'77', x'', 0, x'31', 1, 1, 30, 0, 42.5)",
     "INSERT INTO subscription VALUES (7, x'61', 1, 0, 0, 0, 5)",
@@ -86,11 +86,22 @@ def test_what_was_stored_before_there_were_accounts_belongs_to_the_global_one(tm
     assert will is not None
     assert (will.message.subject, will.message.payload(), will.retain, will.due_at) == (b"w", b"1", True, 42.5)
     restored.session.will = None
-    assert restored.session == StoredSession(7, b"c", 5, 3600, 12.5, None, UNKNOWN_SENT)
+    assert restored.session == StoredSession(7, b"c", 5, 3600, 12.5, None, UNKNOWN_SENT, "")
     assert restored.subscriptions == [(Subscription(b"a", 1), 5)]
     assert (restored.received, restored.queue_count, restored.queue_bytes) == ({9}, 1, 2)
     kept = account.retained.get(b"r.1")
     assert kept is not None
     assert (kept.payload(), kept.qos) == (b"kept", 1)
     assert account.published_ids.find(b"id") == 11
+    storage.close()
+
+
+def test_session_belongs_to_its_user_also_after_a_restart(tmp_path: Path):
+    storage = Storage(tmp_path, 100, 10_000)
+    sessions = storage.global_account.mqtt_sessions
+    sessions.save(StoredSession(sessions.new_key(), b"c", 5, NEVER_EXPIRES, user="Zoë"))
+    commit(storage.journal)
+    storage.close()
+    storage = Storage(tmp_path, 100, 10_000)
+    assert [restored.session.user for restored in storage.global_account.restored] == ["Zoë"]
     storage.close()

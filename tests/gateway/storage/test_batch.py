@@ -54,13 +54,45 @@ def test_large_batch_is_written_in_parts_and_loses_nothing(tmp_path: Path, monke
     storage.close()
 
 
-def test_parts_promise_nothing_that_a_later_one_keeps(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(batches, "MOST_AT_ONCE", 500)
+@pytest.mark.parametrize("count", [1, 127, 128, 129, 300])
+def test_many_rows_are_written_as_few_are(tmp_path: Path, count: int):
+    storage = Storage(tmp_path, 1000, 1 << 20)
+    retained = storage.global_account.retained
+    for number in range(count):
+        retained.keep(make_message(b"r.%d" % number, b"old"))
+    commit(storage.journal)
+    for number in range(0, count, 2):  # Removed and put again, in one batch.
+        retained.keep(make_message(b"r.%d" % number, b""))
+        retained.keep(make_message(b"r.%d" % number, b"new"))
+    for number in range(1, count, 2):
+        retained.keep(make_message(b"r.%d" % number, b"newer"))
+    commit(storage.journal)
+    found = dict(storage.database.connection.execute("SELECT subject, body FROM retained"))
+    assert found == {b"r.%d" % number: b"newer" if number % 2 else b"new" for number in range(count)}
+    storage.close()
+
+
+def test_transaction_that_fails_half_way_leaves_nothing(tmp_path: Path):
+    storage = Storage(tmp_path, 1000, 1 << 20)
+    for number in range(300):
+        storage.global_account.retained.keep(make_message(b"r.%d" % number, b"x"))
+    rows = storage.journal.batch.retained.added
+    victim = list(rows)[200]  # Others are written before and behind it.
+    rows[victim] = (*rows[victim][:-1], None)  # No real number.
+    connection = storage.database.connection
+    with pytest.raises(sqlite3.IntegrityError):
+        storage.journal.batch._insert(connection)
+    assert not connection.in_transaction
+    assert stored(storage, "retained") == 0
+    storage.close()
+
+
+def test_parts_promise_nothing_that_a_later_one_keeps():
     storage = Storage(None, 1000, 1 << 20)
     fill(storage, 5, 10)
     ids = storage.global_account.published_ids
     ids.note(b"id", ids.next())
-    kinds = [one.table.name for part in storage.journal.batch._parts() for one in part.tables() if one.added]
+    kinds = [one.table.name for part in storage.journal.batch._parts(500) for one in part.tables() if one.added]
     assert kinds == sorted(kinds, key=["session", "subscription", "message", "queue", "retained", "published"].index)
     storage.close()
 

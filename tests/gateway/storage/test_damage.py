@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
 from gateway.settings.schema import Config
 from gateway.storage.damage import DamagedError, reading
 from gateway.storage.database import FILE_NAME

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import StorageError
-from gateway.storage.database import FILE_NAME, SUSPECT_NAME, Database
+from gateway.storage.database import FILE_NAME, SESSIONS, SUSPECT_SUFFIX, Database
 from gateway.storage.schema import GLOBAL_ACCOUNT, MIGRATIONS
 from gateway.storage.storage import Storage
 from protocols.message import make_message
@@ -101,7 +101,7 @@ def test_empty_file_becomes_a_database(tmp_path: Path):
 def test_database_of_an_older_version_is_migrated_and_keeps_its_rows(tmp_path: Path):
     fill(tmp_path, 10)
     further = (*MIGRATIONS, ("ALTER TABLE retained ADD COLUMN origin TEXT", "UPDATE retained SET origin = 'old'"))
-    database = Database(tmp_path, further)
+    database = Database(tmp_path, SESSIONS._replace(migrations=further))
     assert database.connection.execute("SELECT DISTINCT origin, count(*) FROM retained").fetchall() == [("old", 10)]
     database.close()
     with pytest.raises(StorageError, match=f"schema version {len(further)}, this one knows {len(MIGRATIONS)}"):
@@ -112,7 +112,7 @@ def test_migration_that_fails_leaves_the_old_version(tmp_path: Path):
     fill(tmp_path, 10)
     broken = (*MIGRATIONS, ("CREATE TABLE extra (a)", "INSERT INTO missing VALUES (1)"))
     with pytest.raises(StorageError, match="no such table: missing"):
-        Database(tmp_path, broken)
+        Database(tmp_path, SESSIONS._replace(migrations=broken))
     database = Database(tmp_path)
     assert database.connection.execute("SELECT count(*) FROM retained").fetchone() == (10,)
     assert database.connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'extra'").fetchone() == (0,)
@@ -168,7 +168,7 @@ def test_large_file_is_looked_at_as_a_whole_when_damage_was_seen(tmp_path: Path,
     overwrite(tmp_path / FILE_NAME, 4096 * 10, size - 4096 * 10)
     database = Database(tmp_path)
     assert database.set_aside is not None
-    assert not (tmp_path / SUSPECT_NAME).exists()
+    assert not (tmp_path / f"{FILE_NAME}{SUSPECT_SUFFIX}").exists()
     database.close()
 
 

@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from gateway.storage.database import FILE_NAME, SUSPECT_NAME
+from gateway.storage.database import FILE_NAME, SUSPECT_SUFFIX
 from gateway.storage.storage import Storage
 from gateway.storage.stored_session import NEVER_EXPIRES, StoredSession
 from protocols.message import make_message
@@ -353,7 +353,7 @@ async def test_damage_while_running_stays_a_fault_and_the_next_start_sets_the_fi
         await until(lambda: storage.journal.fault is not None)
         assert "damaged" in str(storage.journal.fault)
         await drain(storage.journal)
-        assert (tmp_path / SUSPECT_NAME).exists()
+        assert (tmp_path / f"{FILE_NAME}{SUSPECT_SUFFIX}").exists()
     storage.close()
     storage = Storage(tmp_path, 100_000, 100 << 20)
     assert storage.database.set_aside is not None
@@ -372,7 +372,7 @@ async def test_row_that_cannot_be_read_is_damage_and_not_tried_again(storage: St
         sessions.read_page(key, 0, 10, 1000, list.clear)
         await until(lambda: storage.journal.fault is not None)
         assert "damaged" in str(storage.journal.fault)
-        assert (tmp_path / SUSPECT_NAME).exists()
+        assert (tmp_path / f"{FILE_NAME}{SUSPECT_SUFFIX}").exists()
         assert storage.journal.faults == 1
     storage.close()
     again = Storage(tmp_path, 100_000, 100 << 20)

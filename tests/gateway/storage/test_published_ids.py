@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gateway.storage.published_ids import ID_BYTES, SWEPT_AT_ONCE, PublishedIds
+from gateway.storage.published_ids import ID_BYTES, SWEPT_AT_ONCE, PublishedIds, name_publisher, place_of
 from gateway.storage.storage import Storage
 from tests.gateway.storage.running_journal import commit
 
@@ -67,6 +67,42 @@ def test_all_publishers_together_are_bounded_too():
         assert ids.has_room(b"%d" % number)
         ids.note(b"%d" % number, ids.next(), b"%d" % number)
     assert not ids.has_room(b"another")
+
+
+def test_publishers_that_take_other_names_have_no_more_room_by_that():
+    clock = Clock()
+    ids = PublishedIds(most=9 * (ID_BYTES + 1), clock=clock)
+    for number in range(3):
+        publisher = name_publisher("mqtt", "10.0.0.1", "", b"client-%d" % number)
+        assert ids.has_room(publisher)
+        ids.note(b"%d" % number, ids.next(), publisher)
+    assert not ids.has_room(name_publisher("mqtt", "10.0.0.1", "", b"client-3"))
+    assert not ids.has_room(name_publisher("nats", "10.0.0.1", ""))
+    assert ids.has_room(name_publisher("mqtt", "10.0.0.2", "", b"client-0"))
+    assert ids.has_room(name_publisher("mqtt", "10.0.0.1", "somebody", b"client-0"))
+    clock.now = 120.0
+    assert ids.has_room(name_publisher("mqtt", "10.0.0.1", "", b"client-3"))
+    assert ids._bytes_at == {}
+
+
+def test_however_many_places_fill_their_shares_another_one_has_room():
+    ids = PublishedIds(most=2000 * (ID_BYTES + 4), clock=Clock())
+    noted = 0
+    for place in range(5):
+        while ids.has_room(publisher := name_publisher("mqtt", f"10.0.0.{place}", "", b"%d" % noted)):
+            ids.note(b"%04d" % noted, ids.next(), publisher)
+            noted += 1
+    assert noted > 1500
+    assert ids.has_room(name_publisher("nats", "10.0.1.1", ""))
+
+
+def test_addresses_of_one_site_are_one_place():
+    places = {
+        place_of(name_publisher("nats", host, user))
+        for host in ("2001:db8::1", "2001:db8::2:3:4:5", "fe80::1%eth0")
+        for user in ("", "a b")
+    }
+    assert places == {b"2001:db8::/64", b"2001:db8::/64/a%20b", b"fe80::/64", b"fe80::/64/a%20b"}
 
 
 def test_restart_does_not_give_a_publisher_more_room(tmp_path: Path):

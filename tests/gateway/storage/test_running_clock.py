@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.storage.database import Database
+from gateway.storage.database import SESSIONS, Database
 from gateway.storage.running_clock import SAVE_SECONDS, RunningClock, is_synchronised
 from gateway.storage.schema import MIGRATIONS
 from gateway.storage.storage import Storage
@@ -130,7 +130,7 @@ def test_time_is_saved_now_and_then_and_a_crash_costs_no_more_than_that(tmp_path
 def test_file_without_such_a_clock_ends_nothing_early(tmp_path: Path, synchronised: bool, jump: float, age: float):
     machine = Machine(synchronised=synchronised)
     left_at = machine.wall
-    database = Database(tmp_path, MIGRATIONS[:2])
+    database = Database(tmp_path, SESSIONS._replace(migrations=MIGRATIONS[:2]))
     row = (1, b"c", 5, 3600, left_at, *(None,) * 9)
     database.connection.execute(f"INSERT INTO session VALUES ({', '.join('?' * len(row))})", row)
     database.close()

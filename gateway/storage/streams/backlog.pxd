@@ -1,0 +1,2 @@
+cdef class Backlog:
+    cdef public long long bytes, changes, room, turn

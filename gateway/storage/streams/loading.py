@@ -1,0 +1,221 @@
+"""Loading: what a database holds of its streams, as it is found at the start."""
+
+import logging
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from gateway.storage.damage import DamagedError, is_damage, reading
+from gateway.storage.streams.chunk import (
+    HEADER_BEGIN,
+    LAST_SEQUENCE,
+    OFFSET_BYTES,
+    StoredChunk,
+    decode,
+    first_of,
+    key_of,
+    missing,
+)
+from gateway.storage.streams.directory import ChunkEntry
+from gateway.storage.streams.holes import Hole
+from gateway.storage.streams.keepsakes import Keepsakes
+from gateway.storage.streams.limits import Limits, decode_limits
+from gateway.storage.streams.row_seal import is_sealed
+from gateway.storage.streams.stored_message import StoredMessage
+from gateway.storage.streams.stored_stream import Surroundings
+from gateway.storage.streams.stream import Stream
+from gateway.storage.streams.summaries import Summary, add_subjects, count_subjects, load_summaries
+
+log = logging.getLogger("leafgate.storage")
+
+# Those without a name were removed; chunks of them may be left.
+STREAMS = """SELECT id, account, name, first, last, last_ns, limits, note, seal
+    FROM stream WHERE name IS NOT NULL ORDER BY id"""
+CHUNKS = """SELECT key, last, messages, aged, last_ns, length(body)
+    FROM chunk WHERE key BETWEEN ? AND ? ORDER BY key"""
+WHOLE = "SELECT key, last, messages, crc, offsets, body FROM chunk WHERE key = ?"
+OFFSETS = "SELECT offsets FROM chunk WHERE key = ?"
+GONE = "SELECT key, bits, size, seal FROM gone WHERE key BETWEEN ? AND ?"
+CURSORS = "SELECT stream, name, floor, runs, note, seal FROM cursor WHERE stream = ?"
+EPOCHS = "SELECT first, epoch FROM epoch WHERE stream = ? ORDER BY first"
+
+
+def load_streams(connection: sqlite3.Connection, store: Surroundings) -> list[Stream]:
+    """All streams with what they hold. A chunk that is damaged is left out and reported. Raises sqlite3.Error and
+    DamagedError where the database as a whole cannot be read.
+    """
+    with reading():
+        rows = connection.execute(STREAMS).fetchall()
+        return [load_stream(connection, store, *row) for row in rows]
+
+
+def load_stream(
+    connection: sqlite3.Connection,
+    store: Surroundings,
+    identifier: int,
+    account: str,
+    name: str,
+    first: int,
+    last: int,
+    last_ns: int,
+    limits: str,
+    note: str,
+    seal: int,
+) -> Stream:
+    """Where the stream's own row is damaged, everything that its chunks hold is taken, as far as that tells; what it is
+    its keepsake knows.
+    """
+    whole = is_sealed((identifier, account, name, first, last, last_ns, limits, note, seal))
+    keepsakes = Keepsakes(identifier)
+    keepsakes.load(connection)
+    kept = keepsakes.get()
+    if not whole and kept is not None:
+        account, name, limits, note = kept
+    try:
+        known = decode_limits(limits)
+    except msgspec.MsgspecError:
+        known = Limits()
+    stream = Stream(store, identifier, account, name, known, note)
+    stream.keepsakes = keepsakes
+    if whole:
+        stream.contents.first = first
+        stream.last, stream.last_ns = last, last_ns
+    else:
+        report(stream, "stream", "everything that is there of it is taken, also what was deleted last")
+        stream.touch(False)
+    load_chunks(connection, stream)
+    stream.committed = stream.last = max(stream.last, stream.first - 1)
+    for row in connection.execute(CURSORS, (identifier,)):
+        load_cursor(stream, row)
+    stream.load_epochs(connection.execute(EPOCHS, (identifier,)).fetchall())
+    return stream
+
+
+def load_chunks(connection: sqlite3.Connection, stream: Stream) -> None:
+    """By summaries, as far as there are any, and else chunk by chunk."""
+    low, high = key_of(stream.id, 0), key_of(stream.id, LAST_SEQUENCE)
+    gone = load_gone(connection, stream)
+    for summary in load_summaries(connection, stream.id):
+        load_rows(connection, stream, low, summary.key - 1, gone)
+        if not load_summary(connection, stream, summary, gone):
+            load_rows(connection, stream, summary.key, summary.last, gone)
+        low = summary.last + 1
+    load_rows(connection, stream, low, high, gone)
+
+
+def load_gone(connection: sqlite3.Connection, stream: Stream) -> dict[int, tuple[int, int]]:
+    """What was deleted from chunks, by their keys: a bitmap, and the size in bytes."""
+    gone: dict[int, tuple[int, int]] = {}
+    for row in connection.execute(GONE, (key_of(stream.id, 0), key_of(stream.id, LAST_SEQUENCE))):
+        if is_sealed(row):
+            gone[row[0]] = int.from_bytes(row[1], "little"), row[2]
+        else:
+            report(stream, f"what is gone from chunk {first_of(row[0])}", "what was deleted from it is back")
+    return gone
+
+
+def load_summary(
+    connection: sqlite3.Connection, stream: Stream, summary: Summary, gone: dict[int, tuple[int, int]]
+) -> bool:
+    """False where each of the chunks has to be looked at."""
+    columns = summary.columns()
+    entries = [ChunkEntry(*one) for one in zip(*columns, strict=True)]
+    if any(one.last - one.first >= one.live for one in entries):
+        return False  # Some sequences are missing, and which tells the chunk alone.
+    with_gone = [one for one in entries if key_of(stream.id, one.first) in gone]
+    if stream.subjects is not None:
+        if summary.subjects is None:
+            return False
+        try:
+            deleted = [
+                one for entry in with_gone for one in gone_from(connection, key_of(stream.id, entry.first), gone)
+            ]
+        except DamagedError:
+            return False
+        add_subjects(stream.subjects, summary.subjects)
+        for message in deleted:
+            stream.subjects.remove(message.subject, message.sequence)
+    if with_gone or entries[0].first < stream.first:
+        for entry in entries:
+            bits, size = gone.get(key_of(stream.id, entry.first), (0, 0))
+            stream.contents.holes.put(entry.first, Hole(bits, size))
+            left = entry._replace(live=entry.live - bits.bit_count(), size=entry.size - size)
+            stream.contents.load(left)
+    else:
+        stream.contents.load_many(columns)
+    stream.last, stream.last_ns = max(stream.last, entries[-1].last), max(stream.last_ns, entries[-1].last_ns)
+    stream.summarised(entries[-1].last)
+    return True
+
+
+def gone_from(connection: sqlite3.Connection, key: int, gone: dict[int, tuple[int, int]]) -> list[StoredMessage]:
+    """The messages that were deleted from a chunk. Raises DamagedError."""
+    messages = decode(StoredChunk(*read_one(connection, WHOLE, key)))
+    bits, _ = gone[key]
+    return [message for message in messages if bits >> (message.sequence - first_of(key)) & 1]
+
+
+def load_rows(
+    connection: sqlite3.Connection, stream: Stream, low: int, high: int, gone: dict[int, tuple[int, int]]
+) -> None:
+    """Chunks from one key to another."""
+    for key, last, messages, aged, last_ns, size in connection.execute(CHUNKS, (low, high)).fetchall():
+        first = first_of(key)
+        stream.last, stream.last_ns = max(stream.last, last), max(stream.last_ns, last_ns)
+        bits, deleted_size = gone.get(key, (0, 0))
+        headed = 1
+        try:
+            if last - first >= messages:
+                bits |= missing(messages, read_one(connection, OFFSETS, key)[0])
+            live = last - first + 1 - bits.bit_count()
+            size += OFFSET_BYTES * messages - deleted_size
+            stream.contents.holes.put(first, Hole(bits, deleted_size))
+            if stream.subjects is not None:
+                headed = load_subjects(connection, stream, key, bits)
+        except DamagedError:
+            stream.report_lost(first, messages)
+            continue
+        stream.contents.load(ChunkEntry(first, last, live, size, aged, last_ns, headed))
+
+
+def load_cursor(stream: Stream, row: tuple[Any, ...]) -> None:
+    """A cursor that is damaged begins anew: messages come twice by that, and none is passed over."""
+    _, name, floor, runs, note, _ = row
+    try:
+        if not is_sealed(row):
+            raise DamagedError("its row is not as it was written")
+        stream.load_cursor(name, floor, runs, note)
+    except DamagedError:
+        report(stream, f"cursor {name}", "it begins anew with the first message")
+        kept = stream.keepsakes.get(name)
+        stream.cursor(name).set_note(note if kept is None else kept.note)
+
+
+def report(stream: Stream, what: str, consequence: str) -> None:
+    log.error(
+        "event=row-damaged account=%s stream=%s what=%r reason=%r", stream.account, stream.name, what, consequence
+    )
+
+
+def load_subjects(connection: sqlite3.Connection, stream: Stream, key: int, bits: int) -> int:
+    """Count the messages of a chunk by subject; returns ChunkEntry.headed. What lies in front of the stream's first
+    message is counted, too: it is taken off when the chunk goes. Raises DamagedError, and then nothing is counted.
+    """
+    assert stream.subjects is not None
+    row = StoredChunk(*read_one(connection, WHOLE, key))
+    count_subjects(row, bits, stream.subjects)
+    return int(HEADER_BEGIN in row.body)
+
+
+def read_one(connection: sqlite3.Connection, statement: str, key: int) -> tuple[Any, ...]:
+    """One row of which everything must be readable. Raises DamagedError, and sqlite3.Error for the disk."""
+    try:
+        found: tuple[Any, ...] | None = connection.execute(statement, (key,)).fetchone()
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise
+        raise DamagedError(str(error)) from error
+    if found is None:
+        raise DamagedError(f"chunk {key} is not there")
+    return found

@@ -1,0 +1,66 @@
+"""Folding: messages that came one by one end in few rows, and what is gone is left out of them."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from gateway.storage.streams.limits import Limits
+from gateway.storage.streams.schema import FILE_NAME
+from tests.gateway.storage.streams.running_store import durable, opened, read_all, settled
+
+
+def rows(directory: Path, statement: str) -> int:
+    with closing(sqlite3.connect(directory / FILE_NAME)) as connection:
+        (count,) = connection.execute(statement).fetchone()
+        return int(count)
+
+
+async def test_messages_that_came_one_by_one_end_in_few_rows(tmp_path: Path):
+    async with opened(tmp_path) as store:
+        stream = store.create("$G", "s")
+        for number in range(1, 641):
+            stream.append(b"a", b"", b"%d" % number)
+            await durable(store)
+        await settled(store)
+        assert len(stream.contents.directory) == 10
+        stream.tail.clear()
+        assert [int(message.payload) for message in await read_all(stream)] == list(range(1, 641))
+    assert rows(tmp_path, "SELECT count(*) FROM chunk") == 10
+    async with opened(tmp_path) as store:
+        (stream,) = store.streams()
+        assert [int(message.payload) for message in await read_all(stream)] == list(range(1, 641))
+
+
+async def test_chunks_that_age_apart_stay_apart(tmp_path: Path):
+    now = 0.0
+    async with opened(tmp_path, age_clock=lambda: now) as store:
+        stream = store.create("$G", "s", Limits(max_age=640.0))
+        for number in range(640):
+            now = float(number)
+            stream.append(b"a", b"", b"")
+            await durable(store)
+        await settled(store)
+        now = 640.0 + 99.5
+        stream.enforce()
+        assert stream.first == 101
+        assert stream.messages == 540
+
+
+async def test_messages_that_are_gone_give_their_room_back(tmp_path: Path):
+    """Of many messages on few subjects only the last of each is kept, among others that stay."""
+    async with opened(tmp_path) as store:
+        stream = store.create("$G", "s", Limits(max_per_subject=1))
+        for number in range(20_000):
+            if number % 200 == 0:
+                stream.append(b"b.%d" % number, b"", b"x" * 200)
+                await durable(store)
+            stream.append(b"a.%d" % (number % 100), b"", b"x" * 200)
+        await settled(store)
+        for _ in range(20):
+            stream.append(b"a", b"", b"")
+            await settled(store)
+        assert stream.messages == 201
+        assert stream.contents.holes.size < 1 << 20
+        stream.tail.clear()
+        assert len(await read_all(stream)) == 201
+    assert rows(tmp_path, "SELECT sum(length(body)) FROM chunk") < 1_200_000
