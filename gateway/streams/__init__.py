@@ -1,0 +1,1 @@
+"""Streams: JetStream's API on the gateway's own disk."""

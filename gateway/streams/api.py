@@ -1,0 +1,223 @@
+"""The API: requests on `$JS.API.>` and `$JS.<domain>.API.>`, answered one behind the other for each account.
+
+Asking for messages and reading them directly is no matter of the queue: that is done at once.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.dataplane.nats_receivers import LeafPort
+from gateway.dataplane.port import SERVICE, Port, Receiver
+from gateway.streams import errors
+from gateway.streams.consumer_requests import ConsumerRequests
+from gateway.streams.direct_get import DirectGets
+from gateway.streams.errors import ApiError
+from gateway.streams.history import History
+from gateway.streams.snapshot_requests import SnapshotRequests
+from gateway.streams.sourcing import check_demands, identity_header
+from gateway.streams.stream_requests import StreamRequests
+from protocols.message import Message, readdressed
+
+if TYPE_CHECKING:
+    from gateway.streams.account_streams import AccountStreams
+
+log = logging.getLogger("leafgate.streams")
+
+PREFIX = b"$JS.API."
+TYPE = "io.nats.jetstream.api.v1."
+# Requests of one account that wait for their turn.
+MOST_WAITING = 1024
+NEXT = b"CONSUMER.MSG.NEXT."
+DIRECT = b"DIRECT.GET."
+# In a domain's own form, what is published for its key-value and object stores.
+THROUGH = (b"$KV.", b"$O.")
+
+Handler = Callable[[list[bytes], bytes], Awaitable[dict[str, object]]]
+
+
+class Request:
+    """One that waits: the handler, the kind of its answer, and what it is given."""
+
+    __slots__ = ("asked", "asker", "handler", "header", "kind", "payload", "reply", "tokens")
+
+    def __init__(
+        self, handler: Handler, kind: str, asked: bytes, tokens: list[bytes], message: Message, asker: Port
+    ) -> None:
+        self.handler = handler
+        self.asked = asked
+        self.header = message.header() if message.header_size else b""
+        self.kind = kind
+        self.tokens = tokens
+        self.payload = message.payload()
+        self.reply = message.reply
+        self.asker = asker
+
+
+class ApiReceiver(Receiver):
+    """Hears the requests that come in one form of subject."""
+
+    __slots__ = ("_api", "_prefix")
+
+    def __init__(self, prefix: bytes, api: "Api", local_only: bool) -> None:
+        super().__init__(Port(None), prefix + b">", b"")
+        self.dear = SERVICE
+        self.local_only = local_only
+        self._api = api
+        self._prefix = prefix
+
+    def deliver(self, message: Message, source: Port) -> bool:
+        # What a hub asks without a domain is for the hub itself; a spoke without streams of its own asks us.
+        if self.local_only and source.leaf and not (isinstance(source, LeafPort) and not source.uplink):
+            return False
+        return self._api.take(message.subject[len(self._prefix) :], message, source)
+
+
+class Api:
+    """That of one account."""
+
+    def __init__(self, home: "AccountStreams") -> None:
+        self._home = home
+        self._streams = StreamRequests(home)
+        self._consumers = ConsumerRequests(home, self._streams)
+        self._direct = DirectGets(home)
+        self._waiting: deque[Request] = deque()
+        self._is_working = False
+        streams, consumers = self._streams, self._consumers
+        snapshots = SnapshotRequests(home, streams)
+        # By the subject behind the prefix: the number of tokens that follow (None: two or more), and the handler.
+        self._handlers: dict[bytes, tuple[int | None, str, Handler]] = {
+            b"INFO": (0, "account_info", streams.account_info),
+            b"STREAM.CREATE": (1, "stream_create", streams.create),
+            b"STREAM.UPDATE": (1, "stream_update", streams.update),
+            b"STREAM.INFO": (1, "stream_info", streams.info),
+            b"STREAM.NAMES": (0, "stream_names", streams.named),
+            b"STREAM.LIST": (0, "stream_list", streams.listed),
+            b"STREAM.DELETE": (1, "stream_delete", streams.delete),
+            b"STREAM.PURGE": (1, "stream_purge", streams.purge),
+            b"STREAM.MSG.GET": (1, "stream_msg_get", streams.get_message),
+            b"STREAM.MSG.DELETE": (1, "stream_msg_delete", streams.delete_message),
+            b"STREAM.SNAPSHOT": (1, "stream_snapshot", snapshots.snapshot),
+            b"STREAM.RESTORE": (1, "stream_restore", snapshots.restore),
+            b"CONSUMER.CREATE": (None, "consumer_create", consumers.create),
+            b"CONSUMER.DURABLE.CREATE": (2, "consumer_create", consumers.create_durable),
+            b"CONSUMER.INFO": (2, "consumer_info", consumers.info),
+            b"CONSUMER.NAMES": (1, "consumer_names", consumers.named),
+            b"CONSUMER.LIST": (1, "consumer_list", consumers.listed),
+            b"CONSUMER.DELETE": (2, "consumer_delete", consumers.delete),
+            b"CONSUMER.PAUSE": (2, "consumer_pause", consumers.pause),
+            b"CONSUMER.UNPIN": (2, "consumer_unpin", consumers.unpin),
+            b"CONSUMER.RESET": (2, "consumer_reset", consumers.reset),
+        }
+
+    def open(self) -> None:
+        """Answer from now on. Hubs are told of the form with the domain."""
+        router = self._home.account.router
+        router.subscribe(ApiReceiver(PREFIX, self, True))
+        router.subscribe(History(self._home))
+        if self._home.domain:
+            router.subscribe(ApiReceiver(b"$JS.%b.API." % self._home.domain.encode(), self, False))
+
+    def take(self, asked: bytes, message: Message, source: Port) -> bool:
+        """A request; False where it is none of the API's."""
+        if asked.startswith(THROUGH):
+            # As if it had come without the domain.
+            self._home.account.publish(readdressed(message, asked), source)
+            return True
+        if asked.startswith(DIRECT):
+            return self._get_directly(asked[len(DIRECT) :], message, source)
+        if not message.reply:
+            return False
+        if asked.startswith(NEXT):
+            return self._ask_next(asked[len(NEXT) :].split(b"."), message, source)
+        self._queue(asked, message, source)
+        # `$JS.API.>` has somebody who listens, whatever is asked.
+        return True
+
+    def _get_directly(self, asked: bytes, message: Message, source: Port) -> bool:
+        name, _, subject = asked.partition(b".")
+        stream = self._home.streams.get(name.decode("utf-8", "replace"))
+        if stream is None or not stream.config.allow_direct or not message.reply:
+            return False
+        self._direct.get(stream, subject, message.payload(), message.reply, source)
+        return True
+
+    def _ask_next(self, tokens: list[bytes], message: Message, source: Port) -> bool:
+        """Nobody answers for a consumer that is not there."""
+        if len(tokens) != 2:
+            return False
+        stream = self._home.streams.get(tokens[0].decode("utf-8", "replace"))
+        consumer = stream.consumers.get(tokens[1].decode("utf-8", "replace")) if stream is not None else None
+        if consumer is None:
+            return False
+        consumer.ask(message.payload(), message.reply, source)
+        return True
+
+    def _queue(self, asked: bytes, message: Message, source: Port) -> None:
+        tokens = asked.split(b".")
+        for length in (3, 2, 1):
+            found = self._handlers.get(b".".join(tokens[:length])) if length <= len(tokens) else None
+            if found is None:
+                continue
+            count, kind, handler = found
+            rest = tokens[length:]
+            if (count is None and rest) or count == len(rest):
+                self._home.requests += 1
+                self._add(Request(handler, kind, asked, rest, message, source))
+            return
+
+    def _add(self, request: Request) -> None:
+        if len(self._waiting) >= MOST_WAITING:
+            self._home.faults += 1
+            self._answer(request, {"error": errors.TOO_MANY_REQUESTS.told()})
+            return
+        self._waiting.append(request)
+        if not self._is_working:
+            self._is_working = True
+            self._home.spawn(self._work)
+
+    async def _work(self) -> None:
+        """Answer what waits, in its order."""
+        try:
+            await self._work_off()
+        finally:
+            self._is_working = False
+
+    async def _work_off(self) -> None:
+        while self._waiting:
+            request = self._waiting.popleft()
+            try:
+                if request.header:
+                    check_demands(self._home, request.asked, request.header)
+                told = await request.handler(request.tokens, request.payload)
+            except ApiError as error:
+                self._home.faults += 1
+                told = {"error": error.fault.told()} | pages_of(request.kind)
+            except Exception:
+                log.exception("event=api-request-failed kind=%s", request.kind)
+                self._home.faults += 1
+                told = {"error": errors.INSUFFICIENT_RESOURCES.told()}
+            self._answer(request, told)
+            self._home.flush()
+
+    def _answer(self, request: Request, told: dict[str, object]) -> None:
+        payload = msgspec.json.encode({"type": f"{TYPE}{request.kind}_response"} | told)
+        header = identity_header(self._home, told) if request.kind == "consumer_create" else b""
+        self._home.answer(request.reply, payload, request.asker, header)
+
+
+def pages_of(kind: str) -> dict[str, object]:
+    """What an answer with pages has besides its fault."""
+    pages: dict[str, object] = {"total": 0, "offset": 0, "limit": 0}
+    if kind == "stream_purge":
+        return {"purged": 0}
+    if kind == "stream_restore":
+        return {"deliver_subject": ""}
+    if kind == "consumer_reset":
+        return {"reset_seq": 0}
+    if kind == "consumer_names":
+        return pages | {"consumers": []}
+    return pages if kind in ("stream_names", "stream_list", "stream_info", "consumer_list") else {}

@@ -1,0 +1,108 @@
+"""StreamService: the streams of all accounts, in the databases that they share."""
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from gateway.accounts.account import Account
+from gateway.runtime.runtime import Runtime
+from gateway.settings.archive import Archive
+from gateway.settings.streams import Streams as StreamSettings
+from gateway.storage.joint_durability import JointDurability
+from gateway.storage.streams.store import StreamStore
+from gateway.streams.account_streams import AccountStreams, Stores, guarded
+from gateway.streams.api import Api
+from gateway.streams.duplicates import IdRoom
+from gateway.streams.durability import StreamDurability
+from gateway.streams.stream_config import LEVEL
+
+if TYPE_CHECKING:
+    from gateway.streams.archiving import Archiving
+
+# How often what is too old is looked for.
+TIDY_SECONDS = 0.5
+# How often it is looked whether there is an account that has something to be archived.
+ACCOUNT_SECONDS = 1.0
+
+
+class StreamService:
+    """`file` is None where there is no data directory; then streams are in memory only."""
+
+    def __init__(self, runtime: Runtime, settings: StreamSettings, file: StreamStore | None) -> None:
+        self.domain = domain_of(settings, runtime.names.server_name)
+        runtime.domain = self.domain
+        self.memory = StreamStore(None, time.monotonic, max_bytes=settings.max_memory_bytes)
+        self.accounts: dict[str, AccountStreams] = {}
+        # Those that may have no streams, so far.
+        self._without: dict[str, Account] = {}
+        # The copies of streams in databases.
+        self.archives: list[Archiving] = []
+        self._runtime = runtime
+        self.settings = settings
+        self.api_level = int(LEVEL)
+        # Where the database is; "" where there is none.
+        self.directory = str(file.database.path.parent) if file is not None and file.database.path is not None else ""
+        self._stores = Stores(file, self.memory)
+        self._ids = IdRoom()
+        runtime.budget.elsewhere["memory-streams"] = lambda: self.memory.commits.used_bytes
+        runtime.budget.elsewhere["message-ids"] = lambda: self._ids.bytes
+
+    def begin(self) -> None:
+        """Let go what is too old, from now on."""
+        self._tidy(trio.current_time())
+        for settings in self.settings.archive:
+            self._runtime.spawn(partial(guarded, partial(self._archive, settings)))
+
+    async def _archive(self, settings: Archive) -> None:
+        """Copy a stream into a database, once its account has streams."""
+        from gateway.streams.archiving import Archiving
+
+        archiving = Archiving(settings, self._runtime.names)
+        self.archives.append(archiving)
+        while settings.account not in self.accounts:  # noqa: ASYNC110 -- accounts come now and then
+            await trio.sleep(ACCOUNT_SECONDS)
+        await archiving.run(self.accounts[settings.account])
+
+    async def open(self, account: Account) -> None:
+        """Serve the streams of an account, those that are there first."""
+        if account.name in self.accounts or account.is_system:
+            return
+        if not account.rules.streams.enabled:
+            self._without[account.name] = account
+            return
+        streams = AccountStreams(self._runtime, account, self.settings, self.domain, self._stores, self._ids)
+        self.accounts[account.name] = streams
+        account.has_streams = True
+        account.acknowledges = streams.acknowledges
+        self._join(account, streams)
+        await streams.restore()
+        Api(streams).open()
+
+    def _join(self, account: Account, streams: AccountStreams) -> None:
+        """Have who acknowledges to others than NATS clients wait for streams, too."""
+        durability = account.durability
+        if isinstance(durability, JointDurability) and isinstance(durability.first, JointDurability):
+            store = self._stores.file
+            durability.first.companion = StreamDurability(store, streams.keeps) if store is not None else None
+
+    def open_soon(self, account: Account) -> None:
+        """The same, while the gateway serves others."""
+        self._runtime.spawn(partial(guarded, partial(self.open, account)))
+
+    def _tidy(self, now: float) -> None:
+        for store in (self._stores.file, self.memory):
+            if store is not None:
+                store.tidy()
+        for streams in self.accounts.values():
+            streams.heed_rules()
+        for account in [one for one in self._without.values() if one.rules.streams.enabled]:
+            del self._without[account.name]
+            self.open_soon(account)
+        self._runtime.deadlines.call_at(now + TIDY_SECONDS, self._tidy)
+
+
+def domain_of(settings: StreamSettings, name: str) -> str:
+    """A name of one token."""
+    return settings.domain or "".join(one if one.isalnum() or one in "_-" else "_" for one in name)
