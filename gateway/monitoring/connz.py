@@ -1,21 +1,23 @@
 """/connz: one page of the connections, filtered and sorted as the query asks."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from heapq import merge
 from typing import Any
 
 from gateway.monitoring.parameters import ParameterError, boolean, choice, integer
 from gateway.monitoring.snapshot import (
     ConnectionSnapshot,
     ConnectionState,
-    ServerSnapshot,
     SnapshotProvider,
 )
 from gateway.monitoring.time_text import round_trip, timestamp, uptime
 from gateway.transport.snapshot import SubscriptionSnapshot
 
 DEFAULT_LIMIT = 1024
+# So many connections are put in order at once.
+RUN = 512
 STATES: dict[str, ConnectionState] = {"open": "open", "closed": "closed", "any": "all", "all": "all"}
 
 SortKey = Callable[[ConnectionSnapshot, datetime], Any]
@@ -41,18 +43,22 @@ SORTS_OF_CLOSED = ("stop", "reason")
 
 @dataclass(frozen=True, slots=True)
 class ConnzQuery:
-    """What is asked for. `cid` 0 and empty texts stand for any."""
+    """What is asked for. `cid` 0 and empty texts stand for any; `text`, in lower case, may stand anywhere in what a
+    connection is called or comes from.
+    """
 
     sort: str
     state: ConnectionState
     limit: int
     offset: int
     cid: int
+    user: str
     account: str
     mqtt_client: str
     auth: bool
     subscriptions: bool
     detail: bool
+    text: str = ""
 
 
 def read_query(query: dict[str, str]) -> ConnzQuery:
@@ -73,6 +79,7 @@ def read_query(query: dict[str, str]) -> ConnzQuery:
         limit=1 if cid else limit if limit > 0 else DEFAULT_LIMIT,
         offset=0 if cid else max(integer(query, "offset", 0), 0),
         cid=cid,
+        user=query.get("user", ""),
         account=query.get("acc", ""),
         mqtt_client=query.get("mqtt_client", ""),
         auth=boolean(query, "auth"),
@@ -85,40 +92,74 @@ def read_query(query: dict[str, str]) -> ConnzQuery:
 MakeList = Callable[[Iterator[object]], object]
 
 
-def connz(provider: SnapshotProvider, parameters: dict[str, str], make_list: MakeList = list) -> dict[str, object]:
-    """The body of the response; its lists of subscriptions, which may be very long, are what `make_list` makes.
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is to be shown: `fields` beside the connections, and those."""
 
-    Raises ParameterError.
-    """
-    query = read_query(parameters)
-    server: ServerSnapshot = provider.server()
-    found = [connection for connection in provider.connections(query.state) if _matches(query, connection)]
+    fields: dict[str, object]
+    connections: list[ConnectionSnapshot]
+    now: datetime
+
+
+def find_page(provider: SnapshotProvider, query: ConnzQuery) -> Generator[None, None, Page]:
+    """Find the page, in steps of which none takes long: runs of connections are put in order, and then merged."""
+    server = provider.identity()
+    now = server.now
     key, largest_first = SORTS[query.sort]
-    found.sort(key=lambda connection: connection.cid)
-    found.sort(key=lambda connection: key(connection, server.now), reverse=largest_first)
-    page = found[query.offset : query.offset + query.limit]
-    return {
+    sign = -1 if largest_first else 1
+
+    def place(connection: ConnectionSnapshot) -> Any:
+        return key(connection, now), sign * connection.cid
+
+    runs: list[list[ConnectionSnapshot]] = [[]]
+    total = 0
+    for connection in provider.connections(query.state):
+        if _matches(query, connection):
+            if len(runs[-1]) == RUN:
+                runs[-1].sort(key=place, reverse=largest_first)
+                runs.append([])
+            runs[-1].append(connection)
+            total += 1
+        yield
+    runs[-1].sort(key=place, reverse=largest_first)
+    shown: list[ConnectionSnapshot] = []
+    for position, connection in enumerate(merge(*runs, key=place, reverse=largest_first)):
+        if position >= query.offset + query.limit:
+            break
+        if position >= query.offset:
+            shown.append(connection)
+        yield
+    fields: dict[str, object] = {
         "server_id": server.server_id,
-        "now": timestamp(server.now),
-        "num_connections": len(page),
-        "total": len(found),
+        "now": timestamp(now),
+        "num_connections": len(shown),
+        "total": total,
         "offset": query.offset,
         "limit": query.limit,
-        "connections": [_connection_fields(connection, query, server.now, make_list) for connection in page],
     }
+    return Page(fields, shown, now)
 
 
 def _matches(query: ConnzQuery, connection: ConnectionSnapshot) -> bool:
     return (
         query.cid in (0, connection.cid)
+        and query.user in ("", connection.user)
         and query.account in ("", connection.account)
         and query.mqtt_client in ("", connection.mqtt_client)
+        and (not query.text or query.text in names_of(connection))
     )
 
 
-def _connection_fields(
+def names_of(connection: ConnectionSnapshot) -> str:
+    """What a connection is found by, in lower case."""
+    names = (connection.name, connection.user, connection.mqtt_client, connection.account, connection.ip)
+    return "\n".join(names).lower()
+
+
+def connection_fields(
     connection: ConnectionSnapshot, query: ConnzQuery, now: datetime, make_list: MakeList
 ) -> dict[str, object]:
+    """What is told of a connection; its lists of subscriptions, which may be very long, are what `make_list` makes."""
     end = connection.stop or now
     fields: dict[str, object] = {
         "cid": connection.cid,
@@ -143,9 +184,14 @@ def _connection_fields(
         "name": connection.name,
         "lang": connection.lang,
         "version": connection.version,
+        "authorized_user": connection.user if query.auth else "",
         "account": connection.account if query.auth else "",
         "mqtt_client": connection.mqtt_client,
     }
+    if connection.tls is not None:
+        fields |= {"tls_version": connection.tls.version_number, "tls_cipher_suite": connection.tls.suite}
+        if query.auth and connection.tls.told is not None:
+            fields["tls_peer_certs"] = [asdict(connection.tls.told)]
     elements: Iterator[object]
     if query.subscriptions and connection.subscriptions:
         elements = (subscription.subject for subscription in connection.subscriptions_list())

@@ -1,35 +1,29 @@
-"""The monitoring end points: pure functions from a snapshot and a query to a response, in nats-server's form."""
+"""The monitoring end points: from snapshots and a query to a response, in nats-server's form."""
 
-import secrets
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+import os
+from collections.abc import Callable, Generator, Iterator
 
 import msgspec
 
-from gateway.monitoring.connz import connz
-from gateway.monitoring.http_server import Response, text_response
+from gateway.monitoring.connz import ConnzQuery, Page, connection_fields, find_page, read_query
+from gateway.monitoring.healthz import healthz
+from gateway.monitoring.http_server import Answer, Response, text_response
 from gateway.monitoring.parameters import ParameterError
-from gateway.monitoring.snapshot import ListenerSnapshot, SnapshotProvider
-from gateway.monitoring.time_text import nanoseconds, timestamp, uptime
+from gateway.monitoring.report import is_long, write
+from gateway.monitoring.reports import REPORTS, Report
+from gateway.monitoring.snapshot import ConnectionSnapshot, SnapshotProvider
+from gateway.monitoring.status_page import status_page
 
-# The line break before each element of a connection's list.
-LIST_MARGIN = b"\n        "
-INDEX = """<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>leafgate</title></head>
-<body>
-<h1>leafgate</h1>
-<ul>
-<li><a href="./varz">General</a></li>
-<li><a href="./connz">Connections</a></li>
-<li><a href="./healthz">Health</a></li>
-</ul>
-</body>
-</html>
-"""
+Endpoint = Callable[[SnapshotProvider, dict[str, str]], Answer]
+
+# The line break before each connection of a page, and before each element of a connection's list.
+MARGIN = b"\n    "
+LIST_MARGIN = MARGIN + MARGIN[1:]
+# A page of no more connections, without subscriptions, is sent whole.
+FEW = 64
 
 
-def respond(provider: SnapshotProvider, path: str, query: dict[str, str]) -> Response:
+def respond(provider: SnapshotProvider, path: str, query: dict[str, str]) -> Answer:
     """The response to a request for `path`. Bound to a provider it is a handler for `http_server`."""
     endpoint = ENDPOINTS.get(path)
     if endpoint is None:
@@ -40,33 +34,51 @@ def respond(provider: SnapshotProvider, path: str, query: dict[str, str]) -> Res
         return text_response(400, str(error))
 
 
-def _index(provider: SnapshotProvider, query: dict[str, str]) -> Response:
-    return Response(200, "text/html; charset=utf-8", INDEX.encode())
+async def _index(provider: SnapshotProvider, query: dict[str, str]) -> Response:
+    return Response(200, "text/html; charset=utf-8", await status_page(provider))
 
 
 def _healthz(provider: SnapshotProvider, query: dict[str, str]) -> Response:
-    error = provider.health()
-    if error is None:
-        # What makes the gateway itself no less available is told all the same.
-        faults = provider.degradations()
-        return _json({"status": "degraded"} | faults if faults else {"status": "ok"}, indent=-1)
-    return _json({"status": "unavailable", "error": error}, indent=-1, status=503)
+    status, fields = healthz(provider, query)
+    return _json(fields, indent=-1, status=status)
 
 
-def _connz(provider: SnapshotProvider, query: dict[str, str]) -> Response:
-    """The page is made at once, its lists of subscriptions piece by piece while they are sent."""
+def _connz(provider: SnapshotProvider, parameters: dict[str, str]) -> Answer:
+    return _make_connz(provider, read_query(parameters))
+
+
+def _make_connz(provider: SnapshotProvider, query: ConnzQuery) -> Generator[None, None, Response]:
+    page = yield from find_page(provider, query)
+    pieces = _page_pieces(page, query)
+    if len(page.connections) <= FEW and not (query.subscriptions or query.detail):
+        return Response(200, "application/json", b"".join(pieces))
+    return Response(200, "application/json", pieces)
+
+
+def _page_pieces(page: Page, query: ConnzQuery) -> Iterator[bytes]:
+    mark = os.urandom(16).hex()
+    shown = [mark] if page.connections else []
+    body = msgspec.json.format(msgspec.json.encode(page.fields | {"connections": shown}), indent=2)
+    between, _, end = body.partition(f'"{mark}"'.encode())
+    for connection in page.connections:
+        yield between
+        yield from _connection_pieces(connection, page, query)
+        between = b"," + MARGIN
+    yield end if page.connections else between
+
+
+def _connection_pieces(connection: ConnectionSnapshot, page: Page, query: ConnzQuery) -> Iterator[bytes]:
+    """One connection of a page; its list of subscriptions is made piece by piece."""
     lists: list[Iterator[object]] = []
-    mark = secrets.token_hex(16)
+    mark = os.urandom(16).hex()
 
     def stand_in(elements: Iterator[object]) -> str:
         lists.append(elements)
         return mark
 
-    page = connz(provider, query, stand_in)
-    if not lists:
-        return _json(page)
-    body = msgspec.json.format(msgspec.json.encode(page), indent=2)
-    return Response(200, "application/json", _pieces(body.split(f'"{mark}"'.encode()), lists))
+    fields = connection_fields(connection, query, page.now, stand_in)
+    body = msgspec.json.format(msgspec.json.encode(fields), indent=2).replace(b"\n", MARGIN)
+    yield from _pieces(body.split(f'"{mark}"'.encode()), lists)
 
 
 def _pieces(texts: list[bytes], lists: list[Iterator[object]]) -> Iterator[bytes]:
@@ -82,62 +94,19 @@ def _pieces(texts: list[bytes], lists: list[Iterator[object]]) -> Iterator[bytes
         yield (b"[]" if between.startswith(b"[") else LIST_MARGIN[:-2] + b"]") + text
 
 
-def _varz(provider: SnapshotProvider, query: dict[str, str]) -> Response:
-    server = provider.server()
-    return _json(
-        {
-            "server_id": server.server_id,
-            "server_name": server.name,
-            "version": server.version,
-            "leafgate_version": server.leafgate_version,
-            "proto": 1,
-            "host": server.host,
-            "port": server.port,
-            "max_connections": server.max_connections,
-            "ping_interval": nanoseconds(server.ping_interval),
-            "ping_max": server.ping_max,
-            "http_host": server.http_host,
-            "http_port": server.http_port,
-            "http_base_path": "",
-            "https_port": 0,
-            "max_control_line": server.max_control_line,
-            "max_payload": server.max_payload,
-            "max_pending": server.max_pending,
-            # Dashboards expect the objects of what we do not have, too.
-            "cluster": {},
-            "gateway": {},
-            "leaf": _listener_fields(server.leaf),
-            "mqtt": _listener_fields(server.mqtt) | asdict(server.mqtt_state),
-            "websocket": _listener_fields(server.websocket),
-            "jetstream": {},
-            "uplinks": [asdict(one) | {"since": timestamp(one.since)} for one in server.uplinks],
-            "storage": {} if server.storage is None else asdict(server.storage),
-            "write_deadline": nanoseconds(server.write_deadline),
-            "start": timestamp(server.start),
-            "now": timestamp(server.now),
-            "uptime": uptime(server.now - server.start),
-            "mem": server.mem,
-            "memory": dict(server.memory),
-            "cores": server.cores,
-            "cpu": server.cpu,
-            "connections": server.connections,
-            "total_connections": server.total_connections,
-            "routes": 0,
-            "remotes": 0,
-            "leafnodes": server.leafnodes,
-            "in_msgs": server.in_msgs,
-            "in_bytes": server.in_bytes,
-            "out_msgs": server.out_msgs,
-            "out_bytes": server.out_bytes,
-            "slow_consumers": server.slow_consumers,
-            "stale_connections": server.stale_connections,
-            "subscriptions": server.subscriptions,
-        }
-    )
+def _report(make: Report) -> Endpoint:
+    """The endpoint that answers with a report."""
 
+    async def answer(provider: SnapshotProvider, query: dict[str, str]) -> Response:
+        try:
+            report = await make(provider, query)
+        except ParameterError as error:
+            return text_response(400, str(error))
+        if is_long(report):
+            return Response(200, "application/json", write(report))
+        return _json(report)
 
-def _listener_fields(listener: ListenerSnapshot | None) -> dict[str, object]:
-    return {} if listener is None else {"host": listener.host, "port": listener.port}
+    return answer
 
 
 def _json(content: dict[str, object], indent: int = 2, status: int = 200) -> Response:
@@ -146,9 +115,10 @@ def _json(content: dict[str, object], indent: int = 2, status: int = 200) -> Res
     return Response(status, "application/json", msgspec.json.format(body, indent=indent) if indent >= 0 else body)
 
 
-ENDPOINTS: dict[str, Callable[[SnapshotProvider, dict[str, str]], Response]] = {
+ENDPOINTS: dict[str, Endpoint] = {
     "/": _index,
     "/healthz": _healthz,
-    "/varz": _varz,
     "/connz": _connz,
+    "/subscriptionsz": _report(REPORTS["subsz"]),
+    **{f"/{name}": _report(make) for name, make in REPORTS.items()},
 }

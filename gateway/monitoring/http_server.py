@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
@@ -12,7 +12,7 @@ import h11
 import trio
 
 from gateway.runtime.turns import TURN_SECONDS
-from protocols.request_head import holds_controls
+from protocols.request_head import complaint_of, holds_controls
 
 log = logging.getLogger("leafgate.monitoring")
 
@@ -26,8 +26,6 @@ PIECES_IN_A_ROW = 16
 # A stream closed with unread bytes is reset, and the peer may lose the response: those bytes are read, within bounds.
 LINGER_SECONDS = 1.0
 LINGER_READS = 16
-# What is wrong may quote the whole request.
-LONGEST_COMPLAINT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,16 @@ class Response:
     fields: tuple[tuple[str, str], ...] = ()
 
 
-Handler = Callable[[str, dict[str, str]], Response]
+# One that takes long is made in steps, or takes its turns itself.
+Answer = Response | Generator[None, None, Response] | Awaitable[Response]
+Handler = Callable[[str, dict[str, str]], Answer]
+# Takes what a request says in Authorization; returns the answer to whoever may not be here.
+GuardRequest = Callable[[list[bytes]], Awaitable[Response | None]]
+
+
+async def let_all_in(authorization: list[bytes]) -> Response | None:
+    """Nobody is asked."""
+    return None
 
 
 class _RejectedError(Exception):
@@ -56,17 +63,25 @@ def text_response(status: int, text: str, fields: tuple[tuple[str, str], ...] = 
     return Response(status, "text/plain; charset=utf-8", f"{text}\n".encode(), fields)
 
 
+FAILED = text_response(500, "internal error")
+
+
 async def serve_connection(
-    stream: trio.abc.Stream, handler: Handler, turn: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint
+    stream: trio.abc.Stream,
+    handler: Handler,
+    turn: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+    guard: GuardRequest = let_all_in,
 ) -> None:
     """Answer the requests of one connection until either end closes it, and close the stream.
 
     The handler gets path and query parameters, decoded; of a parameter that is repeated, the first. It returns at
-    once; each slice of a long body awaits its `turn`. Whatever the peer does, only cancellation comes out of here.
+    once; each slice of an answer's steps or of a long body awaits its `turn`. To whom the `guard` has an answer, that
+    is given instead.
+    Whatever the peer does, only cancellation comes out of here.
     """
     http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_REQUEST_BYTES)
     try:
-        while await _exchange(stream, http, handler, turn):
+        while await _exchange(stream, http, handler, turn, guard):
             http.start_next_cycle()
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         pass  # The peer has gone.
@@ -75,7 +90,11 @@ async def serve_connection(
 
 
 async def _exchange(
-    stream: trio.abc.Stream, http: h11.Connection, handler: Handler, turn: Callable[[], Awaitable[None]]
+    stream: trio.abc.Stream,
+    http: h11.Connection,
+    handler: Handler,
+    turn: Callable[[], Awaitable[None]],
+    guard: GuardRequest,
 ) -> bool:
     """Take one request and answer it; whether another one may follow."""
     request: h11.Request | None = None
@@ -88,14 +107,15 @@ async def _exchange(
         except _RejectedError as error:
             rejection = error.response
         except h11.RemoteProtocolError as error:
-            rejection = text_response(error.error_status_hint, str(error)[:LONGEST_COMPLAINT])
+            rejection = text_response(error.error_status_hint, complaint_of(error))
     has_body = request is None or request.method != b"HEAD"
     if rejection is not None:
         await _reject(stream, http, rejection, has_body)
         return False
     if patience.cancelled_caught or request is None:
         return False
-    response = _handle(request, handler)
+    authorization = [value for name, value in request.headers if name == b"authorization"]
+    response = await guard(authorization) or await _made(_handle(request, handler), turn)
     with trio.move_on_after(IDLE_SECONDS) as patience:
         await stream.send_all(_encode(http, response, has_body))
     if has_body and not isinstance(response.body, bytes):
@@ -153,7 +173,32 @@ async def _read_clean(stream: trio.abc.Stream) -> bytes:
     return data
 
 
-def _handle(request: h11.Request, handler: Handler) -> Response:
+async def _made(answer: Answer, turn: Callable[[], Awaitable[None]]) -> Response:
+    """The response, of which the steps of a turn are made at a time."""
+    if isinstance(answer, Response):
+        return answer
+    if not isinstance(answer, Generator):
+        try:
+            return await answer
+        except Exception:
+            log.exception("event=failed")
+            return FAILED
+    until = time.perf_counter() + TURN_SECONDS
+    while True:
+        try:
+            next(answer)
+        except StopIteration as end:
+            made: Response = end.value
+            return made
+        except Exception:
+            log.exception("event=failed")
+            return FAILED
+        if time.perf_counter() > until:
+            await turn()
+            until = time.perf_counter() + TURN_SECONDS
+
+
+def _handle(request: h11.Request, handler: Handler) -> Answer:
     path, _, query = request.target.decode("latin-1").partition("?")
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
@@ -163,7 +208,7 @@ def _handle(request: h11.Request, handler: Handler) -> Response:
         return handler(unquote(path), dict(reversed(pairs)))
     except Exception:
         log.exception("event=failed path=%r", path)
-        return text_response(500, "internal error")
+        return FAILED
 
 
 async def _reject(stream: trio.abc.Stream, http: h11.Connection, response: Response, has_body: bool) -> None:

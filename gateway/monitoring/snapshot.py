@@ -3,22 +3,33 @@
 Points in time are aware datetimes, spans and intervals are seconds, sizes are bytes.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-from gateway.transport.snapshot import SubscriptionSnapshot
+from gateway.settings.security import Export, Import
+from gateway.transport.census import Totals, Traffic
+from gateway.transport.snapshot import LinkSnapshot, SubscriptionSnapshot
+from gateway.transport.tls_session import TlsSession
+
+# What is told at once of accounts with streams.
+MOST_LISTED = 1024
 
 ConnectionState = Literal["open", "closed", "all"]
 
 
 @dataclass(frozen=True, slots=True)
 class ListenerSnapshot:
-    """Where one protocol is listened for."""
+    """Where one protocol is listened for; `tls` where it is inside TLS, `tls_verify` where peers need a certificate.
+    `tls_seconds` is how long a handshake may take.
+    """
 
     host: str
     port: int
+    tls: bool = False
+    tls_verify: bool = False
+    tls_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +52,8 @@ class MqttSnapshot:
 class StorageSnapshot:
     """What is kept on disk. `fault` says why nothing can be written now, `set_aside` where a damaged file was moved.
 
-    `commits` and `rows` were written, `pending_bytes` wait; all since the start.
+    `commits` and `rows` were written, `pending_bytes` wait. There was no room for `refused` messages, and `set_apart`
+    changes can never be written; all since the start.
     """
 
     fault: str
@@ -49,26 +61,138 @@ class StorageSnapshot:
     commits: int
     rows: int
     pending_bytes: int
+    refused: int
+    set_apart: int
     set_aside: str
 
 
 @dataclass(frozen=True, slots=True)
 class UplinkSnapshot:
-    """A link to a hub. `since` is when it came up or went down last; `flaps` counts how often it was lost.
+    """A link of an account to a hub. `state` is `up`, `down` or `standby`, while the link that it is `standing_by_for`
+    serves the same place; `since` is when it became so; `flaps` counts how often the link was lost.
 
     `refused_interest` are subjects that the hub refused though its permissions did not say so, `dropped_msgs` messages
     that it would not have taken.
     """
 
+    name: str
+    account: str
     url: str
     hub: str
     up: bool
+    state: str
+    standing_by_for: str
     since: datetime
     last_error: str
     flaps: int
     attempts: int
     refused_interest: int
     dropped_msgs: int
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeSnapshot:
+    """A bridge to an MQTT broker; see gateway.bridges.bridge.BridgeStatus and UplinkSnapshot."""
+
+    name: str
+    url: str
+    version: str
+    up: bool
+    since: datetime
+    last_error: str
+    flaps: int
+    attempts: int
+    queued_msgs: int
+    queued_bytes: int
+    dropped_msgs: int
+    refused_msgs: int
+    not_taken_msgs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BufferSnapshot:
+    """What is stored for a hub; see gateway.forwarding.status.BufferStatus."""
+
+    name: str
+    account: str
+    uplink: str
+    state: str
+    messages: int
+    bytes: int
+    oldest_seconds: float
+    under_way: int
+    forwarded: int
+    repeated: int
+    resent: int
+    plain: int
+    last_error: str
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSnapshot:
+    """One account: its open connections and links, and what these and earlier ones have sent and received, links alone
+    in `leaf_traffic`; what is kept for it, in bytes.
+
+    `exports` and `imports` are what it shares with others, as it is configured.
+    """
+
+    name: str
+    is_system: bool = False
+    has_streams: bool = False
+    connections: int = 0
+    leafnodes: int = 0
+    subscriptions: int = 0
+    in_msgs: int = 0
+    out_msgs: int = 0
+    in_bytes: int = 0
+    out_bytes: int = 0
+    slow_consumers: int = 0
+    leaf_traffic: Traffic = field(default_factory=Traffic)
+    retained_messages: int = 0
+    retained_bytes: int = 0
+    queued_bytes: int = 0
+    exports: tuple[Export, ...] = ()
+    imports: tuple[Import, ...] = ()
+    mappings: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def in_use(self) -> bool:
+        return bool(self.connections or self.leafnodes)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentitySnapshot:
+    """Who answers, and when."""
+
+    server_id: str
+    name: str
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InterestSnapshot:
+    """A subscription, and whose it is."""
+
+    account: str
+    cid: int
+    told: SubscriptionSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class TreeSnapshot:
+    """What the subject trees of all accounts did. `fan_out` is of the subjects whose routes are remembered: the
+    largest, and the mean.
+    """
+
+    subscriptions: int = 0
+    remembered: int = 0
+    inserts: int = 0
+    removes: int = 0
+    matches: int = 0
+    searches: int = 0
+    most_fan_out: int = 0
+    mean_fan_out: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,16 +221,26 @@ class ServerSnapshot:
     connections: int
     total_connections: int
     leafnodes: int
-    in_msgs: int
-    out_msgs: int
-    in_bytes: int
-    out_bytes: int
+    traffic: Traffic
+    client_traffic: Traffic
     slow_consumers: int
     stale_connections: int
+    slow_links: int = 0
+    stale_links: int = 0
+    active_accounts: int = 0
     subscriptions: int
+    system_account: str = ""
+    auth_required: bool = False
+    auth_timeout: float = 0.0
+    # When the configuration that is in force came.
+    configured: datetime
     mem: int
     cores: int
     cpu: float
+    nats: ListenerSnapshot | None = None
+    monitoring: ListenerSnapshot | None = None
+    # When the first of the listeners' certificates ends.
+    certificates_end: datetime | None = None
     mqtt: ListenerSnapshot | None = None
     websocket: ListenerSnapshot | None = None
     leaf: ListenerSnapshot | None = None
@@ -115,11 +249,15 @@ class ServerSnapshot:
     # What peers make the gateway keep, in bytes: `limit`, `used`, how often somebody was `refused`, and by kind.
     memory: Mapping[str, int]
     uplinks: tuple[UplinkSnapshot, ...] = ()
+    bridges: tuple[BridgeSnapshot, ...] = ()
+    buffers: tuple[BufferSnapshot, ...] = ()
+    # As /varz has it; nothing where there are no streams.
+    jetstream: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionSnapshot:
-    """One connection, open or closed (then `stop` and `reason` say when and why).
+    """One connection, open or closed (then `stop` and `reason` say when and why); a leafnode's has a `link`.
 
     `subscriptions_list` is called only when the list is asked for.
     """
@@ -143,23 +281,84 @@ class ConnectionSnapshot:
     lang: str = ""
     version: str = ""
     account: str = ""
+    user: str = ""
     mqtt_client: str = ""
+    tls: TlsSession | None = None
     subscriptions_list: Callable[[], Iterable[SubscriptionSnapshot]] = tuple
     stop: datetime | None = None
     reason: str = ""
+    link: LinkSnapshot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong, and what to do about it."""
+
+    error: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsAsked:
+    """What of the streams is to be told: of one `account` or of all, so many of these from one on."""
+
+    account: str = ""
+    accounts: bool = False
+    streams: bool = False
+    consumers: bool = False
+    config: bool = False
+    offset: int = 0
+    limit: int = MOST_LISTED
 
 
 class SnapshotProvider(Protocol):
-    """Takes snapshots. Every method returns at once."""
+    """Takes snapshots. What is not async returns at once; the rest is done in turns (gateway.runtime.turns)."""
 
-    def server(self) -> ServerSnapshot: ...
+    def identity(self) -> IdentitySnapshot: ...
 
-    def connections(self, state: ConnectionState) -> Iterable[ConnectionSnapshot]: ...
+    async def census(self) -> Totals:
+        """What all connections did."""
 
-    def health(self) -> str | None:
-        """What is wrong, or None."""
+    def server(self, totals: Totals) -> ServerSnapshot: ...
+
+    def connections(self, state: ConnectionState) -> Iterable[ConnectionSnapshot]:
+        """Those of clients."""
+
+    def leafnodes(self) -> Iterable[ConnectionSnapshot]:
+        """The open links, whoever has opened them."""
+
+    def accounts(self, totals: Totals) -> Iterator[AccountSnapshot]:
+        """Every account, made one by one."""
+
+    def account_names(self) -> list[str]: ...
+
+    def account(self, name: str, totals: Totals) -> AccountSnapshot | None: ...
+
+    async def tree(self, account: str) -> TreeSnapshot:
+        """Of one account, or of all of them where none is named."""
+
+    async def jetstream(self, asked: StreamsAsked) -> dict[str, object] | None:
+        """What there is to tell of streams, in nats-server's form; None where there are none."""
+
+    def interests(self, account: str) -> Iterator[InterestSnapshot | None]:
+        """The subscriptions of open connections, made one by one; None in between where there is none to show."""
+
+    def health(self) -> Fault | None:
+        """What keeps the gateway from serving anybody, or None."""
+
+    def stalled(self) -> Fault | None:
+        """What only a restart can mend, or None."""
+
+    def buffers(self) -> tuple[BufferSnapshot, ...]:
+        """What is stored for hubs."""
+
+    def uplinks(self) -> tuple[UplinkSnapshot, ...]:
+        """The links that are configured, up or not."""
+
+    def remarks(self) -> dict[str, object]:
+        """What is no fault, but worth to be known: uplinks on `standby` by name."""
 
     def degradations(self) -> dict[str, object]:
         """What does not go as it should, by part: `serial` ports by name, `listeners` that are not open
-        yet by address, `uplinks` by URL, `retained` messages without room.
+        yet by address, `uplinks`, `store-and-forward` and `bridges` by name, `retained` messages without room.
         """

@@ -59,7 +59,7 @@ class Presence:
 def publish(account: Account, subject: bytes, present: bool, about: dict[str, str]) -> None:
     payload = msgspec.json.encode({"state": "online" if present else "offline"} | about)
     message = make_message(subject, payload, header=ONLINE if present else OFFLINE)
-    account.publish(message)
+    account.publish(message, owner=(account, subject))
     account.absent.pop(subject, None)
     if not present:
         account.absent[subject] = None

@@ -2,16 +2,16 @@
 
     nats request --replies=0 '$LEAFGATE.retained.get' 'sensors.>'
 
-Each reply carries the headers of its message, but for the one that says to retain it, and
-`Mqtt-Retained-Subject: <subject>`; the last one is empty, with status 204, or 404 when there was none. Setting and
-deleting needs no service: a header of the message itself does that.
+There are replies for what the asker may receive. Each carries the headers of its message, but for the one that says to
+retain it, and `Mqtt-Retained-Subject: <subject>`; the last one is empty, with status 204, or 404 when there was none.
+Setting and deleting needs no service: a header of the message itself does that.
 """
 
 import logging
 from collections.abc import Iterator
 
 from gateway.accounts.account import Account
-from gateway.dataplane.port import Port, Receiver
+from gateway.dataplane.port import SERVICE, Port, Receiver
 from gateway.runtime.runtime import Runtime
 from gateway.runtime.turns import TURN_SECONDS
 from gateway.transport.connection import Connection
@@ -40,6 +40,7 @@ class RetainedRequests(Receiver):
 
     def __init__(self, runtime: Runtime, account: Account) -> None:
         super().__init__(Port(None), SUBJECT, b"")
+        self.dear = SERVICE
         self._runtime = runtime
         self._account = account
         self._running = 0
@@ -49,24 +50,26 @@ class RetainedRequests(Receiver):
             return False
         subject_filter = message.payload() or b">"
         if not is_valid_filter(subject_filter) or any(character in subject_filter for character in b" \t\r\n"):
-            self._reply(message.reply, b"", BAD_FILTER)
+            self._reply(message.reply, source, b"", BAD_FILTER)
         elif self._running >= MOST_REQUESTS:
-            self._reply(message.reply, b"", BUSY)
+            self._reply(message.reply, source, b"", BUSY)
         else:
             found = self._account.retained.matching(subject_filter)
             self._running += 1
-            self._runtime.spawn(lambda: self._answer(message.reply, found))
+            self._runtime.spawn(lambda: self._answer(message.reply, source, found))
         return True
 
-    async def _answer(self, reply: bytes, found: Iterator[Message | None]) -> None:
+    async def _answer(self, reply: bytes, source: Port, found: Iterator[Message | None]) -> None:
         switch, turns = self._runtime.switch, self._runtime.turns
         count = 0
         try:
             await turns.turn()
             until = turns.clock() + TURN_SECONDS
             for message in found:
+                if message is not None and not source.receives(message.subject):
+                    message = None
                 if message is not None:
-                    self._reply(reply, message.payload(), retained_header(message))
+                    self._reply(reply, source, message.payload(), retained_header(message))
                     count += 1
                 if turns.clock() > until or (message is not None and count % SLICE == 0):
                     switch.flush()
@@ -75,16 +78,16 @@ class RetainedRequests(Receiver):
                             await outbox.sink.relieved()
                     await turns.turn()
                     until = turns.clock() + TURN_SECONDS
-            self._reply(reply, b"", END if count else NONE)
+            self._reply(reply, source, b"", END if count else NONE)
         except Exception:
             log.exception("event=retained-request-failed")
         finally:
             self._running -= 1
             switch.flush()
 
-    def _reply(self, reply: bytes, payload: bytes, header: bytes) -> None:
+    def _reply(self, reply: bytes, source: Port, payload: bytes, header: bytes) -> None:
         answer = make_message(reply, payload, header=header)
-        self._account.publish(answer, self.port)
+        self._account.answer(answer, source, self.port)
 
 
 def retained_header(message: Message) -> bytes:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from gateway.accounts.account import Account
-from gateway.dataplane.port import Port, Receiver
+from gateway.dataplane.port import SERVICE, Port, Receiver
 from protocols.message import Message, make_message
 
 SUBJECT = b"$LEAFGATE.time"
@@ -24,6 +24,7 @@ class TimeRequests(Receiver):
 
     def __init__(self, account: Account, clock: Callable[[], int] = time.time_ns) -> None:
         super().__init__(Port(None), SUBJECT, b"")
+        self.dear = SERVICE
         # The hub has a clock of its own, and so have the gateways behind it.
         self.local_only = True
         self._account = account
@@ -33,5 +34,5 @@ class TimeRequests(Receiver):
         if not message.reply or source.leaf:
             return False
         answer = make_message(message.reply, b"%d %09d" % divmod(self._clock(), 1_000_000_000))
-        self._account.publish(answer, self.port)
+        self._account.answer(answer, source, self.port)
         return True

@@ -1,16 +1,17 @@
-"""Who am I: a request to `$SYS.REQ.USER.INFO` is answered as nats-server does where there are no accounts.
+"""Who am I: a request to `$SYS.REQ.USER.INFO` is answered as nats-server does.
 
 nats request '$SYS.REQ.USER.INFO' ''
 """
 
-from datetime import UTC, datetime
+import time
 
 import msgspec
 
 from gateway.accounts.account import Account
-from gateway.dataplane.port import Port, Receiver
+from gateway.accounts.identity import Identity
+from gateway.dataplane.port import SERVICE, Port, Receiver
 from gateway.runtime.runtime import Runtime
-from gateway.version import SPOKEN_VERSION
+from gateway.services.server_facts import server_facts
 from protocols.message import Message, make_message
 
 SUBJECT = b"$SYS.REQ.USER.INFO"
@@ -23,6 +24,7 @@ class UserRequests(Receiver):
 
     def __init__(self, runtime: Runtime, account: Account) -> None:
         super().__init__(Port(None), SUBJECT, b"")
+        self.dear = SERVICE
         # The hub knows who the gateway is there, not who its clients are.
         self.local_only = True
         self._runtime = runtime
@@ -33,19 +35,23 @@ class UserRequests(Receiver):
         if not message.reply or source.leaf:
             return False
         self._answers += 1
-        names = self._runtime.names
-        server = {
-            "name": names.server_name,
-            "host": "0.0.0.0",  # noqa: S104 - a name, as nats-server gives its own
-            "id": names.server_id,
-            "ver": SPOKEN_VERSION,
-            "jetstream": False,
-            "flags": 0,
-            "seq": self._answers,
-            "time": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-        }
+        server = server_facts(self._runtime.names, self._answers)
         account = self._account.name
-        data = {"user": getattr(source, "user", ""), "account": account, "account_name": account}
+        data: dict[str, object] = {"user": getattr(source, "user", ""), "account": account, "account_name": account}
+        identity = getattr(source, "identity", None)
+        if isinstance(identity, Identity):
+            data |= rights_of(identity)
         answer = make_message(message.reply, msgspec.json.encode({"server": server, "data": data}))
-        self._account.publish(answer, self.port)
+        self._account.answer(answer, source, self.port)
         return True
+
+
+def rights_of(identity: Identity) -> dict[str, object]:
+    """The user, what it may do where that is not everything, and for how many nanoseconds where that ends."""
+    told: dict[str, object] = {"user": identity.user} if identity.user else {}
+    permissions = identity.permissions.describe()
+    if permissions is not None:
+        told["permissions"] = permissions
+    if identity.expires:
+        told["expires"] = max(int((identity.expires - time.time()) * 1e9), 0)
+    return told

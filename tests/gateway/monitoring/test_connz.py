@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.monitoring.connz import SORTS, connz
+from gateway.monitoring.connz import RUN, SORTS, find_page, read_query
 from gateway.monitoring.parameters import ParameterError
 from gateway.monitoring.snapshot import SubscriptionSnapshot
-from tests.gateway.monitoring.snapshots import NOW, START, FixedProvider, connection
+from tests.gateway.monitoring.snapshots import NOW, START, FixedProvider, connection, connz
 
 
 def cids(provider: FixedProvider, **query: str) -> list[int]:
@@ -181,3 +181,31 @@ def test_every_sort_takes_an_empty_list(sort):
 def test_bad_parameter_is_named(query, text):
     with pytest.raises(ParameterError, match=f"^{text}"):
         connz(SEVERAL, query)
+
+
+def test_page_out_of_thousands_is_found_in_steps_of_one_connection_each():
+    taken = 0
+
+    class Counting(FixedProvider):
+        def connections(self, state):
+            nonlocal taken
+            for one in super().connections(state):
+                taken += 1
+                yield one
+
+    count = 5 * RUN
+    provider = Counting(*(connection(cid, subscriptions=cid % 7) for cid in range(count)))
+    steps = find_page(provider, read_query({"sort": "subs", "limit": "10", "offset": "3"}))
+    seen = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            page = end.value
+            break
+        assert taken - seen <= 1
+        seen = taken
+    assert taken == count
+    expected = sorted(range(count), key=lambda cid: (-(cid % 7), cid))[3:13]
+    assert [one.cid for one in page.connections] == expected
+    assert page.fields["total"] == count

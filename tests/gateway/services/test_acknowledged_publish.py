@@ -1,15 +1,18 @@
 """Publishing with an acknowledgement: who gets the message, what the answer says, and when it comes."""
 
+import itertools
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
+from gateway.dataplane.deliveries import SHARE
+from gateway.runtime.turns import TURN_SECONDS
 from gateway.services.acknowledged_publish import MOST_WAITING, PREFIX
 from gateway.settings.schema import Config
 from gateway.storage.storage import Storage
 from protocols.message import make_message
-from tests.gateway.dataplane.places import ClientPort, HubPort
+from tests.gateway.dataplane.places import ClientPort, LinkPort
 from tests.gateway.memory_connection import running_gateway
 from tests.gateway.mqtt.mqtt_peer import journal_of
 from tests.gateway.nats.test_leafnode import Link
@@ -114,7 +117,7 @@ async def test_subject_that_cannot_be_published_on_is_refused():
 async def test_message_that_is_no_request_and_one_from_a_hub_are_left_alone():
     async with offering() as gateway:
         router = gateway.account.router
-        reader, hub = ClientPort(gateway.runtime.switch), HubPort(gateway.runtime.switch)
+        reader, hub = ClientPort(gateway.runtime.switch), LinkPort(gateway.runtime.switch)
         router.subscribe(reader.subscription(b"a"))
         subject = PREFIX + b"a"
         assert router.publish(make_message(subject, b""), reader) == 0
@@ -177,5 +180,37 @@ async def test_no_more_wait_for_the_disk_than_are_allowed():
         assert device.refused(b"a", b"x") == 503
         async with running(journal_of(gateway)):
             await durable(journal_of(gateway))
-        assert len(device.answers()) == MOST_WAITING
+        answers = device.answers()
+        while gateway.runtime.turns:
+            gateway.runtime.turns.take()
+            answers += device.answers()
+        assert len(answers) == MOST_WAITING
         assert device.ask(b"a", b"", b"x") == {"seq": 1, "duplicate": True}
+
+
+async def test_message_for_very_many_is_published_in_shares_and_answered_behind_the_last_one():
+    async with offering() as gateway:
+        device = Device(gateway)
+        count = 3 * SHARE
+        listeners = [ClientPort(gateway.runtime.switch) for _ in range(count)]
+        for one in listeners:
+            gateway.account.router.subscribe(one.subscription(b"many"))
+        ticks = itertools.count()
+        gateway.runtime.turns.clock = lambda: next(ticks) * TURN_SECONDS  # Each look at it ends a turn.
+        device.publish(b"many", b"1", b"same")
+        device.publish(b"many", b"2")
+        device.publish(b"many", b"3", b"same")
+        heard: list[bytes] = [b""] * count
+        shares = 0
+        while True:
+            before = sum(map(bool, heard))
+            heard = [told + one.take() for told, one in zip(heard, listeners, strict=True)]
+            assert sum(map(bool, heard)) - before <= 2 * SHARE
+            if not gateway.runtime.turns:
+                break
+            gateway.runtime.turns.take()
+            shares += 1
+        assert shares >= 3
+        second = b"\r\n1\r\nMSG many 1 1\r\n2\r\n"
+        assert {(one.count(b"MSG "), one.endswith(second)) for one in heard} == {(2, True)}
+        assert device.answers() == [{"seq": 1}, {"seq": 2}, {"seq": 1, "duplicate": True}]

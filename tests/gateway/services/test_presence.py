@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
 from gateway.nats.client import NatsClientSession
 from gateway.services.presence import OFFLINE_SECONDS, ONLINE, is_presence_subject, take_back
 from gateway.settings.schema import Config, Mqtt, Timeouts

@@ -3,7 +3,7 @@
 import trio
 from trio.testing import MockClock
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
 from gateway.dataplane.nats_receivers import NatsSubscription
 from gateway.services.retained_requests import MOST_REQUESTS, SLICE, SUBJECT, retained_header
 from protocols.message import make_message

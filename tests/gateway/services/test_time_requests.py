@@ -2,7 +2,7 @@
 
 from gateway.services.time_requests import SUBJECT, TimeRequests
 from protocols.message import make_message
-from tests.gateway.dataplane.places import ClientPort, HubPort
+from tests.gateway.dataplane.places import ClientPort, LinkPort
 from tests.gateway.memory_connection import running_gateway
 
 INBOX = b"_INBOX.1"
@@ -24,7 +24,7 @@ async def test_message_that_is_no_request_and_one_from_a_hub_get_no_answer():
     async with running_gateway() as gateway:
         router = gateway.account.router
         router.subscribe(TimeRequests(gateway.account, lambda: NANOSECONDS))
-        device, hub = ClientPort(gateway.runtime.switch), HubPort(gateway.runtime.switch)
+        device, hub = ClientPort(gateway.runtime.switch), LinkPort(gateway.runtime.switch)
         router.subscribe(device.subscription(INBOX))
         assert router.publish(make_message(SUBJECT, b""), device) == 0
         assert router.publish(make_message(SUBJECT, b"", INBOX), hub) == 0
