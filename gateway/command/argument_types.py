@@ -20,3 +20,18 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of messages")
     return int(text)
+
+
+def size(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 8):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of bytes")
+    return int(text)
+
+
+def named_port(text: str) -> tuple[str, int]:
+    """`nats=4222`: what listens there, and the port."""
+    name, _, port = text.partition("=")
+    number = int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else 0
+    if name not in ("nats", "mqtt", "websocket", "monitoring") or not 0 < number < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not nats, mqtt, websocket or monitoring, = and a port")
+    return name, number

@@ -8,13 +8,15 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-from gateway.command.argument_types import count, seconds
-from gateway.command.device_parser import add_device_commands
+from gateway.command.argument_types import named_port
+from gateway.command.client_login import hide_secrets
 from gateway.errors import ConfigError, DirectoryError, GatewayError, ListenError, StorageError
-from gateway.settings.addresses import ServerUrl, parse_server_url
-from gateway.version import VERSION, form_name
 from protocols.errors import MisuseError
+
+if TYPE_CHECKING:
+    from gateway.settings.schema import Config
 
 EXIT_OK = 0
 EXIT_FAILURE = 1
@@ -22,13 +24,26 @@ EXIT_CONFIGURATION = 2
 # What a shell reports for a program that SIGINT ended.
 EXIT_INTERRUPTED = 130
 
-DEFAULT_SERVER = "nats://127.0.0.1:4222"
-SERVER_PORTS = {"nats": 4222}
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+CLIENT_COMMANDS = ("pub", "sub", "request", "reply", "bench")
+STREAM_COMMANDS = ("stream", "kv", "object")
+SYSTEM_CONFIGURATION = "/etc/leafgate/leafgate.toml"
+EXIT_STATUSES = """\
+exit status:
+  0    done
+  1    it failed: no server, refused, no answer in time; another try may succeed
+  2    the command or a configuration is wrong
+  130  interrupted
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status: 0, 1 for a failure, 2 for a fault in configuration or usage."""
-    options = build_parser().parse_args(arguments)
+    if arguments is None:
+        hide_secrets()
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = build_parser(words[0] if words else "").parse_args(words)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)
@@ -54,64 +69,171 @@ def _complain(message: object, status: int) -> int:
     return status
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser(word: str = "") -> argparse.ArgumentParser:
+    """The parser of everything, or of a group of commands alone where `word` is one of them."""
     parser = argparse.ArgumentParser(
-        prog="leafgate", description="A gateway that joins NATS, MQTT and WebSocket clients in one subject space."
+        prog="leafgate",
+        description="A gateway that joins NATS, MQTT and WebSocket clients in one subject space.",
+        epilog=EXIT_STATUSES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"leafgate {VERSION} ({form_name()})")
+    parser.add_argument("--version", action=ShowVersion, nargs=0, help="what this is, and whether it is compiled")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_gateway_commands(commands)
-    _add_client_commands(commands)
-    add_device_commands(commands)
-    commands.choices["device"].set_defaults(command=_device)
+    chosen = [add for names, add in GROUPS if word in names] or [add for _, add in GROUPS]
+    for add in chosen:
+        add(commands)
     return parser
 
 
-def _add_gateway_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+class ShowVersion(argparse.Action):
+    """Finds out when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from gateway.version import VERSION, form_name
+
+        print(f"{parser.prog} {VERSION} ({form_name()})")
+        parser.exit()
+
+
+def _add_gateway_commands(commands: Commands) -> None:
     run = commands.add_parser("run", help="start the gateway")
     run.add_argument("-c", "--config", metavar="FILE", type=Path, help="without it: loopback, the usual ports")
     run.set_defaults(command=_run)
 
-    check = commands.add_parser("check", help="tell whether a configuration file is right")
+    again = commands.add_parser("reload", help="have the running gateway read its configuration file again")
+    _add_configuration(again)
+    again.add_argument("--json", action="store_true", help="print a JSON object")
+    again.set_defaults(command=_reload)
+
+    drain = commands.add_parser("drain", help="have the running gateway send its clients away, and end")
+    _add_configuration(drain)
+    drain.add_argument("--no-wait", action="store_true", help="do not wait until it has ended")
+    drain.set_defaults(command=_drain)
+
+    check = commands.add_parser("check", help="tell whether a file is right, and what a reload would change")
     check.add_argument("-c", "--config", metavar="FILE", type=Path, required=True)
     check.set_defaults(command=_check)
 
-
-def _add_client_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    server = argparse.ArgumentParser(add_help=False)
-    server.add_argument(
-        "--server",
-        metavar="URL",
-        default=DEFAULT_SERVER,
-        help=f"nats://[user:password@|token@]host[:port], default {DEFAULT_SERVER}",
+    bring = commands.add_parser("import", help="make a configuration from that of nats-server or mosquitto")
+    bring.add_argument("file", metavar="FILE", type=Path)
+    bring.add_argument(
+        "--from", dest="kind", choices=("nats", "mosquitto"), help="whose it is; default: what the name says, else nats"
     )
-    payload_help = "- reads standard input; default: empty"
+    bring.add_argument("-o", "--output", metavar="FILE", type=Path, help="a new file; default: standard output")
+    bring.set_defaults(command=_import)
 
-    pub = commands.add_parser("pub", parents=[server], help="publish one message")
-    pub.add_argument("subject", metavar="SUBJECT", type=os.fsencode)
-    pub.add_argument("payload", metavar="PAYLOAD", nargs="?", default="", help=payload_help)
-    pub.add_argument("--header", metavar="KEY:VALUE", type=_header_field, action="append", default=[])
-    pub.add_argument("--reply", metavar="SUBJECT", type=os.fsencode, default=b"", help="where an answer should go")
-    pub.set_defaults(command=_pub)
+    init = commands.add_parser("init", help="write a first configuration, with a user")
+    init.add_argument("--directory", metavar="DIR", type=Path, default=Path(), help="where to; default: here")
+    init.add_argument("--data", metavar="DIR", type=Path, help="its data-directory; default: data below DIR")
+    init.add_argument("--network", action="store_true", help="for other machines too, not for this one alone")
+    init.add_argument("--nkey", action="store_true", help="the user has an NKey instead of a password")
+    init.add_argument(
+        "--port",
+        metavar="NAME=PORT",
+        type=named_port,
+        action="append",
+        default=[],
+        help="another port for nats, mqtt, websocket or monitoring",
+    )
+    init.set_defaults(command=_init)
 
-    sub = commands.add_parser("sub", parents=[server], help="print messages as they come")
-    sub.add_argument("subject", metavar="FILTER", type=os.fsencode, help="a subject; * and > are wildcards")
-    sub.add_argument("--queue", metavar="GROUP", type=os.fsencode, default=b"", help="share the messages with a group")
-    sub.add_argument("--count", metavar="N", type=count, default=0, help="end after so many messages")
-    sub.add_argument("--raw", action="store_true", help="print payloads only, as they are")
-    sub.set_defaults(command=_sub)
 
-    request = commands.add_parser("request", parents=[server], help="publish one message and print the answer")
-    request.add_argument("subject", metavar="SUBJECT", type=os.fsencode)
-    request.add_argument("payload", metavar="PAYLOAD", nargs="?", default="", help=payload_help)
-    request.add_argument("--timeout", metavar="SECONDS", type=seconds, default=2.0, help="default: 2")
-    request.set_defaults(command=_request)
+def _add_backup_commands(commands: Commands) -> None:
+    backup = commands.add_parser("backup", help="copy what the gateway keeps on its disk, while it runs")
+    backup.add_argument("target", metavar="DIR", type=Path, help="a new directory")
+    _add_configuration(backup)
+    backup.set_defaults(command=_backup)
+
+    restore = commands.add_parser("restore", help="bring a backup back, while no gateway runs")
+    restore.add_argument("source", metavar="DIR", type=Path, help="that backup wrote")
+    _add_configuration(restore)
+    restore.add_argument("--force", action="store_true", help="put aside what is in the data directory")
+    restore.set_defaults(command=_restore)
+
+
+def _add_credential_commands(commands: Commands) -> None:
+    passwd = commands.add_parser("passwd", help="print the bcrypt hash of a password, for a user of the configuration")
+    passwd.add_argument("--cost", metavar="N", type=_cost, default=11, help="of bcrypt, 4 to 14; default: 11")
+    passwd.add_argument("--stdin", action="store_true", help="read the password from standard input, one line")
+    passwd.add_argument("--scram", action="store_true", help="print a verifier for SCRAM-SHA-256 instead")
+    passwd.set_defaults(command=_passwd)
+
+    nkey = commands.add_parser("nkey", help="print a new NKey: the seed, for the client, and the public key")
+    nkey.set_defaults(command=_nkey)
+
+
+def _add_client_commands(commands: Commands) -> None:
+    from gateway.command.client_parser import add_client_commands
+
+    add_client_commands(commands)
+    for name in CLIENT_COMMANDS:
+        commands.choices[name].set_defaults(command=_client)
+
+
+def _add_stream_commands(commands: Commands) -> None:
+    from gateway.command.streams.parser import add_stream_commands
+
+    add_stream_commands(commands)
+    for name, command in (("stream", _stream), ("kv", _kv), ("object", _object)):
+        commands.choices[name].set_defaults(command=command)
+
+
+def _add_watch_commands(commands: Commands) -> None:
+    from gateway.command.watch_parser import add_watch_commands
+
+    add_watch_commands(commands)
+    commands.choices["status"].set_defaults(command=_status)
+    commands.choices["top"].set_defaults(command=_top)
+
+
+def _add_service_commands(commands: Commands) -> None:
+    from gateway.command.service_parser import add_service_commands
+
+    add_service_commands(commands)
+    commands.choices["install-service"].set_defaults(command=_install_service)
+    commands.choices["uninstall-service"].set_defaults(command=_uninstall_service)
+
+
+def _add_shell_commands(commands: Commands) -> None:
+    from gateway.command.shell_parser import add_shell_commands
+
+    add_shell_commands(commands, build_parser)
+
+
+def _add_device_commands(commands: Commands) -> None:
+    from gateway.command.device_parser import add_device_commands
+
+    add_device_commands(commands)
+    commands.choices["device"].set_defaults(command=_device)
+
+
+def _add_certs_commands(commands: Commands) -> None:
+    from gateway.command.certs import add_certs_commands, run_certs_command
+
+    add_certs_commands(commands)
+    commands.choices["certs"].set_defaults(command=run_certs_command)
+
+
+# Only the group of the command that is typed is built: the others would cost it more than it costs itself.
+GROUPS: tuple[tuple[tuple[str, ...], Callable[[Commands], None]], ...] = (
+    (("run", "check", "reload", "drain", "import", "init"), _add_gateway_commands),
+    (("backup", "restore"), _add_backup_commands),
+    (("passwd", "nkey"), _add_credential_commands),
+    (CLIENT_COMMANDS, _add_client_commands),
+    (STREAM_COMMANDS, _add_stream_commands),
+    (("status", "top"), _add_watch_commands),
+    (("install-service", "uninstall-service"), _add_service_commands),
+    (("completion",), _add_shell_commands),
+    (("device",), _add_device_commands),
+    (("certs",), _add_certs_commands),
+)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from gateway.settings.schema import load_config
+    config = _load(options.config)
+    from gateway.runtime.late_modules import load_late
 
-    config = load_config(options.config)
+    load_late("ssl", "hmac", "hashlib")
     # Only now: a fault in the file is told at once.
     from gateway.daemon import run
 
@@ -119,49 +241,142 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    config = _load(options.config)
+    print(f"{options.config}: is right")
+    from gateway.command.reload import check
+
+    check(options.config, config)
+    return EXIT_OK
+
+
+def _reload(options: argparse.Namespace) -> int:
+    from gateway.command.reload import reload
+
+    reload(_configuration(options), as_json=options.json)
+    return EXIT_OK
+
+
+def _drain(options: argparse.Namespace) -> int:
+    from gateway.command.reload import drain
+
+    drain(_configuration(options), wait=not options.no_wait)
+    return EXIT_OK
+
+
+def _add_configuration(command: argparse.ArgumentParser) -> None:
+    text = f"of the gateway; default: $LEAFGATE_CONFIG, else {SYSTEM_CONFIGURATION}"
+    command.add_argument("-c", "--config", metavar="FILE", type=Path, help=text)
+
+
+def _configuration(options: argparse.Namespace) -> Path:
+    """The file of the gateway that runs here."""
+    given: Path | None = options.config
+    return given or Path(os.environ.get("LEAFGATE_CONFIG") or SYSTEM_CONFIGURATION)
+
+
+def _backup(options: argparse.Namespace) -> int:
+    from gateway.command.backup import run_backup
+
+    return run_backup(options, _configuration(options))
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from gateway.command.backup import run_restore
+
+    return run_restore(options, _configuration(options))
+
+
+def _import(options: argparse.Namespace) -> int:
+    from gateway.command.importing.run import run_import
+
+    return run_import(options)
+
+
+def _passwd(options: argparse.Namespace) -> int:
+    from gateway.command.passwd import print_hash
+
+    print_hash(options.cost, options.stdin, options.scram)
+    return EXIT_OK
+
+
+def _nkey(options: argparse.Namespace) -> int:
+    from gateway.command.passwd import print_key_pair
+
+    print_key_pair()
+    return EXIT_OK
+
+
+def _init(options: argparse.Namespace) -> int:
+    from gateway.command.init import write_configuration
+
+    ports = dict(options.port)
+    write_configuration(options.directory, data=options.data, network=options.network, ports=ports, nkey=options.nkey)
+    return EXIT_OK
+
+
+def _load(path: Path | None) -> "Config":
+    """The configuration, with the files that it names. Raises ConfigError."""
     from gateway.settings.schema import load_config
 
-    load_config(options.config)
-    print(f"{options.config}: is right")
+    config = load_config(path)
+    if path is not None and config.speaks_tls:
+        from gateway.doors.securing import check_tls
+
+        try:
+            check_tls(config)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from None
+    return config
+
+
+def _client(options: argparse.Namespace) -> int:
+    from gateway.command import client_commands
+
+    run: Callable[[argparse.Namespace], None] = getattr(client_commands, options.action)
+    run(options)
     return EXIT_OK
 
 
-def _pub(options: argparse.Namespace) -> int:
-    import trio
+def _stream(options: argparse.Namespace) -> int:
+    from gateway.command.streams.commands import run_stream_command
 
-    from gateway.command import messages
-    from protocols.nats.client import encode_header
-
-    header = encode_header(options.header)
-    url, payload = _server_url(options.server), _payload(options.payload)
-    trio.run(messages.publish, url, options.subject, payload, options.reply, header)
-    return EXIT_OK
+    return run_stream_command(options)
 
 
-def _sub(options: argparse.Namespace) -> int:
-    from functools import partial
+def _kv(options: argparse.Namespace) -> int:
+    from gateway.command.streams.buckets import run_kv_command
 
-    import trio
-
-    from gateway.command import messages
-
-    subscription = partial(messages.subscribe, raw=options.raw)
-    try:
-        trio.run(subscription, _server_url(options.server), options.subject, options.queue, options.count)
-    except KeyboardInterrupt:
-        # The way to end a subscription without a count: no failure.
-        return EXIT_OK
-    return EXIT_OK
+    return run_kv_command(options)
 
 
-def _request(options: argparse.Namespace) -> int:
-    import trio
+def _object(options: argparse.Namespace) -> int:
+    from gateway.command.streams.objects import run_object_command
 
-    from gateway.command import messages
+    return run_object_command(options)
 
-    url, payload = _server_url(options.server), _payload(options.payload)
-    trio.run(messages.request, url, options.subject, payload, options.timeout)
-    return EXIT_OK
+
+def _status(options: argparse.Namespace) -> int:
+    from gateway.command.status import run
+
+    return run(options)
+
+
+def _top(options: argparse.Namespace) -> int:
+    from gateway.command.top import run
+
+    return run(options)
+
+
+def _install_service(options: argparse.Namespace) -> int:
+    from gateway.command.service import install
+
+    return install(options)
+
+
+def _uninstall_service(options: argparse.Namespace) -> int:
+    from gateway.command.service import uninstall
+
+    return uninstall(options)
 
 
 def _device(options: argparse.Namespace) -> int:
@@ -170,19 +385,9 @@ def _device(options: argparse.Namespace) -> int:
     return run_device_command(options)
 
 
-def _server_url(text: str) -> ServerUrl:
-    try:
-        return parse_server_url(text, SERVER_PORTS)
-    except ValueError as error:
-        raise ConfigError(f"--server: {error}") from None
+def _cost(text: str) -> int:
+    from gateway.settings.security import HASH_COSTS
 
-
-def _payload(text: str) -> bytes:
-    return sys.stdin.buffer.read() if text == "-" else os.fsencode(text)
-
-
-def _header_field(text: str) -> tuple[str, str]:
-    key, colon, value = text.partition(":")
-    if not colon:
-        raise argparse.ArgumentTypeError(f"{text!r} has no colon")
-    return key, value.strip()
+    if not text.isdecimal() or int(text) not in HASH_COSTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between {HASH_COSTS.start} and {HASH_COSTS.stop - 1}")
+    return int(text)

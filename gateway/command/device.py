@@ -9,13 +9,11 @@ import os
 import re
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
-
-import trio
 
 from firmware.console import COMPLAINT, REPORT, Console
 from firmware.device_files import (
@@ -37,15 +35,18 @@ from firmware.flashing import FlashPlan, plan_flash, write_flash
 from firmware.release import Release, ReleaseKey, load_release_key, read_manifest
 from firmware.serial_ports import find_port
 from firmware.serial_push import push_files
+from gateway.command.client_commands import target_of
+from gateway.command.clients.link import Target
+from gateway.command.clients.opening import open_link
 from gateway.command.device_updates import fetch_manifest, print_logs, query_devices, update_device, wait_for_device
-from gateway.command.messages import open_link
+from gateway.command.device_users import add_user, check_is_new, run_add, run_revoke, run_users, users_directory
+from gateway.command.progress_bar import ProgressBar
 from gateway.errors import ClientError, ConfigError, GatewayError
 from gateway.settings.addresses import ServerUrl, is_loopback, parse_server_url
 
 SERVER_PORTS = {"nats": 4222}
 WIFI_VARIABLE = "LEAFGATE_WIFI_PASSWORD"
 PREFIX = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
-BAR_WIDTH = 30
 
 
 class DeviceCommandError(GatewayError):
@@ -61,6 +62,9 @@ def run_device_command(options: argparse.Namespace) -> int:
         "push": _push,
         "update": _update,
         "console": _console,
+        "add": run_add,
+        "users": run_users,
+        "revoke": run_revoke,
     }
     try:
         actions[options.action](options)
@@ -69,34 +73,14 @@ def run_device_command(options: argparse.Namespace) -> int:
     return 0
 
 
-class ProgressBar:
-    """A bar on a terminal, one line at each tenth elsewhere."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._terminal = sys.stderr.isatty()
-        self._shown = -1
-
-    def __call__(self, fraction: float) -> None:
-        percent = min(100, int(fraction * 100))
-        step = percent if self._terminal else percent // 10 * 10
-        if step == self._shown:
-            return
-        self._shown = step
-        if self._terminal:
-            filled = BAR_WIDTH * percent // 100
-            bar = "#" * filled + "." * (BAR_WIDTH - filled)
-            end = "\n" if percent == 100 else ""
-            print(f"\r{self._what} [{bar}] {percent:3d} %", end=end, file=sys.stderr, flush=True)
-        else:
-            _tell(f"{self._what} {step} %")
-
-
 def _flash(options: argparse.Namespace) -> None:
     url = _server_url("--gateway", options.gateway)
     prefix, wifi_password = _prefix(options.prefix), _wifi_password(options)
     if options.name is not None:
         check_name(options.name)
+    users = users_directory(options)
+    if users is not None and options.name is not None:
+        check_is_new(users, options.name)
     firmware = _firmware(options)
     contents = release_files(options.app)
     if is_loopback(url.host):
@@ -105,12 +89,14 @@ def _flash(options: argparse.Namespace) -> None:
         _tell("note: without --wifi-ssid the board joins no network")
     port = find_port(options.port)
     if not options.no_wait:
-        trio.run(_check_gateway, url)
+        _check_gateway(url)
     key = _release_key(options, create=True)
     tool = Esptool(port, options.baud, _tell if options.verbose else _quiet)
     with tempfile.TemporaryDirectory(prefix="leafgate-flash-") as folder:
         plan = plan_flash(tool, firmware, Path(folder))
         name = options.name or name_from_mac(plan.board.mac)
+        if users is not None:
+            check_is_new(users, name)
         identity = make_identity(options.identity, name)
         settings = DeviceSettings(
             name=name,
@@ -127,11 +113,13 @@ def _flash(options: argparse.Namespace) -> None:
         files = first_files(settings, release)
         _write(tool, plan, files, Path(folder), port, erase=options.erase)
     _tell(f"{name} is written and verified")
+    if users is not None and identity.settings:
+        _tell(f"{add_user(users, name, identity, options)}: it may come in")
     if not options.no_wait:
-        told = trio.run(_watch, url, settings, release.number, port, options)
+        told = _watch(url, settings, release.number, port, options)
         _tell(f"{name} is there: release {release.number}, {told.get('system')}")
     print(f"subject: {settings.subject}")
-    if identity.snippet:
+    if identity.snippet and users is None:
         print(f"# for the server that this device logs in to:\n{identity.snippet}")
 
 
@@ -160,16 +148,16 @@ def _write(tool: Esptool, plan: FlashPlan, files: dict[str, bytes], folder: Path
     bar(1.0)
 
 
-async def _check_gateway(url: ServerUrl) -> None:
+def _check_gateway(url: ServerUrl) -> None:
     """Before minutes go into writing: is there a server at all?"""
     try:
-        async with open_link(url):
+        with open_link(Target(url)):
             pass
     except ClientError as error:
         raise ClientError(f"{error}; start the gateway first, or use --no-wait") from None
 
 
-async def _watch(
+def _watch(
     url: ServerUrl, settings: DeviceSettings, release: int, port: str, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Watch the console until the device, with this release, appears on the subject space; what it says about itself.
@@ -177,11 +165,14 @@ async def _watch(
     Raises ClientError, with the board's own last words, when it does not.
     """
     _tell(f"waiting for {settings.subject}")
-    words = _LastWords()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_read_console, port, words, options.verbose)
-        told = await wait_for_device(url, settings.prefix, settings.name, release, options.wait)
-        nursery.cancel_scope.cancel()
+    words, enough = _LastWords(), threading.Event()
+    reader = threading.Thread(target=_read_console, args=(port, words, options.verbose, enough))
+    reader.start()
+    try:
+        told = wait_for_device(Target(url), settings.prefix, settings.name, release, options.wait)
+    finally:
+        enough.set()
+        reader.join()
     if told is not None:
         return told
     raise ClientError(f"{settings.name} has not appeared at {url} within {options.wait:g} s; {words}")
@@ -207,16 +198,18 @@ class _LastWords:
         return "its console is silent; press RESET on the board"
 
 
-async def _read_console(port: str, words: _LastWords, verbose: bool) -> None:
-    """Show what our agent reports. A board without a console may still appear."""
+def _read_console(port: str, words: _LastWords, verbose: bool, enough: threading.Event) -> None:
+    """In a thread of its own: show what our agent reports until it is `enough`. A board without a console may still
+    appear.
+    """
     try:
         console = Console(port)
     except DeviceError as error:
         _tell(f"note: the console is not watched: {error}")
         return
     try:
-        while True:
-            for line in await trio.to_thread.run_sync(console.read_lines):
+        while not enough.is_set():
+            for line in console.read_lines():
                 words.note(line)
                 if line.startswith(REPORT) or verbose:
                     _tell(f"board: {line.removeprefix(REPORT)}")
@@ -227,10 +220,10 @@ async def _read_console(port: str, words: _LastWords, verbose: bool) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
-    url, prefix = _server_url("--server", options.server), _prefix(options.prefix)
-    devices = trio.run(query_devices, url, prefix, options.wait)
+    target, prefix = _target(options), _prefix(options.prefix)
+    devices = query_devices(target, prefix, options.wait)
     if not devices:
-        _tell(f"no device answers on {prefix}.query at {url}")
+        _tell(f"no device answers on {prefix}.query at {target.url}")
     for told in devices:
         line = f"{prefix}.{told['name']}  {told.get('state', 'online')}"
         if "release" in told:
@@ -240,10 +233,10 @@ def _list(options: argparse.Namespace) -> None:
 
 
 def _logs(options: argparse.Namespace) -> None:
-    url, prefix = _server_url("--server", options.server), _prefix(options.prefix)
+    target, prefix = _target(options), _prefix(options.prefix)
     name = options.name if options.name == "*" else check_name(options.name)
     try:
-        trio.run(print_logs, url, prefix, name)
+        print_logs(target, prefix, name)
     except KeyboardInterrupt:
         # The only way to end it: no failure.
         return
@@ -269,14 +262,14 @@ def _push(options: argparse.Namespace) -> None:
 
 def _send_release(options: argparse.Namespace, files: dict[str, bytes], keep: Callable[[str], bool]) -> None:
     """Send files; of those that the device has and that are not among them, the ones that `keep` says stay."""
-    url, prefix, name = _server_url("--server", options.server), _prefix(options.prefix), check_name(options.name)
+    target, prefix, name = _target(options), _prefix(options.prefix), check_name(options.name)
     key = _release_key(options, create=False)
-    running = read_manifest(trio.run(fetch_manifest, url, prefix, name), key)
+    running = read_manifest(fetch_manifest(target, prefix, name), key)
     number = max(int(time.time()), running.release + 1)
     release = Release(name, number, files, key, {path: running.files[path] for path in running.files if keep(path)})
     _tell(f"release {release.number} for {name}")
     progress = _tell if sys.stderr.isatty() else _quiet
-    fetched = trio.run(partial(update_device, url, prefix, name, release, options.timeout, progress))
+    fetched = update_device(target, prefix, name, release, options.timeout, progress)
     sent = ", ".join(sorted(fetched)) if fetched else "nothing had changed"
     print(f"{prefix}.{name} runs release {release.number} ({sent})")
 
@@ -322,6 +315,13 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DeviceError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+
+
+def _target(options: argparse.Namespace) -> Target:
+    target = target_of(options)
+    if target.speaks_mqtt:
+        raise ConfigError("--server: boards are reached by NATS: nats://, tls://, ws:// or wss://")
+    return target
 
 
 def _server_url(option: str, text: str) -> ServerUrl:

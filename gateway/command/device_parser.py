@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 
 from gateway.command.argument_types import seconds
+from gateway.command.client_parser import server_options
 
 DEFAULT_PREFIX = "devices"
-DEFAULT_SERVER = "nats://127.0.0.1:4222"
 DEFAULT_BAUD = 460_800
 APPLICATION = "application.py, or a directory with it and more"
 DESCRIPTION = (
@@ -24,8 +24,9 @@ def add_device_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
         "device", help="put MicroPython and our client on an ESP32, update it, watch it", description=DESCRIPTION
     )
     actions = device.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="action")
-    server, port, key = _server_options(), _port_options(), _key_options()
-    _add_flash(actions, [port, key])
+    server, port, key, users = _board_server_options(), _port_options(), _key_options(), _users_options()
+    rights = _rights_options()
+    _add_flash(actions, [port, key, users, rights])
 
     listed = _command(actions, "list", [server], "which devices are there, which are away, and what they run")
     listed.add_argument("--wait", metavar="SECONDS", type=seconds, default=1.0, help="for answers; default: 1")
@@ -49,6 +50,17 @@ def add_device_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
     _add_timeout(update)
 
     _command(actions, "console", [port], "the board's terminal; Ctrl-] ends it")
+
+    add = _command(actions, "add", [users, rights], "let a device in: a user of its own, whose secret is printed once")
+    add.add_argument("name", metavar="NAME", help="of the device, and of its user")
+    add.add_argument("--identity", choices=("nkey", "password"), default="nkey", help="how it logs in; default: nkey")
+    add.add_argument("--key", metavar="KEY", help="the public NKey that it has; default: one is made")
+    _add_prefix(add)
+
+    _command(actions, "users", [users], "which devices may come in")
+
+    revoke = _command(actions, "revoke", [users], "do not let a device in any more")
+    revoke.add_argument("name", metavar="NAME", help="of the device, as `leafgate device users` shows it")
 
 
 def _command(
@@ -75,12 +87,7 @@ def _add_flash(
     flash.add_argument("--wifi-ssid", metavar="NAME", help="the network to join; default: none")
     flash.add_argument("--wifi-password", metavar="TEXT", help="default: $LEAFGATE_WIFI_PASSWORD, else asked for")
     flash.add_argument("--name", metavar="NAME", help="of the device; default: esp- and the end of its MAC address")
-    flash.add_argument(
-        "--prefix",
-        metavar="SUBJECT",
-        default=DEFAULT_PREFIX,
-        help=f"its subject is SUBJECT.NAME; default: {DEFAULT_PREFIX}",
-    )
+    _add_prefix(flash)
     flash.add_argument(
         "--identity",
         choices=("nkey", "password", "none"),
@@ -113,12 +120,37 @@ def _add_timeout(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _server_options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
-    options.add_argument("--server", metavar="URL", default=DEFAULT_SERVER, help=f"default: {DEFAULT_SERVER}")
+def _board_server_options() -> argparse.ArgumentParser:
+    options = server_options("nats, tls, ws or wss")
     options.add_argument(
         "--prefix", metavar="SUBJECT", default=DEFAULT_PREFIX, help=f"of the devices; default: {DEFAULT_PREFIX}"
     )
+    return options
+
+
+def _add_prefix(command: argparse.ArgumentParser) -> None:
+    text = f"its subject is SUBJECT.NAME; default: {DEFAULT_PREFIX}"
+    command.add_argument("--prefix", metavar="SUBJECT", default=DEFAULT_PREFIX, help=text)
+
+
+def _users_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--users", metavar="DIRECTORY", type=Path, help="of the gateway's users (users-directory)")
+    options.add_argument("-c", "--config", metavar="FILE", type=Path, help="of the gateway, which names that directory")
+    return options
+
+
+def _rights_options() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--account", metavar="NAME", default="", help="of the device's user; default: $G")
+    for verb in ("publish", "subscribe"):
+        options.add_argument(
+            f"--{verb}",
+            metavar="SUBJECT",
+            action="append",
+            default=[],
+            help=f"what it may {verb}, may be repeated; default: its own subjects",
+        )
     return options
 
 

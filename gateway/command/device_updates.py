@@ -1,20 +1,16 @@
 """Devices over the subject space: who is there, what they log, a new release for one of them."""
 
 import json
-import secrets
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
-import trio
-
 from firmware.console import printable
 from firmware.release import Release
-from gateway.command.messages import NatsLink, open_link
+from gateway.command.clients.link import Interest, Link, Outgoing, Received, Target
+from gateway.command.clients.opening import new_inbox, open_link
 from gateway.errors import ClientError
-from gateway.settings.addresses import ServerUrl
-from protocols.message import Message
-from protocols.nats.client import encode_publish, encode_subscribe
 
 RETAINED = b"$LEAFGATE.retained.get"
 QUERY_SECONDS = 1.0
@@ -22,93 +18,83 @@ ANSWER_SECONDS = 5.0
 MAX_TEXT = 16_384  # what a device tells of a hundred files is shorter
 
 
-async def query_devices(url: ServerUrl, prefix: str, seconds: float) -> list[dict[str, Any]]:
+def query_devices(target: Target, prefix: str, seconds: float) -> list[dict[str, Any]]:
     """What every device that answers within `seconds` says about itself, and what the gateway remembers of the others'
     presence, by name.
     """
     answers: dict[str, dict[str, Any]] = {}
-    async with open_link(url) as link:
-        inbox = await _subscribe_inbox(link)
-        await link.send(encode_publish(_subject(prefix, "query"), b"", inbox))
+    inbox = new_inbox(target)
+    with open_link(target, [Interest(inbox)]) as link:
         # A nats-server has no such service, and says so without a payload.
-        await link.send(encode_publish(RETAINED, _subject(prefix, "*", "presence"), inbox))
-        with trio.move_on_after(seconds):
-            while True:
-                told = _fields(await link.next_message())
-                if isinstance(name := told.get("name"), str):
-                    known = answers.get(name, {})
-                    # Who answers is there, whatever is remembered.
-                    answers[name] = known | told if "release" in told else told | known
+        remembered = Outgoing(RETAINED, _subject(prefix, "*", "presence"), inbox)
+        link.publish([Outgoing(_subject(prefix, "query"), b"", inbox), remembered])
+        deadline = time.monotonic() + seconds
+        while (message := link.next_message(deadline)) is not None:
+            told = _fields(message)
+            if isinstance(name := told.get("name"), str):
+                known = answers.get(name, {})
+                # Who answers is there, whatever is remembered.
+                answers[name] = known | told if "release" in told else told | known
     return [answers[name] for name in sorted(answers)]
 
 
-async def wait_for_device(
-    url: ServerUrl, prefix: str, name: str, release: int, seconds: float
-) -> dict[str, Any] | None:
+def wait_for_device(target: Target, prefix: str, name: str, release: int, seconds: float) -> dict[str, Any] | None:
     """What a device says about itself once it runs a release, or None when it does not within `seconds`."""
-    async with open_link(url) as link:
-        inbox = await _subscribe_inbox(link)
-        await link.send(encode_subscribe(_subject(prefix, name, "presence"), b"2"))
-        with trio.move_on_after(seconds):
-            while True:
-                # Asked again and again: it may have said so before we listened.
-                await link.send(encode_publish(_subject(prefix, "query"), b"", inbox))
-                with trio.move_on_after(QUERY_SECONDS):
-                    while True:
-                        told = _fields(await link.next_message())
-                        # Another board may have the name, and the gateway tells of its presence as well.
-                        if told.get("name") == name and told.get("release") == release:
-                            return told
+    inbox = new_inbox(target)
+    give_up = time.monotonic() + seconds
+    with open_link(target, [Interest(inbox), Interest(_subject(prefix, name, "presence"))]) as link:
+        while (now := time.monotonic()) < give_up:
+            # Asked again and again: it may have said so before we listened.
+            link.publish([Outgoing(_subject(prefix, "query"), b"", inbox)])
+            deadline = min(give_up, now + QUERY_SECONDS)
+            while (message := link.next_message(deadline)) is not None:
+                told = _fields(message)
+                # Another board may have the name, and the gateway tells of its presence as well.
+                if told.get("name") == name and told.get("release") == release:
+                    return told
     return None
 
 
-async def print_logs(url: ServerUrl, prefix: str, name: str) -> None:
+def print_logs(target: Target, prefix: str, name: str) -> None:
     """Print what devices log, for ever; `name` may be `*`."""
-    async with open_link(url) as link:
-        await link.send(encode_subscribe(_subject(prefix, name, "log"), b"1"))
-        await link.settle()
-        print(f"listening to {prefix}.{name}.log at {url}", file=sys.stderr, flush=True)
-        while True:
-            message = await link.next_message()
-            device = message.subject.decode("utf-8", "replace").split(".")[-2]
-            print(f"{device}: {printable(message.payload())}", flush=True)
+    with open_link(target, [Interest(_subject(prefix, name, "log"))]) as link:
+        print(f"listening to {prefix}.{name}.log at {target.url}", file=sys.stderr, flush=True)
+        while (message := link.next_message(None)) is not None:
+            device = message.name.decode("utf-8", "replace").split(".")[-2]
+            print(f"{device}: {printable(message.payload)}", flush=True)
 
 
-async def fetch_manifest(url: ServerUrl, prefix: str, name: str) -> bytes:
+def fetch_manifest(target: Target, prefix: str, name: str) -> bytes:
     """The manifest of the release that a device runs. Raises ClientError when it does not answer."""
-    async with open_link(url) as link:
-        inbox = await _subscribe_inbox(link)
-        await link.send(encode_publish(_subject(prefix, name, "manifest"), b"", inbox))
-        with trio.move_on_after(ANSWER_SECONDS):
-            if payload := (await link.next_message()).payload():
-                return payload
-    raise _unanswered(name)
+    inbox = new_inbox(target)
+    with open_link(target, [Interest(inbox)]) as link:
+        link.publish([Outgoing(_subject(prefix, name, "manifest"), b"", inbox)])
+        answer = link.next_message(time.monotonic() + ANSWER_SECONDS)
+    if answer is None or not answer.payload:
+        raise _unanswered(name)
+    return answer.payload
 
 
-async def update_device(
-    url: ServerUrl, prefix: str, name: str, release: Release, seconds: float, progress: Callable[[str], None]
+def update_device(
+    target: Target, prefix: str, name: str, release: Release, seconds: float, progress: Callable[[str], None]
 ) -> list[str]:
     """Put a release on a device and see it prove itself there; returns the paths that went over the air.
 
     Raises ClientError when the device refuses the release, or has gone back to the one it had.
     """
-    async with open_link(url) as link:
-        try:
-            with trio.fail_after(seconds):
-                return await _Update(link, prefix, name, release, progress).run()
-        except trio.TooSlowError:
-            raise ClientError(
-                f"{name} has not finished within {seconds:g} s; `leafgate device list` tells more"
-            ) from None
+    update = _Update(new_inbox(target), prefix, name, release, progress)
+    with open_link(target, [Interest(one) for one in update.subjects]) as link:
+        fetched = update.run(link, time.monotonic() + seconds)
+    if fetched is None:
+        raise ClientError(f"{name} has not finished within {seconds:g} s; `leafgate device list` tells more")
+    return fetched
 
 
 class _Update:
-    """One release on its way to one device, over one connection."""
+    """One release on its way to one device, over one connection that is subscribed to its `subjects`."""
 
-    def __init__(
-        self, link: NatsLink, prefix: str, name: str, release: Release, progress: Callable[[str], None]
-    ) -> None:
-        self._link = link
+    def __init__(self, inbox: bytes, prefix: str, name: str, release: Release, progress: Callable[[str], None]) -> None:
+        self._inbox = inbox
         self._name = name
         self._release = release
         self._progress = progress
@@ -116,43 +102,37 @@ class _Update:
         self._chunk = self._update + b".chunk"
         self._status = self._update + b".status"
         self._presence = _subject(prefix, name, "presence")
-        self._query = _subject(prefix, "query")
+        self.subjects = (inbox, self._chunk, self._status, self._presence)
         self._fetched: list[str] | None = None
         self._sent = 0
 
-    async def run(self) -> list[str]:
-        link = self._link
-        inbox = await _subscribe_inbox(link)
-        for sid, subject in ((b"2", self._chunk), (b"3", self._status), (b"4", self._presence)):
-            await link.send(encode_subscribe(subject, sid))
-        link.check_payload(len(self._release.offer))
-        await link.send(encode_publish(self._update, self._release.offer, inbox))
-        await self._accepted(inbox)
-        while True:
-            message = await link.next_message()
-            if message.subject == self._chunk and message.reply:
-                await self._answer(message)
-            elif message.subject == self._status:
+    def run(self, link: Link, deadline: float) -> list[str] | None:
+        """The paths that were sent; None where the device has not proved itself by `deadline`."""
+        link.publish([Outgoing(self._update, self._release.offer, self._inbox)])
+        self._accepted(link, min(deadline, time.monotonic() + ANSWER_SECONDS))
+        while (message := link.next_message(deadline)) is not None:
+            if message.name == self._chunk and message.reply:
+                self._answer(link, message)
+            elif message.name == self._status:
                 self._note_status(_fields(message))
-            elif message.subject == self._presence and self._proved(_fields(message)):
+            elif message.name == self._presence and self._proved(_fields(message)):
                 return self._fetched or []
+        return None
 
-    async def _accepted(self, inbox: bytes) -> None:
-        answer: dict[str, Any] = {}
-        with trio.move_on_after(ANSWER_SECONDS):
-            while (message := await self._link.next_message()).subject != inbox:
-                pass
-            answer = _fields(message)
+    def _accepted(self, link: Link, deadline: float) -> None:
+        while (message := link.next_message(deadline)) is not None and message.name != self._inbox:
+            pass
+        answer = _fields(message) if message is not None else {}
         if not answer:  # nobody, or the server says so
             raise _unanswered(self._name)
         if "error" in answer:
             raise ClientError(f"{self._name} refuses: {_text(answer['error'])}")
 
-    async def _answer(self, message: Message) -> None:
-        data = self._release.chunk(message.payload())
+    def _answer(self, link: Link, message: Received) -> None:
+        data = self._release.chunk(message.payload)
         self._sent += len(data)
         self._progress(f"{self._sent} bytes sent")
-        await self._link.send(encode_publish(message.reply, data))
+        link.publish([Outgoing(message.reply, data)])
 
     def _note_status(self, told: dict[str, Any]) -> None:
         if told.get("state") == "failed":
@@ -172,21 +152,14 @@ class _Update:
         )
 
 
-async def _subscribe_inbox(link: NatsLink) -> bytes:
-    inbox = b"_INBOX." + secrets.token_hex(11).encode()
-    await link.send(encode_subscribe(inbox, b"1"))
-    await link.settle()
-    return inbox
-
-
 def _subject(*parts: str) -> bytes:
     return ".".join(parts).encode()
 
 
-def _fields(message: Message) -> dict[str, Any]:
+def _fields(message: Received) -> dict[str, Any]:
     """The JSON object of a message; empty for anything else, since anybody may publish."""
     try:
-        told = json.loads(message.payload()[:MAX_TEXT])
+        told = json.loads(message.payload[:MAX_TEXT])
     except ValueError:
         return {}
     return told if isinstance(told, dict) else {}

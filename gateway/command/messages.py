@@ -1,227 +1,118 @@
-"""The commands `pub`, `sub` and `request`: a small NATS client for trying out any server. No reconnecting, no TLS."""
+"""What `pub`, `sub`, `request` and `reply` do, with any NATS server or MQTT 5.0 broker."""
 
 import os
-import secrets
-import sys
-from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import select
+import time
+from collections.abc import Callable
 
-import trio
-
+from gateway.command.clients.link import ConnectionLostError, Interest, Link, Outgoing, Received, Target
+from gateway.command.clients.opening import new_inbox, open_link
+from gateway.command.message_text import tell
 from gateway.errors import ClientError
-from gateway.settings.addresses import ServerUrl
-from gateway.version import VERSION
-from protocols.errors import PeerViolation
-from protocols.message import Message
-from protocols.nats.client import (
-    PING,
-    PONG,
-    ClientDecoder,
-    Ping,
-    Pong,
-    ServerError,
-    ServerInfo,
-    encode_connect,
-    encode_publish,
-    encode_subscribe,
-    encode_unsubscribe,
-    read_header,
-    read_status,
-)
 
-RECEIVE_SIZE = 64 * 1024
-# The largest that any server of the field can be told to let through.
-MAX_PAYLOAD = 64 * 1024 * 1024
-ANSWER_SECONDS = 5.0
+READ_SIZE = 64 * 1024
+# Without a sign of life from us a broker may take us for gone.
+TEND_SECONDS = 10.0
 NO_RESPONDERS = 503
-SID = b"1"
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 5.0
+STANDARD_INPUT = 0
+CORRELATION_BYTES = 8
 
 
-class NatsLink:
-    """An open connection to a server, one event at a time. PINGs are answered on the way."""
-
-    def __init__(self, stream: trio.abc.Stream, url: ServerUrl) -> None:
-        self._stream = stream
-        self._url = url
-        self._decoder = ClientDecoder(MAX_PAYLOAD)
-        self._events: deque[object] = deque()
-        self._max_payload = MAX_PAYLOAD
-
-    async def greet(self) -> None:
-        """Take INFO, send CONNECT, and wait until the server let us in."""
-        info = await self._next_event()
-        if not isinstance(info, ServerInfo):
-            raise ClientError(f"{self._url} does not speak NATS: it did not begin with INFO")
-        self._note_info(info)
-        if info.fields.get("tls_required"):
-            raise ClientError(f"{self._url} requires TLS, which this client does not speak yet")
-        await self.send(encode_connect(connect_fields(self._url)))
-        await self.settle()
-
-    async def send(self, data: bytes) -> None:
-        try:
-            await self._stream.send_all(data)
-        except trio.BrokenResourceError:
-            # What the server said before it closed tells more than the broken pipe; reading on ends in that error.
-            while True:
-                await self._next_event()
-
-    async def settle(self) -> None:
-        """Wait until the server has processed everything sent so far. Messages that come meanwhile are kept."""
-        kept: list[Message] = []
-        await self.send(PING)
-        while not isinstance(event := await self._next_event(), Pong):
-            if isinstance(event, Message):
-                kept.append(event)
-        self._events.extendleft(reversed(kept))
-
-    async def next_message(self) -> Message:
-        while not isinstance(event := await self._next_event(), Message):
-            pass
-        return event
-
-    def check_payload(self, size: int) -> None:
-        if size > self._max_payload:
-            raise ClientError(f"the payload has {size} bytes, {self._url} takes at most {self._max_payload}")
-
-    async def _next_event(self) -> object:
-        """The next event but PING and later INFO. Raises ClientError when the connection ends or is refused."""
-        while True:
-            while self._events:
-                event = self._events.popleft()
-                if isinstance(event, Ping):
-                    await self.send(PONG * event.count)
-                elif isinstance(event, ServerError):
-                    raise ClientError(f"{self._url} says: {event.text}")
-                elif isinstance(event, PeerViolation):
-                    raise ClientError(f"{self._url} does not speak NATS: {event.detail}")
-                else:
-                    return event
-            try:
-                data = await self._stream.receive_some(RECEIVE_SIZE)
-            except trio.BrokenResourceError:
-                data = b""
-            if not data:
-                raise ClientError(f"{self._url} closed the connection")
-            self._events.extend(self._decoder.receive(bytes(data)))
-
-    def _note_info(self, info: ServerInfo) -> None:
-        limit = info.fields.get("max_payload")
-        if isinstance(limit, int):
-            self._max_payload = min(limit, MAX_PAYLOAD)
-
-
-def connect_fields(url: ServerUrl) -> dict[str, object]:
-    """The fields of CONNECT. A user without a password is a token, as every NATS client has it."""
-    fields: dict[str, object] = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True}
-    fields |= {"name": "leafgate command line", "lang": "python", "version": VERSION, "protocol": 1}
-    if url.user is not None and url.password is None:
-        fields["auth_token"] = url.user
-    elif url.user is not None:
-        fields |= {"user": url.user, "pass": url.password}
-    return fields
-
-
-@contextmanager
-def _patience(url: ServerUrl) -> Iterator[None]:
-    try:
-        with trio.fail_after(ANSWER_SECONDS):
-            yield
-    except trio.TooSlowError:
-        raise ClientError(f"{url} did not answer within {ANSWER_SECONDS:g} s") from None
-
-
-@asynccontextmanager
-async def open_link(url: ServerUrl) -> AsyncIterator[NatsLink]:
-    with _patience(url):
-        try:
-            stream = await trio.open_tcp_stream(url.host, url.port)
-        except OSError as error:
-            raise ClientError(f"cannot connect to {url}: {_cause(error)}") from None
-        link = NatsLink(stream, url)
-        try:
-            await link.greet()
-        except BaseException:
-            await trio.aclose_forcefully(stream)
-            raise
-    async with stream:
-        yield link
-
-
-def _cause(error: OSError) -> str:
-    """trio tries every address of a name and wraps the failures; the first tells enough."""
-    while isinstance(error.__cause__, OSError):
-        error = error.__cause__
-    if isinstance(error.__cause__, BaseExceptionGroup):
-        error = next((part for part in error.__cause__.exceptions if isinstance(part, OSError)), error)
-    # Not `strerror` where there is a number: trio puts the address in front of it.
-    text = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-    return (text or str(error)).lower()
-
-
-async def publish(url: ServerUrl, subject: bytes, payload: bytes, reply: bytes, header: bytes) -> None:
+def publish(target: Target, message: Outgoing) -> None:
     """Return once the server has taken the message."""
-    line = encode_publish(subject, payload, reply, header)
-    async with open_link(url) as link:
-        link.check_payload(len(header) + len(payload))
-        with _patience(url):
-            await link.send(line)
-            await link.settle()
+    with open_link(target) as link:
+        link.publish([message])
+        link.settle()
 
 
-async def subscribe(url: ServerUrl, subject: bytes, queue: bytes, count: int, *, raw: bool) -> None:
-    """Print every message, `count` of them (0: for ever). Tells on standard error when the subscription stands."""
-    line = encode_subscribe(subject, SID, queue)
-    if count:
-        line += encode_unsubscribe(SID, count)
-    async with open_link(url) as link:
-        with _patience(url):
-            await link.send(line)
-            await link.settle()
-        print(f"subscribed to {subject.decode('utf-8', 'replace')} at {url}", file=sys.stderr, flush=True)
-        received = 0
-        while not count or received < count:
-            message = await link.next_message()
-            write_line(message.payload() if raw else describe(message).encode())
-            received += 1
+def publish_lines(target: Target, make: Callable[[bytes], Outgoing]) -> None:
+    """Publish every line of standard input as it comes, and return once the server has taken them all."""
+    rest, is_open = b"", True
+    with open_link(target) as link:
+        while is_open:
+            readable, _, _ = select.select([STANDARD_INPUT, link.fileno()], [], [], TEND_SECONDS)
+            if STANDARD_INPUT in readable:
+                data = os.read(STANDARD_INPUT, READ_SIZE)
+                is_open = bool(data)
+                *lines, rest = (rest + data).split(b"\n")
+                lines += [rest] if rest and not is_open else []
+                link.publish([make(line) for line in lines])
+            if link.fileno() in readable or not readable:
+                link.tend()
+        link.settle()
 
 
-async def request(url: ServerUrl, subject: bytes, payload: bytes, timeout: float) -> None:
-    """Print the first reply's payload. Raises ClientError when nobody listens or nobody answers in time."""
-    inbox = b"_INBOX." + secrets.token_hex(11).encode()
-    line = encode_subscribe(inbox, SID) + encode_unsubscribe(SID, 1) + encode_publish(subject, payload, inbox)
-    name = subject.decode("utf-8", "replace")
-    async with open_link(url) as link:
-        link.check_payload(len(payload))
+def subscribe(target: Target, name: bytes, queue: bytes, count: int, act: Callable[[Link, Received], None]) -> None:
+    """Act on every message, `count` of them (0: for ever). Tells on standard error when the subscription stands.
+
+    A connection that is lost is made anew; one that cannot be made at first, and a refusal, raise ClientError.
+    """
+    received, pause, has_stood = 0, FIRST_PAUSE, False
+    while not count or received < count:
         try:
-            with trio.fail_after(timeout):
-                await link.send(line)
-                answer = await link.next_message()
-        except trio.TooSlowError:
-            raise ClientError(f"no reply to {name} within {timeout:g} s") from None
-    if not answer.payload() and read_status(answer.header())[0] == NO_RESPONDERS:
-        raise ClientError(f"no responders: nobody is subscribed to {name}")
-    write_line(answer.payload())
+            with open_link(target, [Interest(name, queue, count and count - received)]) as link:
+                tell(f"{'subscribed again' if has_stood else 'subscribed'} to {_text(name)} at {target.url}")
+                has_stood, pause = True, FIRST_PAUSE
+                while not count or received < count:
+                    message = link.next_message(None)
+                    assert message is not None
+                    act(link, message)
+                    received += 1
+                link.settle()
+        except ConnectionLostError as error:
+            if not has_stood:
+                raise
+            if pause == FIRST_PAUSE:
+                tell(f"leafgate: {error}; trying again")
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def describe(message: Message) -> str:
-    """One line: `subject [-> reply] [(Key: value; …)]: payload`, with what a terminal would act on escaped."""
-    parts = [message.subject.decode("utf-8", "backslashreplace")]
-    if message.reply:
-        parts.append("-> " + message.reply.decode("utf-8", "backslashreplace"))
-    if message.header_size:
-        code, description = read_status(message.header())
-        fields = [f"{key}: {value}" for key, value in read_header(message.header())]
-        status = [f"{code} {description}".rstrip()] if code else []
-        parts.append(f"({'; '.join(status + fields)})")
-    return _escape(f"{' '.join(parts)}: {message.payload().decode('utf-8', 'backslashreplace')}")
+def request(target: Target, message: Outgoing, seconds: float, replies: int, show: Callable[[Received], None]) -> None:
+    """Show up to `replies` answers (0: all) that come within `seconds`.
+
+    Raises ClientError when nobody listens or, where a number was asked for, when fewer have come.
+    """
+    inbox = new_inbox(target)
+    name = _text(message.name)
+    asked = Outgoing(
+        message.name,
+        message.payload,
+        inbox,
+        message.fields,
+        os.urandom(CORRELATION_BYTES) if target.speaks_mqtt else None,
+    )
+    received = 0
+    with open_link(target, [Interest(inbox, most=replies)]) as link:
+        link.publish([asked])
+        deadline = time.monotonic() + seconds
+        while not replies or received < replies:
+            answer = link.next_message(deadline)
+            if answer is None:
+                break
+            if answer.status[0] == NO_RESPONDERS and not answer.payload:
+                raise ClientError(f"no responders: nobody is subscribed to {name}")
+            show(answer)
+            received += 1
+    if received < max(replies, 1):
+        beside = f"; {received} of {replies} have come" if received else ""
+        raise ClientError(f"no reply to {name} within {seconds:g} s{beside}")
 
 
-def _escape(text: str) -> str:
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+def reply(
+    target: Target, name: bytes, queue: bytes, count: int, payload: bytes | None, show: Callable[[Received], None]
+) -> None:
+    """Answer every request with `payload`, or with its own where that is None, and show it; see `subscribe`."""
+
+    def answer(link: Link, message: Received) -> None:
+        show(message)
+        if message.reply:
+            own = message.payload if payload is None else payload
+            link.publish([Outgoing(message.reply, own, correlation=message.correlation)])
+
+    subscribe(target, name, queue, count, answer)
 
 
-def write_line(line: bytes) -> None:
-    sys.stdout.buffer.write(line + b"\n")
-    sys.stdout.buffer.flush()
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "replace")

@@ -16,10 +16,10 @@ import pytest
 
 import gateway
 from gateway.command import command_line
-from gateway.command.messages import describe
+from gateway.command.clients.link import Received
+from gateway.command.message_text import describe
 from gateway.storage.database import take_directory
 from gateway.version import VERSION
-from protocols.message import make_message
 
 # `-m` looks into the current directory first: this one holds the gateway that the tests import.
 HOME = Path(gateway.__file__).parents[1]
@@ -307,14 +307,17 @@ def test_missing_permission_is_told(guarded, command):
     assert re.fullmatch(rf"leafgate: nats://{guarded} says: Permissions Violation for .*\n", result.stderr.decode())
 
 
-def test_server_that_goes_away_is_told(tmp_path, follow):
+def test_server_that_goes_away_is_told_and_tried_again(tmp_path, follow):
     for address in nats_server(tmp_path, "-a", "127.0.0.1", "-p", "-1"):
-        process = follow("a", "--server", f"nats://{address}")
-    _, complaint = process.communicate(timeout=30)
-    assert process.returncode == 1
-    assert complaint.decode() == f"leafgate: nats://{address} closed the connection\n"
+        process = follow("a", "--server", f"nats://{address}", "--count", "1")
+    assert process.stderr.readline().decode() == f"leafgate: nats://{address} closed the connection; trying again\n"
+    for _ in nats_server(tmp_path, "-a", "127.0.0.1", "-p", address.rpartition(":")[2]):
+        assert process.stderr.readline().decode() == f"subscribed again to a at nats://{address}\n"
+        assert leafgate("pub", "a", "b", "--server", f"nats://{address}").returncode == 0
+        assert process.communicate(timeout=30)[0] == b"a: b\n"
+    assert process.returncode == 0
 
 
 def test_status_is_shown_before_the_fields():
-    message = make_message(b"a", b"", b"", b"NATS/1.0 408 Request Timeout\r\nK: v\r\n\r\n")
+    message = Received(b"a", b"", fields=(("K", "v"),), status=(408, "Request Timeout"))
     assert describe(message) == "a (408 Request Timeout; K: v): "

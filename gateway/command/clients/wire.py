@@ -1,0 +1,103 @@
+"""Wire: a TCP connection to a server, with or without TLS. Blocking; every wait has an end that the caller names."""
+
+import os
+import socket
+import time
+from typing import Protocol
+
+from gateway.command.clients.link import ANSWER_SECONDS, ConnectionLostError, TlsFiles
+from gateway.errors import ClientError
+from gateway.settings.addresses import ServerUrl
+
+RECEIVE_SIZE = 64 * 1024
+# A timeout of zero would make the socket another kind.
+LEAST_WAIT = 0.001
+
+
+class Stream(Protocol):
+    """Bytes in both directions: a Wire, or what is inside a WebSocket on it."""
+
+    def send(self, data: bytes) -> None:
+        """Raises ConnectionLostError."""
+
+    def receive(self, deadline: float | None) -> bytes | None:
+        """What has come; None for nothing by `deadline`, b"" where the server has closed."""
+
+    def start_tls(self, tls: TlsFiles) -> None:
+        """Speak TLS from here on. Raises ClientError."""
+
+    def fileno(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class Wire:
+    """See Stream. Made by `dial`."""
+
+    def __init__(self, sock: socket.socket, url: ServerUrl) -> None:
+        self._socket = sock
+        self._url = url
+
+    def send(self, data: bytes) -> None:
+        try:
+            self._socket.settimeout(None)
+            self._socket.sendall(data)
+        except OSError as error:
+            raise ConnectionLostError(f"{self._url} closed the connection") from error
+
+    def receive(self, deadline: float | None) -> bytes | None:
+        self._socket.settimeout(None if deadline is None else max(deadline - time.monotonic(), LEAST_WAIT))
+        try:
+            return self._socket.recv(RECEIVE_SIZE)
+        except TimeoutError:
+            return None
+        except OSError:
+            return b""
+
+    def start_tls(self, tls: TlsFiles) -> None:
+        import ssl
+
+        from gateway.settings.security import UplinkTls
+        from gateway.transport.tls_contexts import ClientTerms
+        from gateway.transport.tls_words import reason_of
+
+        files = UplinkTls(ca=tls.ca, certificate=tls.certificate, key=tls.key)
+        try:
+            context = ClientTerms(files, self._url.host, ANSWER_SECONDS).context
+        except ValueError as error:
+            raise ClientError(str(error)) from None
+        self._socket.settimeout(ANSWER_SECONDS)
+        try:
+            self._socket = context.wrap_socket(self._socket, server_hostname=self._url.host)
+        except ssl.SSLError as error:
+            raise ClientError(f"{self._url}: TLS: {reason_of(error)}") from None
+        except TimeoutError:
+            raise ClientError(f"{self._url}: TLS: no answer within {ANSWER_SECONDS:g} s") from None
+        except OSError:
+            raise ClientError(f"{self._url}: TLS: the server closed the connection") from None
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def dial(url: ServerUrl, seconds: float = ANSWER_SECONDS) -> Wire:
+    """A connection on which nothing has been said. Raises ConnectionLostError."""
+    try:
+        sock = socket.create_connection((url.host, url.port), seconds)
+    except TimeoutError:
+        raise ConnectionLostError(f"{url} did not answer within {seconds:g} s") from None
+    except (OSError, UnicodeError) as error:
+        raise ConnectionLostError(f"cannot connect to {url}: {_cause(error)}") from None
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Wire(sock, url)
+
+
+def _cause(error: OSError | UnicodeError) -> str:
+    """Without the numbers: those of a name that is not found are not the system's."""
+    if isinstance(error, OSError):
+        text = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        return (text or str(error)).lower()
+    return "that is not the name of a host"

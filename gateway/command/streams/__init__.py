@@ -1,0 +1,1 @@
+"""`leafgate stream`, `kv` and `object`: over JetStream's API, with a gateway or a nats-server."""
