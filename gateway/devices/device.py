@@ -8,7 +8,9 @@ from typing import ClassVar
 import trio
 
 from gateway.accounts.account import Account
-from gateway.accounts.admission import Admission
+from gateway.accounts.admission import Admission, BoundAdmission
+from gateway.accounts.identity import Identity
+from gateway.accounts.permissions import EVERYTHING, Permissions
 from gateway.dataplane.nats_receivers import NatsSubscription
 from gateway.dataplane.port import Port
 from gateway.devices.link_transport import LinkTransport
@@ -59,6 +61,7 @@ class DeviceNatsSession(NatsClientSession):
     """The NATS client on the device; `queue_limit` bounds what may wait for it, in bytes."""
 
     kind = "nats-serial"
+    connection_type = "serial"
     subscription_type = DeviceSubscription
 
     def __init__(self, connection: Connection, admission: Admission, queue_limit: int) -> None:
@@ -82,12 +85,30 @@ class DeviceNatsSession(NatsClientSession):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What devices need of the gateway. `account` is where the gateway tells of them."""
+    """What devices need of the gateway. `account` is where it tells of those that are no user's."""
 
     runtime: Runtime
     registry: Registry
     admission: Admission
     account: Account
+
+    def admission_to(self, config: Serial) -> Admission:
+        """Who lets the devices of a port in."""
+        return BoundAdmission(self.admission, config.user) if config.user else self.admission
+
+    def account_of(self, config: Serial) -> Account:
+        """Where the gateway tells of the devices of a port."""
+        somebody = self.user_of(config)
+        return somebody.account if somebody is not None else self.account
+
+    def rights_of(self, config: Serial) -> Permissions:
+        """What a device may publish and hear that only prints."""
+        somebody = self.user_of(config)
+        return somebody.permissions if somebody is not None else EVERYTHING
+
+    def user_of(self, config: Serial) -> Identity | None:
+        """Who the devices of a port are by that; None where they are nobody, or say it themselves."""
+        return self.admission_to(config).anonymous("serial", None) if config.user else None
 
 
 class SerialDevice:
@@ -103,7 +124,7 @@ class SerialDevice:
         self.runtime = site.runtime
         self.config = config
         self.name = name
-        self.subjects = DeviceSubjects(site.runtime, site.account, config, name)
+        self.subjects = DeviceSubjects(site.runtime, site.account_of(config), config, name)
         self.link = Link(SETTINGS, random_sid, trio.current_time(), config.baud)
         self.connection: Connection | None = None
         self._transport: LinkTransport | None = None
@@ -245,7 +266,7 @@ class SerialDevice:
     def _connect(self) -> None:
         self._transport = LinkTransport(self.link, self.port_name, self._woken)
         connection = Connection(self.runtime, self.site.registry, self._transport)
-        connection.session = DeviceNatsSession(connection, self.site.admission, self.config.queue_bytes)
+        connection.session = DeviceNatsSession(connection, self.site.admission_to(self.config), self.config.queue_bytes)
         self.connection = connection
         connection.begin()
         self.runtime.switch.flush()

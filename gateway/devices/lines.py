@@ -6,6 +6,7 @@ from collections import deque
 import trio
 
 from gateway.accounts.account import Account
+from gateway.accounts.permissions import EVERYTHING, Permissions
 from gateway.dataplane.port import Port, Receiver
 from gateway.devices.ports.port import SerialPort
 from gateway.devices.subjects import DeviceSubjects
@@ -48,8 +49,11 @@ class LineWriter(Receiver):
 class SerialLines:
     """One device in plain-line mode."""
 
-    def __init__(self, runtime: Runtime, account: Account, config: Serial, name: str) -> None:
+    def __init__(
+        self, runtime: Runtime, account: Account, config: Serial, name: str, rights: Permissions = EVERYTHING
+    ) -> None:
         self.account = account
+        self.rights = rights
         self.subjects = DeviceSubjects(runtime, account, config, name)
         self.writer = LineWriter(self.subjects.prefix + b".write", config.queue_bytes)
         self._pattern = re.compile(config.pattern.encode())
@@ -61,14 +65,16 @@ class SerialLines:
     async def serve(self, port: SerialPort) -> None:
         """Raises PortError, in a group, when the port is gone."""
         self.subjects.presence(True, port.name)
-        self.account.router.subscribe(self.writer)
+        if self.rights.may_subscribe(self.writer.subject):
+            self.account.router.subscribe(self.writer)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, port)
                 while True:
                     self.receive(await port.read())
         finally:
-            self.account.router.unsubscribe(self.writer)
+            if self.writer.slot >= 0:
+                self.account.router.unsubscribe(self.writer)
             self.subjects.presence(False, port.name)
 
     def receive(self, data: bytes) -> None:
@@ -87,7 +93,7 @@ class SerialLines:
 
     def _publish(self, line: bytes) -> None:
         match = self._pattern.fullmatch(line) if len(line) <= self._longest_matched else None
-        if match is None or not self.subjects.publish(match["subject"] or b"", match["payload"] or b""):
+        if match is None or not self.subjects.publish(match["subject"] or b"", match["payload"] or b"", self.rights):
             self.subjects.log(line)
 
     async def _write(self, port: SerialPort) -> None:

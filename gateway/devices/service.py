@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import trio
@@ -31,29 +31,65 @@ MAX_NAMESAKES = 4
 class SerialService:
     """`faults` tells what is wrong, by the port's path or, where there is none, by what is configured."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, configured: Sequence[Serial], faults: dict[str, str]) -> None:
         self.site = site
+        self._configured = list(configured)
         self.runtime = site.runtime
         self.devices: list[SerialDevice] = []
-        self.faults: dict[str, str] = {}
+        self.faults = faults
         self._open: dict[str, str] = {}
         self._waits: set[trio.CancelScope] = set()
+        # What is under way for each that is configured.
+        self._works: dict[Serial, set[trio.CancelScope]] = {}
+        self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
         """Serve until the gateway stops; ends when every device has taken what was queued for it."""
-        configured = self.runtime.settings.config.serial
         async with trio.open_nursery() as nursery:
+            self._nursery = nursery
             nursery.start_soon(self._stop, nursery)
-            local = [one for one in configured if not is_network(one.port)]
-            for one in configured:
-                if is_network(one.port):
-                    nursery.start_soon(self._keep_network_port, one)
+            for one in self._configured:
+                self._begin(one)
             with Hotplug() as hotplug:
                 while not self.runtime.stopping.is_set():
-                    for one in local:
-                        self._look_for(one, nursery)
+                    for one in self._configured:
+                        if not is_network(one.port):
+                            self._look_for(one, nursery)
                     with self._until_stop():
                         await hotplug.wait()
+
+    def replace(self, configured: Sequence[Serial]) -> None:
+        """Let go what is not configured any more, or otherwise, and serve what is new. The rest notices nothing."""
+        before, self._configured = self._configured, list(configured)
+        for one in before:
+            if one not in configured:
+                self._end(one)
+        for one in configured:
+            if one not in before:
+                self._begin(one)
+
+    def _begin(self, config: Serial) -> None:
+        """Local ports are found when they are looked for next."""
+        if is_network(config.port) and self._nursery is not None:
+            self._nursery.start_soon(self._keep_network_port, config)
+
+    def _end(self, config: Serial) -> None:
+        for scope in self._works.pop(config, ()):
+            scope.cancel()
+        self._forget_unwanted(config)
+        for port in [config.port, *(one for one, asked in self._open.items() if asked == config.port)]:
+            self.faults.pop(port, None)
+
+    @contextmanager
+    def _work_for(self, config: Serial) -> Iterator[None]:
+        """A scope that is cancelled when this is not configured any more."""
+        with trio.CancelScope() as scope:
+            works = self._works.setdefault(config, set())
+            works.add(scope)
+            try:
+                yield
+            finally:
+                works.discard(scope)
 
     @contextmanager
     def _until_stop(self) -> Iterator[trio.CancelScope]:
@@ -88,8 +124,9 @@ class SerialService:
 
     async def _serve_local_port(self, config: Serial, path: str, real: str) -> None:
         try:
-            port = LocalPort(path, config.baud)
-            await self._serve(config, port)
+            with self._work_for(config):
+                port = LocalPort(path, config.baud)
+                await self._serve(config, port)
         except PortError as error:
             self._fault(path, str(error))
         finally:
@@ -98,6 +135,10 @@ class SerialService:
                 self.faults.pop(path, None)
 
     async def _keep_network_port(self, config: Serial) -> None:
+        with self._work_for(config):
+            await self._keep_open(config)
+
+    async def _keep_open(self, config: Serial) -> None:
         while not self.runtime.stopping.is_set():
             try:
                 with self._until_stop() as scope:
@@ -125,16 +166,28 @@ class SerialService:
             failure = PortError("failed, see the log")
         finally:
             port.close()
+            self._forget_unwanted(config)
         if failure is not None:
             raise failure
+
+    def _forget_unwanted(self, config: Serial) -> None:
+        """Nobody waits for the devices of a port that is not configured any more."""
+        if config not in self._configured:
+            self.faults.pop(config.port, None)
+            for device in [one for one in self.devices if one.config == config and not one.is_served]:
+                device.end(CloseReason.SERVER_SHUTDOWN, "the port is not configured any more")
 
     async def _serve_lines(self, config: Serial, port: SerialPort) -> None:
         self.faults.pop(port.name, None)
         with self._until_stop():
-            await SerialLines(self.runtime, self.site.account, config, default_name(port.name)).serve(port)
+            site = self.site
+            lines = SerialLines(
+                self.runtime, site.account_of(config), config, default_name(port.name), site.rights_of(config)
+            )
+            await lines.serve(port)
 
     async def _serve_links(self, config: Serial, port: SerialPort) -> None:
-        console = DeviceSubjects(self.runtime, self.site.account, config, default_name(port.name))
+        console = DeviceSubjects(self.runtime, self.site.account_of(config), config, default_name(port.name))
         rates = rates_to_try(config.baud, config.auto_baud)
         while not self.runtime.stopping.is_set():
             greeting = None

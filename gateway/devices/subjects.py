@@ -1,6 +1,7 @@
 """What the gateway itself says about a device: whether it is there, what its console printed, and how it is called."""
 
 from gateway.accounts.account import Account
+from gateway.accounts.permissions import EVERYTHING, Permissions
 from gateway.dataplane.port import Port
 from gateway.runtime.runtime import Runtime
 from gateway.services.presence import Presence
@@ -42,10 +43,10 @@ class DeviceSubjects:
             if line.strip():
                 self.publish(b"log", line[:LONGEST_LOG])
 
-    def publish(self, tail: bytes, payload: bytes) -> bool:
-        """False for a tail of which no subject can be made."""
+    def publish(self, tail: bytes, payload: bytes, rights: Permissions = EVERYTHING) -> bool:
+        """False for a tail of which no subject can be made, or none that may be published to."""
         subject = make_subject(tail)
-        if not subject:
+        if not subject or not rights.may_publish(b"%b.%b" % (self.prefix, subject)):
             return False
         self._account.publish(make_message(b"%b.%b" % (self.prefix, subject), payload), self._port)
         self._switch.flush()

@@ -30,7 +30,8 @@ class Client:
     """Connects, and stays connected, from the moment it is made; `connect` also waits for the first time.
 
     servers: a URL (nats, tls, ws, wss) or what opens a stream, such as SerialLink; or a list of them. How to log in:
-    user and password, token, or nkey (see leafgate.nkey). tls: an ssl.SSLContext, or the CA's certificate as DER.
+    user and password, token, or nkey, be it with a JWT (see leafgate.nkey). tls: an ssl.SSLContext, or the CA's
+    certificate as DER.
     presence: a subject on which the gateway tells that we are there, and that we are not. ready: an async function,
     awaited before every attempt, such as Wifi.up; a function that it returns is called with True when a server has let
     us in, with False when that one is lost. on_status: called with "connected", "lost", "error" or "closed" and a

@@ -1,7 +1,8 @@
 """The login with an NKey: the server's nonce is signed with a key that never leaves the board.
 
 An NKey here is the seed, "SU" and 56 characters more, or what the host made of it and a board needs no time for: 96
-bytes, or the same as 192 hexadecimal digits ("nkey_expanded" in /device.json).
+bytes, or the same as 192 hexadecimal digits ("nkey_expanded" in /device.json). It may be what stands in a file of
+credentials, too, as nsc makes them: a seed, and the JWT of its user, which is shown.
 A signature is made for each connection: about 2.5 ms on a PC, some tenths of a second on a board; a seed takes half as
 much again. It is not constant in time (see leafgate.ed25519).
 """
@@ -29,14 +30,26 @@ async def expand(nkey):
 
 async def sign_in(nkey, nonce):
     """The fields of CONNECT. `nonce` is None where the server did not ask."""
+    jwt = None
+    if isinstance(nkey, str) and len(nkey) > 192:
+        lines = nkey.split()
+        jwt = _next(lines, "eyJ")
+        nkey = _next(lines, "SU")
     expanded = await expand(nkey)
-    fields = {"nkey": _encode(_USER + expanded[64:])}
+    fields = {"jwt": jwt} if jwt else {"nkey": _encode(_USER + expanded[64:])}
     if nonce:
         from leafgate.ed25519 import sign
 
         text = b2a_base64(await sign(expanded, nonce.encode()))[:86].decode()
         fields["sig"] = text.replace("+", "-").replace("/", "_")
     return fields
+
+
+def _next(lines, begin):
+    for line in lines:
+        if line.startswith(begin):
+            return line
+    return ""
 
 
 def _encode(data):

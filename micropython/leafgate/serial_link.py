@@ -267,8 +267,11 @@ class SerialLink:
                 await asyncio.sleep_ms((ahead - 10000) // 1000)
 
     def _rate(self, baud):
-        self.baud = baud
-        self._set_baud(baud)
+        try:
+            self._set_baud(baud)
+            self.baud = baud
+        except Exception:
+            pass  # the gateway comes back to the rate that was
         self._heard = ticks_ms()
 
     def _arm(self):

@@ -252,10 +252,12 @@ class Client:
         if message:
             subject, number, reply, data = message
             self._busy = True
-            answer = self._subs[number - 1](subject, data)
-            if answer is not None and reply:
-                self.publish(reply, answer)
-            self._busy = False
+            try:
+                answer = self._subs[number - 1](subject, data)
+                if answer is not None and reply:
+                    self.publish(reply, answer)
+            finally:
+                self._busy = False
         if self.up and not self._told and len(self._in) <= _LONGEST:
             self._owed = self._owed or _ACK  # there is room again
         return self.connected

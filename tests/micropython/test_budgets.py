@@ -17,7 +17,7 @@ CORE = ("__init__", "client", "wire", "subscription")
 CORE_FLASH_BYTES = 8192
 CORE_IMPORT_BYTES = 10_240
 CONNECTION_BYTES = 2048
-SERIAL_LINK_BYTES = 5120
+SERIAL_LINK_BYTES = 5152
 SERVER = "from memory_server import Server, Stream; kept = [0] * 10; kept.clear()"
 CONNECT = "kept.append(await leafgate.connect(Server(), rx=512, tx=128))"
 

@@ -16,7 +16,11 @@ def test_readme_tells_how_a_board_reaches_the_gateway(readme: Path, tmp_path: Pa
     text = readme.read_text()
     (block,) = [found for found in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "[[listeners]]" in found]
     path = tmp_path / "leafgate.toml"
-    path.write_text(block)
+    (tmp_path / "users").mkdir()
+    secret = tmp_path / "host.password"
+    secret.touch(0o600)
+    secret.write_text("secret\n")
+    path.write_text(block.replace("/etc/leafgate", str(tmp_path)))
     (listener,) = load_config(path).listeners
     host, _, port = listener.address.rpartition(":")
     assert (listener.protocol, host, port) == ("nats", "0.0.0.0", "4222")

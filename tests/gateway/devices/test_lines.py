@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
 from gateway.dataplane.port import Port, Receiver
 from gateway.devices.lines import LONGEST_LINE, SerialLines
 from gateway.settings.schema import Config, Serial
