@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import trio
 
+from gateway.uplink.explanations import explain
+
 # A link that was lost so often within this time is not sound, whether or not it is up at the moment.
 FLAPS = 3
 FLAP_SECONDS = 600.0
@@ -12,11 +14,17 @@ FLAP_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class LinkStatus:
-    """What there is to tell of a link at one moment; `fault` is what is wrong with it, in a line."""
+    """What there is to tell of a link at one moment; `fault` is what is wrong with it, in a line. `state` is `up`,
+    `down` or `standby`: then `standing_by_for` is the link that serves the same place.
+    """
 
+    name: str
+    account: str
     url: str
     hub: str
     up: bool
+    state: str
+    standing_by_for: str
     since: float
     last_error: str
     fault: str
@@ -37,6 +45,8 @@ class LinkHistory:
         self.flaps = 0
         self.last_error = ""
         self.hub = ""
+        # The link that serves the same place.
+        self.standing_by_for = ""
         # Whether something was said of the current attempt.
         self._is_told = False
         self._lost: deque[float] = deque(maxlen=FLAPS)
@@ -45,11 +55,25 @@ class LinkHistory:
         self.is_up = True
         self.since = trio.current_time()
         self.hub = hub
+        self.standing_by_for = ""
+
+    def stand_by(self, other: str) -> None:
+        """Another link serves the same place: that is nothing wrong."""
+        if other != self.standing_by_for:
+            self.standing_by_for = other
+            self.since = trio.current_time()
+        self.is_up = False
+        self._is_told = False
+        self.last_error = ""
+
+    @property
+    def state(self) -> str:
+        return "up" if self.is_up else "standby" if self.standing_by_for else "down"
 
     def down(self, reason: str) -> None:
-        """The connection ended; what the hub or we said before that is the better reason."""
+        """The connection ended because of `reason`; what the hub or we said before that is the better reason."""
         if not self._is_told:
-            self.last_error = reason
+            self.last_error = explain(reason)
         self._is_told = False
         if not self.is_up:
             return
@@ -59,13 +83,16 @@ class LinkHistory:
         self._lost.append(self.since)
 
     def failed(self, reason: str) -> None:
-        self.last_error = reason
+        self.last_error = explain(reason)
+        self.standing_by_for = ""
         self._is_told = True
 
     def fault(self) -> str:
         """What is wrong with the link, in a line; "" for nothing."""
         now = trio.current_time()
         error = f": {self.last_error}" if self.last_error else ""
+        if self.standing_by_for:
+            return ""
         if not self.is_up:
             return f"down for {now - self.since:.0f} s{error}"
         recent = sum(now - lost < FLAP_SECONDS for lost in self._lost)

@@ -1,0 +1,15 @@
+from gateway.uplink.explanations import MEANINGS, explain
+
+
+def test_an_error_is_told_with_what_it_means_and_as_it_came():
+    assert explain("'Authorization Violation'").startswith("the hub refuses the login")
+    assert explain("'Authorization Violation'").endswith("('Authorization Violation')")
+
+
+def test_what_is_not_known_is_told_as_it_is():
+    assert explain("something else") == "something else"
+
+
+def test_every_meaning_can_be_reached():
+    for words, meaning in MEANINGS:
+        assert explain(f"x {words} y").startswith(meaning)
