@@ -23,3 +23,11 @@ class DirectoryError(StorageError):
 
 class ClientError(GatewayError):
     """A command of the small NATS client failed: no server, refused, no answer in time."""
+
+
+class ControlError(GatewayError):
+    """The running gateway cannot be asked; `is_missing` says whether that is because none is there."""
+
+    def __init__(self, text: str, is_missing: bool = False) -> None:
+        super().__init__(text)
+        self.is_missing = is_missing

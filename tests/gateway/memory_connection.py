@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
 from gateway.dataplane.outbox import Outbox
 from gateway.settings.schema import Config
 from protocols.close_reason import CloseReason
@@ -23,6 +23,9 @@ class MemoryConnection:
         self.outbox = Outbox(self.sink, gateway.runtime.switch, gateway.settings.config.limits.max_pending_bytes)
         self.cid = gateway.registry.next_cid()
         self.address = ("127.0.0.1", 50_000)
+        self.listener = None
+        self.tls = None
+        self.browser_login = None
         self.started = self.last_activity = trio.current_time()
         self.close_reason: CloseReason | None = None
         self.close_detail = ""
@@ -59,6 +62,9 @@ class MemoryConnection:
 
     def introduce(self) -> None:
         self.introduced = True
+
+    def heartbeats(self, count: int) -> None:
+        """What comes is never read from a socket."""
 
     def withhold(self) -> None:
         """Tests read on: what they look at is there, whether or not it may leave yet."""

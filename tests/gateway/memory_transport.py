@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gateway.daemon import Gateway
+from gateway.assembly import Gateway
 from gateway.transport.connection import Connection, Session
 from gateway.transport.reader import Readable
 from protocols.message import Buffer
@@ -77,6 +77,7 @@ class Peer:
 
     def __init__(self, gateway: Gateway, make_session: Callable[[Connection], Session]) -> None:
         self._switch = gateway.runtime.switch
+        self._turns = gateway.runtime.turns
         self._transport = MemoryTransport()
         self.connection = Connection(gateway.runtime, gateway.registry, self._transport)
         self.connection.session = make_session(self.connection)
@@ -91,8 +92,10 @@ class Peer:
         self._switch.flush()
 
     def hear(self) -> bytes:
-        """What it was sent since the last time."""
+        """What it was sent since the last time, with what was left for later turns."""
         self._transport.offer()
+        while self._turns:
+            self._turns.take()
         self._switch.flush()
         heard, self._transport.sent = self._transport.sent, b""
         return heard

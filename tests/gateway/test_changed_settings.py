@@ -5,8 +5,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gateway.accounts.admission import Identity, OpenAdmission
-from gateway.daemon import Gateway
+from gateway.accounts.admission import OpenAdmission
+from gateway.accounts.identity import Identity
+from gateway.assembly import Gateway
 from gateway.devices.device import ALLOWANCE, DeviceNatsSession
 from gateway.mqtt.client import MqttClient
 from gateway.mqtt.session import MqttSession
@@ -223,7 +224,7 @@ async def test_what_a_client_was_promised_holds_as_long_as_its_connection():
 class Named(OpenAdmission):
     """Everybody must have said who he is."""
 
-    def anonymous(self, kind: str) -> Identity | None:
+    def anonymous(self, kind: str, listener: Listener | None) -> Identity | None:
         return None
 
 
