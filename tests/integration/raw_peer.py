@@ -1,10 +1,16 @@
 """A socket for the integration tests where no client would send such bytes, or read so slowly."""
 
 import socket
+import ssl
 from typing import Self
 
 PATIENCE_SECONDS = 10.0
 READ = 1 << 16
+
+
+def without_pings(said: bytes) -> bytes:
+    """What a NATS server said but for its own PINGs, which come when it wants; nothing else may look like one."""
+    return said.replace(b"PING\r\n", b"")
 
 
 class RawPeer:
@@ -18,6 +24,12 @@ class RawPeer:
         self.socket.connect(address)
         self.port: int = self.socket.getsockname()[1]
         self._held = b""
+
+    def start_tls(self, context: ssl.SSLContext, name: str = "localhost", **options: bool) -> ssl.SSLSocket:
+        """Go on inside TLS; returns the socket, which is closed with this peer."""
+        secured = context.wrap_socket(self.socket, server_hostname=name, **options)  # type: ignore[arg-type]
+        self.socket = secured
+        return secured
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)

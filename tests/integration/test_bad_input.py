@@ -98,9 +98,8 @@ def log_of(edge: Peer, port: int) -> list[str]:
     """The lines about the connection that came from a port, once it has ended."""
     opened = re.compile(rf"cid=(\d+) event=open .*:{port}\n")
     wait_until(lambda: opened.search(edge.log()) is not None, "an open event")
-    found = opened.search(edge.log())
-    assert found is not None
-    mark = f" cid={found[1]} "
+    # An earlier peer may have had the same port.
+    mark = f" cid={opened.findall(edge.log())[-1]} "
 
     def lines() -> list[str]:
         return [line for line in edge.log().splitlines() if mark in line]

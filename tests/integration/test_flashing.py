@@ -223,6 +223,40 @@ def test_identity_that_was_made_here_logs_in_to_a_real_nats_server(tmp_path, ide
             wait_until(lambda: NAME in device_command(*listed).stdout, "the device", 30)
 
 
+@pytest.mark.parametrize("identity", ["nkey", "password"])
+def test_board_that_was_flashed_is_a_user_of_the_gateway_until_it_is_revoked(tmp_path, identity):
+    port, users = free_port(), tmp_path / "users"
+    users.mkdir()
+    address = f"127.0.0.1:{port}"
+    config = f"""
+[authentication]
+users-directory = "{users}"
+[[users]]
+name = "host"
+password = "hosts-words"
+[[listeners]]
+protocol = "nats"
+address = "{address}"
+"""
+    url = f"nats://host:hosts-words@{address}"
+    with board(tmp_path) as (loader, machine):
+        wifi = ("--wifi-ssid", NETWORK, "--wifi-password", PASSWORD)
+        firmware = ("--port", loader.port, "--firmware", str(write_firmware(tmp_path)), "--gateway", url, *wifi)
+        key = ("--release-key", str(tmp_path / "key"), "--users", str(users))
+        done = device_command("flash", *firmware, *key, "--identity", identity, "--no-wait")
+        assert succeeded(done) == f"subject: devices.{NAME}\n"
+        assert f"{users / NAME}.toml: it may come in" in done.stderr
+        listed = ("list", "--server", url, "--wait", "0.5")
+        with gateway(tmp_path / "edge", protocols=(), config=config):
+            wait_until(lambda: f"{NAME}  online" in device_command(*listed).stdout, "the device", 30)
+        assert "there is such a user" in failed(device_command("flash", *firmware, *key, "--name", NAME, "--no-wait"))
+        succeeded(device_command("revoke", NAME, "--users", str(users)))
+        with gateway(tmp_path / "edge", protocols=(), config=config) as edge:
+            edge.wait_for_log("event=refused kind=nats", seconds=30)
+            assert "online" not in device_command(*listed).stdout
+        assert "hosts-words" not in machine.console
+
+
 def test_board_restarts_when_it_is_without_a_server_for_as_long_as_was_asked_for(tmp_path):
     with board(tmp_path) as (loader, machine):
         wifi = ("--wifi-ssid", NETWORK, "--wifi-password", PASSWORD)

@@ -5,11 +5,15 @@ import random
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from paho.mqtt.client import MQTTv5, MQTTv311
 
+from protocols.mqtt import encoder, packets
+from protocols.mqtt.primitives import is_string
+from protocols.mqtt.properties import Properties
+from protocols.mqtt.reason_codes import ReasonCode
 from tests.integration.leafnode_pair import (
     IMPATIENT,
     LEAF_AUTHORIZATION,
@@ -19,7 +23,7 @@ from tests.integration.leafnode_pair import (
     run,
     settled_both_ways,
 )
-from tests.integration.mqtt_peers import PahoClient
+from tests.integration.mqtt_peers import MosquittoSub, PahoClient
 from tests.integration.node_peers import node_client
 from tests.integration.peers import Peer, gateway, nats_server, uplink
 from tests.integration.raw_peer import RawPeer
@@ -60,6 +64,7 @@ PIECES = (
     b"\\",
 )
 LAST = b"the.last"
+MALFORMED = bytes((0xE0, 1, ReasonCode.MALFORMED_PACKET))
 
 
 def foreign_texts(count: int) -> list[bytes]:
@@ -76,12 +81,18 @@ class Everybody:
 
     def hears(self, speak: "threading.Thread") -> None:
         """Return once every client has heard the last message; fail when one was thrown off before."""
-        with node_client("nats_client.mjs", self.edge.url("websocket", "ws")) as node:
+        with ExitStack() as programs, node_client("nats_client.mjs", self.edge.url("websocket", "ws")) as node:
             mqtt_clients = [PahoClient(version=version) for version in (MQTTv311, MQTTv5)]
             for one in mqtt_clients:
                 one.connect(self.edge)
                 one.subscribe("#")
             node.call("subscribe", subject=">")
+            # They print each CONNECT, and connect again by themselves.
+            arguments = ["-d", "-F", "%t", "-t", "#", "-V"]
+            strict = [MosquittoSub(self.edge, [*arguments, version]) for version in ("mqttv311", "mqttv5")]
+            for program in strict:
+                programs.callback(program.close)
+                assert hears_through(program, "ready/") == 1
 
             async def listen() -> None:
                 async with clients(self.hub, self.edge) as listeners:
@@ -103,7 +114,27 @@ class Everybody:
                     pass
                 one.paho.disconnect()
                 one.paho.loop_stop()
+            for program in strict:
+                assert hears_through(program, LAST.decode().replace(".", "/")) == 0
         assert "event=down" not in self.edge.log()
+
+
+def hears_through(program: MosquittoSub, topic: str) -> int:
+    """How often a program connects until it hears of a topic."""
+    connects = 0
+    while topic not in (line := program.next_line()) or line.startswith("Client"):
+        connects += "sending CONNECT" in line
+    return connects
+
+
+def publish_alone(edge: Peer, topic: bytes, properties: Properties | None = None) -> bytes:
+    """Publish from a connection of its own; returns the answer, or what ends the stream."""
+    with RawPeer(edge.address("mqtt")) as publisher:
+        publisher.send(encoder.encode_connect(packets.Connect(5, b"", clean_start=True)))
+        publisher.read(1)
+        publisher.read(publisher.read(1)[0])
+        publisher.send(encoder.encode_publish(5, topic, b"", 1, 1, False, False, properties))
+        return publisher.read(3)
 
 
 @contextmanager
@@ -158,7 +189,9 @@ def test_subjects_that_only_some_can_read_throw_nobody_off(everybody: Everybody)
             for text in foreign_texts(200):
                 subject = text.translate(None, b" \t\r\n") or b"x"
                 publisher.send(b"PUB %b 0\r\n\r\nPUB good %b 0\r\n\r\n" % (subject, subject))
-                publisher.send(b"HPUB h.%b 12 12\r\nNATS/1.0\r\n\r\n\r\n" % subject)
+                header = b"NATS/1.0\r\nX: %b\r\n\r\n" % text.translate(None, b"\r\n")
+                publisher.send(b"HPUB h.%b %d %d\r\n%b\r\n" % (subject, len(header), len(header), header))
+                publisher.send(b"HPUB good %d %d\r\n%b\r\n" % (len(header), len(header), header))
             publisher.send(b"PUB client.%b 0\r\n\r\nPING\r\n" % LAST)
             publisher.read_through(b"PONG\r\n")
 
@@ -189,9 +222,13 @@ def test_topics_and_properties_of_mqtt_clients_throw_nobody_off(everybody: Every
         publisher = PahoClient(version=MQTTv5)
         publisher.connect(everybody.edge)
         for text in foreign_texts(200):
-            topic = text.decode("utf-8", "ignore").translate({0: None, 0x2B: None, 0x23: None, 0xFFFE: None})
-            if topic:
-                publisher.publish(topic, b"", 0)
+            topic = text.translate(None, b"+#")
+            if topic and is_string(topic):
+                publisher.publish(topic.decode(), b"", 0)
+            elif topic:
+                assert publish_alone(everybody.edge, topic)[:3] == MALFORMED
+            fields = Properties(user_properties=((b"a", text),), content_type=text, response_topic=topic or b"x")
+            assert (publish_alone(everybody.edge, b"good", fields) == MALFORMED) is not is_string(text)
         publisher.publish("mqtt/the/last", b"", 1)
         publisher.paho.disconnect()
         publisher.paho.loop_stop()

@@ -36,7 +36,7 @@ ODD_PROPERTIES = [
     ("two words", "a=b%"),
     ("Content-Type", "mine"),
     ("ключ", "значение"),
-    ("a:b", "line\tbreak"),
+    ("a:b", "no\u00a0break"),
     ("", ""),
 ]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from amqtt.client import MQTTClient
 
+from protocols.mqtt.primitives import is_string
 from tests.integration.leafnode_pair import client, run
 from tests.integration.mqtt_peers import (
     MQTT_3_1,
@@ -202,7 +203,8 @@ def test_every_topic_has_its_subject_and_comes_back(fresh_edge: Peer) -> None:
             await nats.flush()
             with paho_client(fresh_edge) as sensor:
                 for topic, subject in VECTORS["topics"].items():
-                    if topic.startswith("$SYS/"):  # A server's own: nobody else says anything there.
+                    # A server's own, where nobody else says anything; and what no client may send.
+                    if topic.startswith("$SYS/") or not is_string(topic.encode()):
                         continue
                     sensor.publish(topic, topic.encode(), 1)
                     message = await inbox.next_msg(PATIENCE_SECONDS)
@@ -221,7 +223,8 @@ def test_filters_match_what_nats_clients_publish(fresh_edge: Peer) -> None:
     async def test() -> None:
         async with client(fresh_edge) as nats:
             for topic_filter, subjects in VECTORS["filters"].items():
-                if not is_legal(topic_filter) or topic_filter.startswith(("#", "$share/")):
+                # `$SYS/#` hears of the server at once, and nobody else may say anything there.
+                if not is_legal(topic_filter) or topic_filter.startswith(("#", "$share/", "$SYS/")):
                     continue
                 with paho_client(fresh_edge) as display:
                     assert display.subscribe(topic_filter) == 0
@@ -236,8 +239,9 @@ def test_filters_match_what_nats_clients_publish(fresh_edge: Peer) -> None:
 
 
 def is_legal(topic_filter: str) -> bool:
-    """Whether paho-mqtt takes it."""
-    return all(level in ("+", "#") or not set(level) & set("+#") for level in topic_filter.split("/"))
+    """Whether paho-mqtt and the gateway take it."""
+    levels = topic_filter.split("/")
+    return is_string(topic_filter.encode()) and all(one in ("+", "#") or not set(one) & set("+#") for one in levels)
 
 
 def test_message_from_nats_is_acknowledged_by_who_wants_that(edge: Peer) -> None:
@@ -268,7 +272,7 @@ def test_headers_and_reply_subjects_mean_nothing_before_mqtt_5(edge: Peer) -> No
     run(test)
 
 
-@pytest.mark.parametrize("topic", ["two words/are", "tab\there", "del\x7f", "star/*/>"])
+@pytest.mark.parametrize("topic", ["two words/are", "caf\u00e9", "star/*/>"])
 def test_topic_with_characters_that_mean_something_to_nats_arrives(edge: Peer, topic: str) -> None:
     with paho_client(edge) as sensor, paho_client(edge) as display:
         for topic_filter in (topic, topic.replace("/", "/+/", 1) + "/none"):

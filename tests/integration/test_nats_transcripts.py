@@ -3,10 +3,12 @@
 The scripts are in tests/vectors/nats_transcripts.toml, which tells their form.
 """
 
+import itertools
 import json
 import socket
+import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,7 @@ class Client:
         self._socket = socket.create_connection(address, timeout=PATIENCE_SECONDS)
         self._received = b""
         self.ended = False
+        self.info: dict[str, Any] = {}
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
@@ -83,7 +86,7 @@ class Client:
         line = self._line()
         assert line.startswith(b"INFO {")
         assert line.endswith(b"} \r\n")
-        info = json.loads(line[5:])
+        info = self.info = json.loads(line[5:])
         assert {name: info.get(name) for name in fields} == fields
 
     def expect_end(self) -> None:
@@ -129,16 +132,16 @@ class Client:
             pass
 
 
-def play(address: tuple[str, int], steps: Sequence[Sequence[Any]]) -> None:
-    """Every step is [client, verb, arguments …]; a client connects with its first step."""
+def play(connect: Callable[[], Client], steps: Sequence[Sequence[Any]], **info: object) -> None:
+    """Every step is [client, verb, arguments …]; a client connects with its first step. `info` is said in its INFO."""
     clients: dict[str, Client] = {}
     try:
         for number, (name, verb, *arguments) in enumerate(steps):
             try:
                 client = clients.get(name)
                 if client is None:
-                    client = clients[name] = Client(address)
-                    client.expect_info(proto=1, headers=True, connect_info=None)
+                    client = clients[name] = connect()
+                    client.expect_info(proto=1, headers=True, connect_info=None, **info)
                 act(client, verb, arguments)
             except BaseException as error:
                 error.add_note(f"in step {number + 1}: {name} {verb} {str(arguments)[:300]}")
@@ -158,10 +161,17 @@ def act(client: Client, verb: str, arguments: Sequence[Any]) -> None:
         client.send(wire(arguments))
     elif verb == "gets":
         client.expect(wire(arguments))
+    elif verb == "meets":
+        asked, nonce = client.info.get("auth_required", False), client.info.get("nonce", "")
+        assert {"auth_required": asked, "nonce": len(nonce) == 15} == arguments[0]
     elif verb == "gets-info":
         client.expect_info(**arguments[0])
     elif verb == "gets-any":
         client.expect_any([text.encode() for text in arguments])
+    elif verb == "gets-all":
+        client.expect_any([b"".join(order) for order in itertools.permutations(text.encode() for text in arguments)])
+    elif verb == "waits":
+        time.sleep(arguments[0])
     elif verb == "ends":
         client.expect_end()
     else:
@@ -183,4 +193,4 @@ def piece(part: Any) -> bytes:
 def test_transcript(servers: Servers, kind: str, name: str) -> None:
     script = SCRIPTS[name]
     peer = servers.get(kind, script.get("server", "plain"))
-    play(peer.address("nats"), script["steps"])
+    play(lambda: Client(peer.address("nats")), script["steps"])

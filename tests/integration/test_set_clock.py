@@ -2,9 +2,9 @@
 real process whose clock the test sets, by a library that is preloaded.
 """
 
-import shutil
+import asyncio
+import json
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -16,8 +16,10 @@ from protocols.mqtt.packets import Will
 from protocols.mqtt.properties import Properties
 from protocols.mqtt.publish import Publish
 from protocols.mqtt.reason_codes import ReasonCode
+from tests.integration.leafnode_pair import client, run
 from tests.integration.mqtt_conformance.raw_client import Clients, RawClient
 from tests.integration.peers import Peer, running
+from tests.integration.preloaded import build_library
 from tests.integration.test_storage_faults import Gateway
 
 SOURCE = Path(__file__).with_name("set_clock.c")
@@ -55,11 +57,7 @@ class ClockedGateway(Gateway):
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("gcc") is None:
-        pytest.skip("there is no gcc to make a library that sets the clock")
-    library = tmp_path_factory.mktemp("set-clock") / "set_clock.so"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, SOURCE], check=True)
-    return library
+    return build_library(SOURCE, tmp_path_factory.mktemp("set-clock"), "sets the clock")
 
 
 def leave_behind(clients: Clients) -> None:
@@ -147,3 +145,41 @@ def test_time_switched_off_counts_where_the_clock_is_kept_right(tmp_path: Path, 
         present, heard = come_back(clients)
         assert not present
         assert [(message.topic, message.payload) for message in heard] == [(b"will", b"gone")]
+
+
+@pytest.mark.parametrize("step", [40 * DAY, -40 * DAY])
+@pytest.mark.parametrize("killed", [False, True])
+def test_values_with_a_lifetime_and_ids_of_streams_stay_when_the_clock_is_set(
+    tmp_path: Path, library: Path, step: int, killed: bool
+) -> None:
+    gateway = ClockedGateway(tmp_path, library, ADRIFT)
+    gateway.set_clock(0)
+    (tmp_path / "leafgate.toml").write_text(f"{(tmp_path / 'leafgate.toml').read_text()}\n[streams]\n")
+
+    async def begin() -> None:
+        async with client(gateway.peer) as connection:
+            config = {"name": "S", "subjects": ["s.>"], "allow_msg_ttl": True, "allow_direct": True}
+            answer = await connection.request("$JS.API.STREAM.CREATE.S", json.dumps(config).encode())
+            assert "error" not in json.loads(answer.data)
+            headers = {"Nats-Msg-Id": "one", "Nats-TTL": "1h"}
+            assert json.loads((await connection.request("s.a", b"kept", headers=headers)).data)["seq"] == 1
+            assert json.loads((await connection.request("s.b", b"brief", headers={"Nats-TTL": "1s"})).data)["seq"] == 2
+
+    async def go_on() -> None:
+        async with client(gateway.peer) as connection:
+            again = await connection.request("s.a", b"kept", headers={"Nats-Msg-Id": "one"})
+            assert json.loads(again.data)["duplicate"]
+            while (await connection.request("$JS.API.DIRECT.GET.S.s.b")).data:  # noqa: ASYNC110 -- asked from outside
+                await asyncio.sleep(0.05)
+            assert (await connection.request("$JS.API.DIRECT.GET.S.s.a")).data == b"kept"
+
+    with gateway.run():
+        run(begin)
+        if not killed:
+            gateway.set_clock(step)
+            run(go_on)
+            return
+        gateway.peer.kill()
+    gateway.set_clock(step)
+    with gateway.run():
+        run(go_on)

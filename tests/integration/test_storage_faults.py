@@ -142,6 +142,39 @@ def test_old_client_is_closed_instead_of_acknowledged(gateway: Gateway, clients:
     assert late.reason_code == ReasonCode.SERVER_UNAVAILABLE
 
 
+def test_retained_messages_can_be_deleted_on_a_full_disk(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    gateway.data.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", gateway.data]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    try:
+        gateway.peer.start()
+        with running(gateway.peer), Clients(gateway.peer.address("mqtt")) as clients:
+            gateway.peer.wait_ports()
+            writer, old = clients.connect(5, b"writer"), clients.connect(4, b"old")
+            away = clients.connect(5, b"away", clean_start=False, properties=PERSISTENT)
+            away.subscribe(b"kept/#", 1)
+            away.cut()
+            count = 0
+            while writer.publish(b"kept/%d" % count, bytes(10_000), 1, retain=True) == 0:
+                count += 1
+            assert count > 10
+            assert writer.publish(b"kept/0", b"refused", 1, retain=True) == ReasonCode.QUOTA_EXCEEDED
+            assert writer.publish(b"kept/0", b"", 1, retain=True) == 0
+            old.publish(b"kept/1", b"", 1, retain=True)
+            old.publish(b"kept/2", b"", 2, retain=True)
+            old.send_publish(b"kept/3", b"", 0, retain=True)
+            for number in range(4, count):
+                assert writer.publish(b"kept/%d" % number, b"", 1, retain=True) == 0
+            fresh = clients.connect(5, b"fresh")
+            fresh.subscribe(b"kept/#", 0)
+            writer.publish(b"kept/0", b"the only one")
+            assert fresh.take().payload == b"the only one"
+    finally:
+        subprocess.run(["umount", "-l", gateway.data], check=True)
+
+
 def test_damaged_database_is_set_aside_and_shown(tmp_path: Path) -> None:
     gateway = Gateway(tmp_path)
     gateway.data.mkdir()

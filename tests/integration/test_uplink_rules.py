@@ -118,7 +118,7 @@ def test_what_the_hub_would_not_take_of_mqtt_clients_is_counted_and_logged(
             publisher.loop_stop()
 
     run(test)
-    assert 'reason="the payload is over the hub\'s 200000 bytes"' in edge.log()
+    assert 'reason="the payload is over the other end\'s 200000 bytes"' in edge.log()
     assert dropped() == before + 1
     assert "event=down" not in edge.log()
 

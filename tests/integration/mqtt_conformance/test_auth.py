@@ -1,4 +1,4 @@
-"""Enhanced authentication (MQTT 5.0, 4.12): no method is offered, so every attempt is refused, each in its own way."""
+"""Enhanced authentication (MQTT 5.0, 4.12): where nobody is asked there is no method, and every attempt is refused."""
 
 import pytest
 

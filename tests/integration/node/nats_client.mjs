@@ -1,4 +1,4 @@
-// A NATS client over WebSocket: node nats_client.mjs URL
+// A NATS client over WebSocket: node nats_client.mjs URL; it brings the header fields that $WS_HEADERS holds as JSON.
 import { headers, wsconnect } from "@nats-io/nats-core";
 import WebSocket from "ws";
 import { serve, tell } from "./commands.mjs";
@@ -6,8 +6,8 @@ import { serve, tell } from "./commands.mjs";
 // Node has a WebSocket of its own only from version 22 on, and that one does not tell about extensions.
 let socket;
 globalThis.WebSocket = class extends WebSocket {
-  constructor(...options) {
-    super(...options);
+  constructor(url, subprotocols) {
+    super(url, subprotocols, { headers: JSON.parse(process.env.WS_HEADERS ?? "{}") });
     socket = this;
   }
 };

@@ -1,0 +1,118 @@
+"""Consumers of the gateway beside nats-server's: where they begin again, pauses, replies of the second version."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.integration.jetstream_requests import Script, comparable_message
+from tests.integration.peers import Peer
+from tests.integration.test_jetstream_beside_nats_server import compare, pair
+
+__all__ = ["pair"]
+
+ENOUGH = {"batch": 10, "no_wait": True, "expires": 10**9}
+
+
+async def fill(script: Script, name: str, **config: Any) -> None:
+    """A stream of that name with six messages."""
+    await script.request(f"STREAM.CREATE.{name}", {"name": name, "subjects": [f"{name}.>"], **config})
+    for number in range(6):
+        await script.publish(f"{name}.{number % 2}", b"%d" % number)
+
+
+async def make(script: Script, stream: str, pending: int, **config: Any) -> None:
+    """Its consumer C."""
+    asked = {"stream_name": stream, "config": {"durable_name": "C", "ack_policy": "explicit", **config}}
+    await script.request(f"CONSUMER.CREATE.{stream}.C", asked)
+    await script.counted(stream, "C", pending)
+
+
+@pytest.mark.parametrize(
+    ("policy", "pending"),
+    [
+        ({"deliver_policy": "all"}, 6),
+        ({"deliver_policy": "by_start_sequence", "opt_start_seq": 3}, 4),
+        ({"deliver_policy": "by_start_time", "opt_start_time": "2020-01-01T00:00:00Z"}, 6),
+        ({"deliver_policy": "last"}, 1),
+        ({"deliver_policy": "new"}, 0),
+        ({"deliver_policy": "last_per_subject", "filter_subject": "R.*"}, 2),
+    ],
+)
+def test_a_consumer_begins_again_where_its_policy_allows(
+    pair: tuple[Peer, Peer], policy: dict[str, Any], pending: int
+) -> None:
+    async def scenario(script: Script) -> None:
+        await fill(script, "R")
+        await make(script, "R", pending, **policy)
+        for asked in ({"seq": 1}, {"seq": 5}, {"seq": 77}, b"{nonsense", {"seq": -1}, b""):
+            await script.request("CONSUMER.RESET.R.C", asked)
+        await script.request("STREAM.DELETE.R")
+
+    compare(pair, scenario)
+
+
+@pytest.mark.parametrize("retention", ["limits", "workqueue"])
+def test_what_was_delivered_comes_again_behind_a_reset(pair: tuple[Peer, Peer], retention: str) -> None:
+    async def scenario(script: Script) -> None:
+        await fill(script, "A", retention=retention)
+        await make(script, "A", 6)
+        messages = await script.next("A", "C", {"batch": 4}, 4)
+        await script.confirm(messages[0])
+        await script.confirm(messages[2])
+        await script.request("CONSUMER.RESET.A.C", b"")
+        await script.request("CONSUMER.INFO.A.C")
+        await script.next("A", "C", {"batch": 2}, 2)
+        await script.request("STREAM.DELETE.A")
+
+    compare(pair, scenario)
+
+
+def test_nobody_gets_anything_from_a_consumer_that_pauses(pair: tuple[Peer, Peer]) -> None:
+    async def scenario(script: Script) -> None:
+        await fill(script, "Z")
+        await make(script, "Z", 6, pause_until="2060-01-01T00:00:00Z")
+        await script.next("Z", "C", {"batch": 1, "expires": 200_000_000}, 1)
+        await script.request("CONSUMER.PAUSE.Z.C", b"{}")
+        await script.next("Z", "C", {"batch": 1}, 1, b"+ACK")
+        await script.request("STREAM.DELETE.Z")
+
+    compare(pair, scenario)
+
+
+def test_acknowledgements_may_come_in_the_second_version(pair: tuple[Peer, Peer]) -> None:
+    async def scenario(script: Script) -> None:
+        await fill(script, "V")
+        await make(script, "V", 6)
+        for message in await script.next("V", "C", {"batch": 3}, 3):
+            rest = message.reply.removeprefix("$JS.ACK.")
+            for form in (f"$JS.ACK.here.szMpdrwD.{rest}.token", f"$JS.ACK.here.szMpdrwD.{rest}"):
+                inbox = script.client.new_inbox()
+                answers = await script.client.subscribe(inbox, max_msgs=1)
+                await script.client.publish(form, b"+ACK", reply=inbox)
+                script.note("second version", comparable_message(await answers.next_msg(10))["data"])
+        await script.request("CONSUMER.INFO.V.C")
+        await script.request("STREAM.DELETE.V")
+
+    compare(pair, scenario)
+
+
+@pytest.mark.parametrize("config", [{"replay_policy": "original"}, {"rate_limit_bps": 1 << 20}, {"headers_only": True}])
+def test_whatever_its_pace_a_consumer_sends_all_in_order(pair: tuple[Peer, Peer], config: dict[str, Any]) -> None:
+    async def scenario(script: Script) -> None:
+        await fill(script, "P")
+        inbox = script.client.new_inbox()
+        heard = await script.client.subscribe(inbox)
+        await script.client.flush()
+        asked = {"durable_name": "C", "ack_policy": "none", "deliver_subject": inbox, **config}
+        payload = json.dumps({"stream_name": "P", "config": asked}).encode()
+        await script.client.request("$JS.API.CONSUMER.CREATE.P.C", payload, timeout=10)
+        told = [comparable_message(await heard.next_msg(10)) for _ in range(6)]
+        for one in told:
+            # How many are left is counted some time later there.
+            one["reply"] = one["reply"].rpartition(".")[0]
+            one["subject"] = one["subject"].replace(inbox, "*")
+        script.note("pushed", told)
+        await script.request("STREAM.DELETE.P")
+
+    compare(pair, scenario)
