@@ -35,7 +35,7 @@ OUTSIDE_WORLD = frozenset(
 )
 # Sans I/O all of them. `cython` is there for the compiled form only (protocols/form.py).
 CODEC_LIBRARIES = frozenset(("cython", "h11", "msgspec", "wsproto"))
-DEVICE_COMMANDS = ("gateway/command/device.py", "gateway/command/device_updates.py")
+DEVICE_COMMANDS = tuple(f"gateway/command/{name}.py" for name in ("device", "device_updates", "device_users"))
 DEVICE_COMMAND_MODULES = ("gateway.command.device", "gateway.command.device_updates")
 EMPTY_NAMES = frozenset(("base", "common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"))
 
@@ -182,10 +182,14 @@ def test_no_modules_import_each_other_in_a_circle(room):
 ORDER = (
     ("command",),
     ("daemon",),
-    ("monitoring",),
+    ("assembly",),
+    ("console", "system"),
+    ("monitoring", "reloading"),
     ("doors",),
-    ("uplink", "devices", "websocket"),
+    ("forwarding",),
+    ("bridges", "uplink", "devices", "websocket"),
     ("nats", "mqtt"),
+    ("streams",),
     ("services",),
     ("accounts",),
     ("transport",),

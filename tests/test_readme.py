@@ -4,11 +4,25 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.test_architecture import ORDER
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text()
 QUOTED = re.compile(r"`([^`\n]+)`")
+PAGES = sorted(
+    path
+    for pattern in (
+        "*.md",
+        ".github/*.md",
+        *(f"{room}/**/*.md" for room in ("firmware", "gateway", "micropython", "protocols", "tests")),
+    )
+    for path in REPOSITORY.glob(pattern)
+    if "node_modules" not in path.parts
+)
+LINK = re.compile(r"\]\((?!\w+:)([^)#]*)(?:#([^)]+))?\)")
+CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 # What is quoted and is no name of ours.
 WORDS = frozenset(("await", "Burst"))
 
@@ -19,6 +33,12 @@ def section(title: str, text: str = README) -> str:
     _, _, behind = text.partition(f"\n{level} {name}\n")
     assert behind, title
     return re.split(rf"^#{{1,{len(level)}}} ", behind, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def headings(text: str) -> set[str]:
+    """The anchors of a page's headings, as they are made of the words."""
+    found = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", name).strip().lower().replace(" ", "-") for name in found}
 
 
 def tree() -> str:
@@ -37,11 +57,22 @@ def definitions(path: Path) -> set[str]:
 
 
 def test_tree_shows_every_folder_of_the_gateway_and_none_that_is_not_there():
-    folders = {path.name for path in (REPOSITORY / "gateway").iterdir() if (path / "__init__.py").exists()}
+    gateway = REPOSITORY / "gateway"
+    folders = {path.name for path in gateway.iterdir() if path.is_dir() and path.name != "__pycache__"}
     below = tree().partition("gateway/\n")[2].partition("\nfirmware/")[0]
     assert set(re.findall(r"\b(\w+)/ ", below)) == folders
     for name in re.findall(r"^(\w+)/", tree(), re.MULTILINE):
         assert (REPOSITORY / name).is_dir()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_links_lead_to_what_is_there(page: Path):
+    """To files, and to headings in them; what stands on other hosts nobody can tell here."""
+    for target, heading in LINK.findall(CODE.sub("", page.read_text())):
+        path = page.parent / target if target else page
+        assert path.exists(), f"{target} does not exist"
+        if heading:
+            assert heading in headings(path.read_text()), f"{target}#{heading}"
 
 
 def test_order_of_imports_is_the_one_that_is_tested():

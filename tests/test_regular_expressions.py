@@ -52,7 +52,17 @@ AUDITED: dict[str, list[Attack]] = {
     "protocols.mqtt.header_mapping._STATUS_CODE": [Attack("fullmatch", b"", b"5", b"")],
     "protocols.mqtt.header_mapping._NAME": [Attack("fullmatch", b"", b"a", end) for end in (b"", b":", b" ")],
     "protocols.mqtt.header_mapping._SECONDS": [Attack("fullmatch", b"", b"5", end) for end in (b"", b"x")],
+    "protocols.mqtt.primitives._UNFIT": [Attack("search", "", pump, end) for pump in ("a", "é") for end in ("", "\1")],
     "protocols.nats.client.WHITE_SPACE": [Attack("search", b"", b"a", end) for end in (b"", b" ")],
+    **{
+        f"gateway.accounts.nkeys.{name}": [
+            Attack("fullmatch", lead, pump, end)
+            for lead in ("", "S", "SU", "U")
+            for pump in ("A", "2", "SU")
+            for end in ("", "=", "\n")
+        ]
+        for name in ("_PUBLIC_TEXT", "_SEED_TEXT")
+    },
     "gateway.monitoring.parameters.INTEGER": [Attack("fullmatch", "", "1", end) for end in ("", "x")],
     "protocols.foreign_text._TERMINAL_SEQUENCE": [
         Attack("search", lead, pump, end)
@@ -65,6 +75,7 @@ AUDITED: dict[str, list[Attack]] = {
         Attack("fullmatch", "", pump, end) for pump in ("a", "a.", ".", "ab.") for end in ("", "!", ".", "..")
     ],
     "gateway.settings.addresses.NUMERIC_HOST": [Attack("fullmatch", "", "1.", end) for end in ("", "x")],
+    "gateway.settings.addresses.URL_PATH": [Attack("fullmatch", "", "/a", end) for end in ("", "?")],
 }
 # Those of libraries, over what is let through to them.
 BORROWED = {
@@ -84,6 +95,8 @@ BORROWED = {
 # What the operator wrote, or what we made ourselves.
 OUR_OWN = {
     "gateway.command.device.PREFIX": "an argument of a command",
+    "gateway.command.streams.buckets.BUCKET": "an argument of a command",
+    "gateway.command.streams.buckets.KEY": "an argument of a command",
     "gateway.devices.ports.selection.USB_IDS": "the configuration",
     "gateway.settings.file.PATH_SUFFIX": "what msgspec says about the configuration",
     "gateway.settings.file.POSITION_SUFFIX": "what tomllib says about the configuration",
@@ -94,6 +107,10 @@ OUR_OWN = {
     "gateway.settings.schema": "the operator's pattern, compiled to look at its groups",
     "gateway.settings.line_pattern": "a class of characters, tried on single bytes",
     "gateway.devices.lines": "the operator's pattern",
+    **{
+        f"gateway.command.importing.nats_dialect.{name}": "the operator's file, read by a command"
+        for name in ("NUMBER", "FLOAT", "VARIABLE", "DURATION")
+    },
 }
 
 

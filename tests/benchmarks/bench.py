@@ -34,12 +34,14 @@ _QUICK = Effort(
     seconds=0.1,
     idle_connections=50,
     idle_messages=200,
+    lead_bytes=256 * 1024,
     mqtt_connections=500,
     retained_topics=50_000,
     storm_sessions=200,
     mixed_messages=2000,
     sparse_connections=50,
     idle_seconds=0.5,
+    stored_messages=20_000,
 )
 
 
@@ -52,6 +54,13 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=_FULL.seconds, help="of each run (default: %(default)s)")
     parser.add_argument(
         "--lead-kib", type=int, default=LEAD_BYTES >> 10, help="lead of publishers in KiB (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--stored",
+        type=int,
+        default=_FULL.stored_messages,
+        metavar="N",
+        help="messages that wait, in rows of many stored ones (default: %(default)s)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every value to FILE")
     parser.add_argument("--quick", action="store_true", help="once and short: shows that a row works, not its speed")
@@ -74,7 +83,11 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def effort_of(asked: argparse.Namespace) -> Effort:
-    effort = _QUICK if asked.quick else replace(_FULL, seconds=asked.seconds, lead_bytes=asked.lead_kib * 1024)
+    effort = (
+        _QUICK
+        if asked.quick
+        else replace(_FULL, seconds=asked.seconds, lead_bytes=asked.lead_kib * 1024, stored_messages=asked.stored)
+    )
     if asked.at_most is None:
         return effort
     return replace(
@@ -86,6 +99,7 @@ def effort_of(asked: argparse.Namespace) -> Effort:
         offline_sessions=min(effort.offline_sessions, asked.at_most),
         storm_sessions=min(effort.storm_sessions, asked.at_most),
         sparse_connections=min(effort.sparse_connections, asked.at_most),
+        stored_messages=min(effort.stored_messages, asked.at_most),
     )
 
 
@@ -129,8 +143,20 @@ def measure(case: Case, name: str, plan: Plan) -> tuple[Outcome, float]:
 def measure_once(case: Case, name: str, plan: Plan) -> tuple[Outcome, float]:
     """One measurement on a freshly started server; raises LoadError or OSError when it cannot be believed."""
     with contextlib.ExitStack() as running:
-        hub = running.enter_context(start_hub(plan.load_core)) if case.hub else None
-        wish = Wish(case.protocols, hub.addresses["leafnode"] if hub else None, case.store, plan.python)
+        hub = running.enter_context(start_hub(plan.load_core, case.keeping)) if case.hub else None
+        link = hub.addresses["leafnode"] if hub else None
+        wish = Wish(
+            case.protocols,
+            link,
+            case.store,
+            case.accounts,
+            case.rights,
+            plan.python,
+            case.tls,
+            case.keeping,
+            case.synced,
+            case.commit_interval,
+        )
         server = running.enter_context(start(name, wish, plan.server_core))
         taking_part = [server, hub] if hub else [server]
         contention = Contention((plan.server_core, plan.load_core), taking_part)

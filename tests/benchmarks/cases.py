@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from measures import Measure
-from servers import GATEWAY, MOSQUITTO, NATS_SERVER, Store
+from servers import GATEWAY, MOSQUITTO, NATS_SERVER, Keeping, Store
 
 NATS_PEERS = (GATEWAY, NATS_SERVER)
 MQTT_PEERS = (GATEWAY, NATS_SERVER, MOSQUITTO)
@@ -31,6 +31,12 @@ class Case:
     hub: bool = False
     store: Store = ""
     runs: int | None = None
+    accounts: bool = False
+    tls: bool = False
+    rights: bool = False
+    keeping: Keeping = ""
+    synced: bool = False
+    commit_interval: int = 0
 
 
 def rate(
@@ -42,10 +48,11 @@ def rate(
     unit: str = "k deliveries/s",
     hub: bool = False,
     store: Store = "",
+    accounts: bool = False,
 ) -> Case:
     """One row of thousands a second."""
     row = Row(key, title, unit, scale=1e-3)
-    return Case((row,), measure, servers, frozenset(protocols or ("nats",)), hub, store)
+    return Case((row,), measure, servers, frozenset(protocols or ("nats",)), hub, store, accounts=accounts)
 
 
 def mqtt(*rows: Row, measure: Measure, store: Store = "", runs: int | None = None) -> Case:

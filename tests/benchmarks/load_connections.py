@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import mqtt_packets as packets
+from byte_streams import Stream
 from machine import LoadError
 from server_process import Address
-from streams import Stream
 
 # Opened side by side; below the shortest listen backlog (mosquitto: 100).
 WAVE = 50

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from byte_streams import Stream
 from load_connections import Visitor, open_all
 from load_nats import NatsClient
 from load_requests import blocking_reads
 from machine import LoadError
 from server_process import ServerProcess
-from streams import Stream
 
 _PAYLOAD = b"x" * 16
 _END = _PAYLOAD + b"\r\n"

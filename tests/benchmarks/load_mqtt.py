@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 
 import mqtt_packets as packets
+from byte_streams import Stream
 from machine import LoadError
 from server_process import Address
-from streams import Stream
 
 _PACKET_IDS = 65_535
 _PUBACKS = b"".join(struct.pack("!BBH", packets.PUBACK_TYPE, 2, number) for number in range(1, _PACKET_IDS + 1))
@@ -30,12 +30,18 @@ class MqttClient:
     """
 
     def __init__(
-        self, stream: Stream, client_id: str = "", clean: bool = True, version: int = packets.V311, early: bytes = b""
+        self,
+        stream: Stream,
+        client_id: str = "",
+        clean: bool = True,
+        version: int = packets.V311,
+        early: bytes = b"",
+        login: tuple[str, str] | None = None,
     ) -> None:
         self.stream = stream
         self.version = version
         self.early = early
-        stream.send(packets.connect(client_id or f"bench-{os.urandom(6).hex()}", clean, version))
+        stream.send(packets.connect(client_id or f"bench-{os.urandom(6).hex()}", clean, version, login))
         self.session_present = packets.session_present(self._receive_packet(), version)
 
     @classmethod
@@ -43,6 +49,10 @@ class MqttClient:
         cls, address: Address, client_id: str = "", clean: bool = True, version: int = packets.V311
     ) -> "MqttClient":
         return cls(Stream(address), client_id, clean, version)
+
+    @classmethod
+    def of_user(cls, address: Address, user: str, password: str) -> "MqttClient":
+        return cls(Stream(address), login=(user, password))
 
     def _receive_packet(self) -> bytes:
         data = self.early

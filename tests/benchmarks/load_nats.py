@@ -1,8 +1,8 @@
 """A NATS client for load: connects, subscribes, and makes the bytes of its publications ahead of time."""
 
+from byte_streams import Stream, WebSocketStream
 from machine import LoadError
 from server_process import Address
-from streams import Stream, WebSocketStream
 
 _CONNECT = (
     b'CONNECT {"verbose":false,"pedantic":false,"lang":"bench","version":"1",'
@@ -13,16 +13,20 @@ _CONNECT = (
 class NatsClient:
     """One NATS connection, over TCP or a WebSocket."""
 
-    def __init__(self, stream: Stream, first_sid: int = 1) -> None:
+    def __init__(self, stream: Stream, first_sid: int = 1, login: bytes = b"") -> None:
         self.stream = stream
         self._next_sid = first_sid
         self.info = stream.receive_until(b"\r\n")
-        stream.send(_CONNECT)
+        stream.send(_CONNECT.replace(b"{", b"{" + login))
         self.flush()
 
     @classmethod
     def over_tcp(cls, address: Address, first_sid: int = 1) -> "NatsClient":
         return cls(Stream(address), first_sid)
+
+    @classmethod
+    def of_user(cls, address: Address, user: str, password: str) -> "NatsClient":
+        return cls(Stream(address), login=f'"user":"{user}","pass":"{password}",'.encode())
 
     @classmethod
     def over_websocket(cls, address: Address) -> "NatsClient":

@@ -5,11 +5,11 @@ import time
 from collections.abc import Iterator, Sequence
 
 import mqtt_packets as packets
+from byte_streams import Stream
 from load_connections import WAVE, Visitor, leave_all, open_all
 from load_mqtt import MqttClient, WindowedPublisher
 from machine import LoadError, UnsupportedError
 from server_process import Address
-from streams import Stream
 
 PAYLOAD_BYTES = 16
 # Keeps the queues of a fast server within memory: 100 sessions hold 20 million of them.

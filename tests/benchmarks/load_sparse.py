@@ -5,13 +5,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from byte_streams import Stream
 from load_mqtt import MqttClient
 from load_nats import NatsClient
 from load_requests import blocking_reads
 from machine import LoadError
 from mixed_messages import ALL, mixed_messages
 from server_process import ServerProcess
-from streams import Stream
 
 Client = NatsClient | MqttClient
 # nats-server measures a new connection's latency with a PING after two seconds; that is not to be part of the figure.

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from byte_streams import Stream, TlsStream
 from load_idle import nats_cost
 from load_mqtt import MqttClient
 from load_nats import NatsClient
 from load_requests import percentile, round_trips
 from machine import LoadError
 from server_process import Address, ServerProcess
-from streams import Stream
+from servers import USER_PASSWORD
 from traffic import CHUNK_BYTES, LEAD_BYTES, Flow, Publisher
 
 Client = NatsClient | MqttClient
@@ -44,6 +45,7 @@ class Effort:
     mixed_messages: int = 16_000
     sparse_connections: int = 500
     idle_seconds: float = 60.0
+    stored_messages: int = 1_000_000
 
 
 @dataclass
@@ -63,7 +65,16 @@ class Measure(Protocol):
 
 
 def connect(server: ServerProcess, protocol: str) -> Client:
+    """A client of the protocol; `nats:NAME` and `mqtt:NAME` are users of that name (`servers.Wish`)."""
+    protocol, _, user = protocol.partition(":")
+    if user:
+        kind = MqttClient if protocol == "mqtt" else NatsClient
+        return kind.of_user(server.addresses[protocol], user, USER_PASSWORD)
     address = server.addresses[protocol]
+    if server.trust is not None:
+        if protocol == "mqtt":
+            return MqttClient(TlsStream(address, server.trust))
+        return NatsClient(TlsStream(address, server.trust, greeting=b"\r\n"))
     if protocol == "mqtt":
         return MqttClient.over_tcp(address)
     return NatsClient.over_websocket(address) if protocol == "websocket" else NatsClient.over_tcp(address)

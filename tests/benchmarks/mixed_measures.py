@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from byte_streams import Stream
 from load_sparse import sparse_cost
 from measures import Client, Effort, Outcome, Site, connect, delivered_size, timed_flow
 from mixed_messages import ALL, line_filters, mixed_messages
 from rehearsal import Rehearsal
 from server_process import Address, ServerProcess
-from streams import Stream
 from traffic import CHUNK_BYTES, Chunk, Flow, Publisher
 
 # Messages per second, all connections of a sparse row together.
@@ -19,7 +19,10 @@ _SPARSE_RATE = 4000
 
 @dataclass(frozen=True)
 class Mixed:
-    """Deliveries per second of mixed messages: to receivers that all take them all, or with `disjoint` a fifth each."""
+    """Deliveries per second of mixed messages: to receivers that all take them all, or with `disjoint` a fifth each.
+
+    Receivers find them under `prefix`.
+    """
 
     publishers: int = 1
     receivers: int = 1
@@ -27,6 +30,7 @@ class Mixed:
     publish: str = "nats"
     receive: str = "nats"
     frames: bool = False
+    prefix: str = ""
 
     def __call__(self, site: Site, effort: Effort) -> Outcome:
         audiences = self._audiences(site.hub or site.server)
@@ -50,7 +54,7 @@ class Mixed:
         for each in filters:
             audience = [connect(server, self.receive) for _ in range(1 if self.disjoint else self.receivers)]
             for client in audience:
-                client.subscribe(each)
+                client.subscribe(self.prefix + each)
             audiences.append(audience)
         return audiences
 

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from cases import MQTT_PEERS, NATS_PEERS, Case, Row, mqtt, rate
+from footprint import footprint
 from load_libraries import WINDOW, nats_publish_rate, nats_request_rate, paho_rate
 from mixed_measures import FreshSubjects, Library, Mixed, Sparse
 from mqtt_measures import Acknowledged
 from rest_measures import Rest, Start
+from rights_measures import Rights
 
 # Publishers and receivers of the mixed rows.
 _SHAPES = (
@@ -54,6 +56,34 @@ MIXED_CASES: Sequence[Case] = (
         "mqtt",
         servers=MQTT_PEERS,
         store="disk",
+    ),
+    rate(
+        "mixed-import",
+        "mixed NATS 1→1, from another account under a prefix",
+        Mixed(publish="nats:plant", receive="nats:office", prefix="in."),
+        accounts=True,
+    ),
+    *(
+        Case(
+            (
+                Row(
+                    f"mixed-rights-{protocol}",
+                    f"mixed {title} 1→1, by a user with rights",
+                    "k deliveries/s",
+                    scale=1e-3,
+                ),
+                Row(
+                    f"mixed-rights-{protocol}-cost",
+                    "CPU beyond that for one without rules",
+                    "% (less is better)",
+                    "cost",
+                ),
+            ),
+            Rights(protocol),
+            protocols=frozenset({protocol}),
+            rights=True,
+        )
+        for protocol, title in (("nats", "NATS"), ("mqtt", "MQTT QoS 0"))
     ),
     rate("mixed-mqtt-nats", "mixed MQTT → NATS 1→1", Mixed(publish="mqtt"), "nats", "mqtt"),
     rate("mixed-nats-mqtt", "mixed NATS → MQTT 1→1", Mixed(receive="mqtt"), "nats", "mqtt"),
@@ -115,6 +145,21 @@ REST_CASES: Sequence[Case] = (
     Case(
         (Row("rest-cpu", "CPU of a minute at rest", "ms (less is better)", "cpu"),),
         Rest("mqtt"),
+        MQTT_PEERS,
+        _NATS_AND_MQTT,
+        runs=1,
+    ),
+    Case(
+        (
+            Row("carried-size", "the server's own files, packed as in a wheel", "MB (less is better)", "packed"),
+            Row(
+                "carried-distributions",
+                "distributions that it takes, its own included",
+                "(less is better)",
+                "distributions",
+            ),
+        ),
+        footprint,
         MQTT_PEERS,
         _NATS_AND_MQTT,
         runs=1,

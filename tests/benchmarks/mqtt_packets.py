@@ -46,14 +46,17 @@ def _text(value: str) -> bytes:
     return struct.pack("!H", len(encoded)) + encoded
 
 
-def connect(client_id: str, clean: bool = True, version: int = V311) -> bytes:
-    """CONNECT without keep-alive; `clean=False` asks for a session that outlives the connection."""
+def connect(client_id: str, clean: bool = True, version: int = V311, login: tuple[str, str] | None = None) -> bytes:
+    """CONNECT without keep-alive; `clean=False` asks for a session that outlives the connection. `login`: user and
+    password.
+    """
     properties = b""
     if version == V5:
         kept = b"" if clean else _NEVER_EXPIRES
         properties = _length(len(kept)) + kept
-    head = _text("MQTT") + bytes((version, 0x02 if clean else 0x00, 0, 0))
-    return _packet(0x10, head + properties + _text(client_id))
+    flags = (0x02 if clean else 0x00) | (0xC0 if login else 0x00)
+    head = _text("MQTT") + bytes((version, flags, 0, 0))
+    return _packet(0x10, head + properties + _text(client_id) + b"".join(map(_text, login or ())))
 
 
 def subscribe(*filters: str, qos: int = 0, version: int = V311) -> bytes:

@@ -1,8 +1,9 @@
-"""The rows of the table in their order: mixed traffic, a server at rest, sessions and stores, repeated lines."""
+"""The rows of the table in their order: mixed traffic, a server at rest, sessions and stores, TLS, repeated lines."""
 
 from collections.abc import Sequence
 
 from cases import Case, Row, mqtt
+from consumer_rows import CONSUMER_CASES
 from measures import idle_nats, request_reply
 from mixed_rows import MIXED_CASES, REST_CASES
 from mqtt_measures import (
@@ -15,6 +16,8 @@ from mqtt_measures import (
 from mqtt_packets import V5
 from repeated_rows import RELAY_CASES, REPEATED_CASES
 from servers import Store
+from stored_rows import STORED_CASES
+from tls_rows import TLS_CASES
 
 # Where the sessions are kept, and the window of the publisher.
 _OFFLINE: Sequence[tuple[Store, str, int]] = (
@@ -95,6 +98,9 @@ CASES: Sequence[Case] = (
     *_NATS_CASES,
     *REST_CASES,
     *_MQTT_CASES,
+    *STORED_CASES,
+    *CONSUMER_CASES,
+    *TLS_CASES,
     *REPEATED_CASES,
     *RELAY_CASES,
 )

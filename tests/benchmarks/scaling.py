@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from byte_streams import Stream
 from cases import Case, Row
 from load_nats import NatsClient
 from load_requests import percentile, round_trips
@@ -20,7 +21,6 @@ from measures import SUBJECT, Effort, Outcome, Site, Throughput, delivered_size,
 from mixed_measures import FreshSubjects
 from server_process import Address, ServerProcess
 from servers import GATEWAY
-from streams import Stream
 from traffic import Chunk, Flow, Publisher
 
 _PAYLOAD = b"x" * 16

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -27,14 +28,20 @@ def free_port() -> int:
 
 
 class ServerProcess:
-    """A running server: addresses by protocol, processor time, memory. As a context manager it ends the server."""
+    """A running server: addresses by protocol, processor time, memory. As a context manager it ends the server.
+
+    `trust` is what a client knows it by, where it speaks TLS.
+    """
 
     def __init__(self, name: str, directory: "tempfile.TemporaryDirectory[str]") -> None:
         self.name = name
         self.addresses: dict[str, Address] = {}
+        self.trust: ssl.SSLContext | None = None
         self.directory = Path(directory.name)
         self._temporary = directory
         self._process: subprocess.Popen[bytes] | None = None
+        self._command: Sequence[str] = ()
+        self._core = 0
 
     @property
     def log(self) -> str:
@@ -53,6 +60,7 @@ class ServerProcess:
 
         Binding before exec matters: Go's scheduler counts its cores once, when it starts.
         """
+        self._command, self._core = command, core
         with (self.directory / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -90,16 +98,33 @@ class ServerProcess:
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
-    def stop(self) -> None:
-        """End the process (politely, then not) and remove its directory."""
+    def written_bytes(self) -> int:
+        """What it has written to the disk, as the system counts the pages of its files that it has changed."""
+        return int(Path(f"/proc/{self.pid}/io").read_text().split("\nwrite_bytes: ")[1].split()[0])
+
+    def kill(self) -> None:
+        """End the process as a power cut would, but for what the system keeps; its directory stays."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(STOP_SECONDS)
+
+    def end(self) -> None:
+        """End the process (politely, then not); its directory stays."""
         process = self._process
         if process is not None and process.poll() is None:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
             if process.poll() is None:
-                process.kill()
-                process.wait(STOP_SECONDS)
+                self.kill()
+
+    def start_again(self) -> None:
+        """The same command on what it left; where its ports are fixed, they are the same."""
+        self.start(self._command, self._core)
+
+    def stop(self) -> None:
+        """End the process and remove its directory."""
+        self.end()
         self._temporary.cleanup()
 
     def __enter__(self) -> "ServerProcess":

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -28,24 +29,95 @@ LEAF_PASSWORD = "bench-secret"
 
 
 Store = Literal["", "memory", "disk"]
+Keeping = Literal["", "stream", "buffer"]
 
 # Far above what any row stores.
 _QUEUED_MESSAGES = 1_000_000
 _QUEUED_BYTES = 1 << 30
 _RETAINED_MESSAGES = 2_000_000
+_KEPT_BYTES = 1 << 36
 
 
 @dataclass(frozen=True)
 class Wish:
     """What a row needs from a server: the protocols it shall listen for, and the hub it shall link to as a leafnode.
 
-    With a `store` it takes large queues and many retained messages; where it can choose, in memory or on disk.
+    With a `store` it takes large queues and many retained messages; where it can choose, in memory or on disk. With
+    `accounts` there are two, each with a user of its name: what is published in `plant` comes into `office` under `in`.
+    With `rights` there is a user `machine` that has some, and who comes without a name may do everything. With `tls`
+    all its listeners are inside TLS, with the same certificate for all servers.
+
+    `keeping`: what is published is kept on the disk, in a stream of JetStream or (the gateway, a bridge of mosquitto)
+    for a hub, which may be away; ports are fixed, so that a server may be started again. `synced`: nats-server syncs
+    each message. `commit_interval` is in milliseconds. With `streams` there is JetStream in any case.
     """
 
     protocols: frozenset[str]
     hub: Address | None = None
     store: Store = ""
+    accounts: bool = False
+    rights: bool = False
     python: str = sys.executable
+    tls: bool = False
+    keeping: Keeping = ""
+    synced: bool = False
+    commit_interval: int = 0
+    streams: bool = False
+
+    @property
+    def is_on_disk(self) -> bool:
+        return self.store == "disk" or bool(self.keeping)
+
+
+USER_PASSWORD = "bench-secret"
+_ACCOUNTS = ("plant", "office")
+_GATEWAY_ACCOUNTS = """
+[[accounts]]
+name = "plant"
+[[accounts.exports]]
+stream = "plant.>"
+[[accounts]]
+name = "office"
+[[accounts.imports]]
+stream = "plant.>"
+account = "plant"
+prefix = "in"
+"""
+_NATS_ACCOUNTS = """
+accounts: {
+  plant: { users: [{user: plant, password: %s}], exports: [{stream: "plant.>"}] }
+  office: {
+    users: [{user: office, password: %s}]
+    imports: [{stream: {account: plant, subject: "plant.>"}, prefix: in}]
+  }
+}
+"""
+# What a machine of a plant may do; nats-server's MQTT needs subjects of its own.
+_GATEWAY_RIGHTS = """
+[authentication]
+no-auth-user = "anybody"
+[[users]]
+name = "anybody"
+password = "%s"
+[[users]]
+name = "machine"
+password = "%s"
+[users.permissions]
+publish = { allow = ["plant.>", "status.*", "$MQTT.>"], deny = ["plant.*.*.admin"] }
+subscribe = { allow = ["plant", "plant.>", "commands.machine.>", "$MQTT.>", "_INBOX.>"] }
+"""
+_NATS_RIGHTS = """
+no_auth_user: anybody
+authorization: {
+  users: [
+    {user: anybody, password: %s}
+    {user: machine, password: %s, permissions: {
+      publish: { allow: ["plant.>", "status.*", "$MQTT.>"], deny: ["plant.*.*.admin"] }
+      subscribe: { allow: ["plant", "plant.>", "commands.machine.>", "$MQTT.>", "_INBOX.>"] }
+    }}
+  ]
+}
+"""
 
 
 def program(name: str) -> str | None:
@@ -88,9 +160,11 @@ def version(name: str, python: str = sys.executable) -> str:
 
 def start(name: str, wish: Wish, core: int) -> ServerProcess:
     """Start a server on a core and return it once it listens; raises LoadError when it does not come up."""
-    where = disk_directory() if wish.store == "disk" else None
+    where = disk_directory() if wish.is_on_disk else None
     server = ServerProcess(name, tempfile.TemporaryDirectory(prefix="leafgate-bench-", dir=where))
     try:
+        if wish.tls:
+            server.trust = make_certificate(server.directory)
         _STARTERS[name](server, wish, core)
     except BaseException:
         server.stop()
@@ -98,9 +172,19 @@ def start(name: str, wish: Wish, core: int) -> ServerProcess:
     return server
 
 
-def start_hub(core: int) -> ServerProcess:
-    """A nats-server that accepts leafnodes: the far end of the uplink row."""
-    return start(NATS_SERVER, Wish(frozenset({"nats", "leafnode"})), core)
+def start_hub(core: int, keeping: Keeping = "") -> ServerProcess:
+    """A nats-server that accepts leafnodes: the far end of the uplink rows; with streams where its spoke keeps."""
+    return start(NATS_SERVER, Wish(frozenset({"nats", "leafnode"}), keeping="stream" if keeping else ""), core)
+
+
+def make_certificate(directory: Path) -> ssl.SSLContext:
+    """`server.pem` and `server.key`, EC P-256 as certificates are today, and what a client knows that trusts it."""
+    certificate, key = directory / "server.pem", directory / "server.key"
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", *words.split(), *names], check=True, capture_output=True)
+    key.chmod(0o600)
+    return ssl.create_default_context(cafile=str(certificate))
 
 
 def _parse(address: str) -> Address:
@@ -126,12 +210,17 @@ def _ports_file(path: Path) -> Callable[[], dict[str, Address] | None]:
 def _start_gateway(server: ServerProcess, wish: Wish, core: int) -> None:
     ports = server.directory / "ports.json"
     lines = [f"ports-file = {json.dumps(str(ports))}"]
-    if wish.store == "disk":
+    if wish.is_on_disk:
         data = server.directory / "data"
         data.mkdir()
         lines += [f"data-directory = {json.dumps(str(data))}"]
     for protocol in sorted(wish.protocols - {"monitoring"}):
-        lines += ["[[listeners]]", f'protocol = "{protocol}"', 'address = "127.0.0.1:0"']
+        port = free_port() if wish.keeping else 0
+        lines += ["[[listeners]]", f'protocol = "{protocol}"', f'address = "127.0.0.1:{port}"']
+        if wish.tls:
+            lines += [
+                f'tls = {{ certificate = "{server.directory}/server.pem", key = "{server.directory}/server.key" }}'
+            ]
     lines += ["[monitoring]", f'address = "{"127.0.0.1:0" if "monitoring" in wish.protocols else ""}"']
     if wish.store:
         lines += [
@@ -143,9 +232,24 @@ def _start_gateway(server: ServerProcess, wish: Wish, core: int) -> None:
             "max-retained-messages-per-client = 0",
             "max-retained-bytes-per-client = 0",
         ]
-    if wish.hub is not None:
-        host, port = wish.hub
-        lines += ["[[uplinks]]", f'urls = ["nats-leaf://{LEAF_USER}:{LEAF_PASSWORD}@{host}:{port}"]']
+    hub = wish.hub
+    if hub is None and wish.keeping == "buffer":
+        hub = "127.0.0.1", free_port()  # It is away.
+    if hub is not None:
+        lines += ["[[uplinks]]", f'urls = ["nats-leaf://{LEAF_USER}:{LEAF_PASSWORD}@{hub[0]}:{hub[1]}"]']
+    if wish.keeping == "buffer":
+        lines += ["reconnect-max-seconds = 0.5", "[[store-and-forward]]", 'subjects = ["sites.>"]']
+        lines += [f"max-bytes = {_KEPT_BYTES}", f"commit-interval-ms = {wish.commit_interval}"]
+    if wish.keeping == "stream":
+        lines += ["[streams]", f"commit-interval-ms = {wish.commit_interval}"]
+    if wish.accounts:
+        lines += [_GATEWAY_ACCOUNTS]
+        for name in _ACCOUNTS:
+            lines += ["[[users]]", f'name = "{name}"', f'account = "{name}"', f'password = "{USER_PASSWORD}"']
+    if wish.rights:
+        lines += [_GATEWAY_RIGHTS % (USER_PASSWORD, USER_PASSWORD)]
+    if wish.streams:
+        lines += ["[streams]"]
     config = server.directory / "leafgate.toml"
     config.write_text("\n".join(lines) + "\n")
     server.start([*(gateway_command(wish.python) or []), "run", "-c", str(config)], core)
@@ -155,7 +259,7 @@ def _start_gateway(server: ServerProcess, wish: Wish, core: int) -> None:
 # nats-server names every listener in its log, and only there for MQTT.
 _NATS_LOG_LINES = {
     "nats": re.compile(r"Listening for client connections on ([\d.]+:\d+)"),
-    "mqtt": re.compile(r"Listening for MQTT clients on mqtt://([\d.]+:\d+)"),
+    "mqtt": re.compile(r"Listening for MQTT clients on (?:mqtt|tls)://([\d.]+:\d+)"),
     "websocket": re.compile(r"Listening for websocket clients on ws://([\d.]+:\d+)"),
     "leafnode": re.compile(r"Listening for leafnode connections on ([\d.]+:\d+)"),
     "monitoring": re.compile(r"Starting http monitor on ([\d.]+:\d+)"),
@@ -171,21 +275,32 @@ _NATS_STORE_OPTIONS = (
 
 
 def _nats_config(server: ServerProcess, wish: Wish) -> str:
-    lines = ["host: 127.0.0.1", "port: -1", "server_name: bench"]
+    port, leafnodes = (free_port(), free_port()) if wish.keeping else (-1, -1)
+    lines = ["host: 127.0.0.1", f"port: {port}", "server_name: bench"]
+    inner = ""
+    if wish.keeping:
+        sync = "always" if wish.synced else "2m"
+        lines += [f"jetstream {{ store_dir: {json.dumps(str(server.directory))}, sync_interval: {sync} }}"]
+    if wish.tls:
+        tls = f'tls {{ cert_file: "{server.directory}/server.pem", key_file: "{server.directory}/server.key" }}'
+        lines += [tls]
+        inner = f", {tls}"
     if "mqtt" in wish.protocols:
         # Its MQTT keeps sessions in JetStream, even for clean sessions and QoS 0.
         jetstream, mqtt = _NATS_STORE_OPTIONS if wish.store else ("", "")
         lines += [
             f"jetstream {{ store_dir: {json.dumps(str(server.directory))}{jetstream} }}",
-            f"mqtt {{ host: 127.0.0.1, port: -1{mqtt} }}",
+            f"mqtt {{ host: 127.0.0.1, port: -1{mqtt}{inner} }}",
         ]
+    if wish.streams and "mqtt" not in wish.protocols:
+        lines += [f"jetstream {{ store_dir: {json.dumps(str(server.directory))} }}"]
     if "websocket" in wish.protocols:
         lines += ["websocket { host: 127.0.0.1, port: -1, no_tls: true, compression: true }"]
     if "monitoring" in wish.protocols:
         lines += ["http: 127.0.0.1:-1"]
     if "leafnode" in wish.protocols:
         lines += [
-            "leafnodes { host: 127.0.0.1, port: -1, compression: off, "
+            f"leafnodes {{ host: 127.0.0.1, port: {leafnodes}, compression: off, "
             f"authorization {{ user: {LEAF_USER}, password: {LEAF_PASSWORD} }} }}"
         ]
     if wish.hub is not None:
@@ -193,6 +308,10 @@ def _nats_config(server: ServerProcess, wish: Wish) -> str:
         # Uncompressed at both ends, as the gateway's link is.
         lines += [f'leafnodes {{ remotes: [ {{ url: "{url}", compression: off }} ] }}']
         lines[2] = "server_name: bench-spoke"
+    if wish.accounts:
+        lines += [_NATS_ACCOUNTS % (USER_PASSWORD, USER_PASSWORD)]
+    if wish.rights:
+        lines += [_NATS_RIGHTS % (USER_PASSWORD, USER_PASSWORD)]
     return "\n".join(lines) + "\n"
 
 
@@ -216,13 +335,18 @@ def _start_mosquitto(server: ServerProcess, wish: Wish, core: int) -> None:
     config = server.directory / "mosquitto.conf"
     # Its defaults otherwise. `user` keeps it from leaving root, which could not read its own directory then.
     lines = [f"listener {port} 127.0.0.1", "allow_anonymous true", "user root"]
+    if wish.tls:
+        lines += [f"certfile {server.directory}/server.pem", f"keyfile {server.directory}/server.key"]
     if wish.store:
         lines += ["max_queued_messages 0", "max_queued_bytes 0"]
-    if wish.store == "disk":
+    if wish.is_on_disk:
         # Everything stays in memory until its snapshot, half an hour later or at its end.
         lines += ["persistence true", f"persistence_location {server.directory}/"]
     else:
         lines += ["persistence false"]
+    if wish.keeping == "buffer":
+        lines += ["max_queued_messages 0", "max_queued_bytes 0"]
+        lines += ["connection up", f"address 127.0.0.1:{free_port()}", "topic # out 1"]
     config.write_text("\n".join(lines) + "\n")
 
     def read() -> dict[str, Address] | None:

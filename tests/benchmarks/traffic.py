@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from byte_streams import Stream
 from machine import LoadError
-from streams import Stream
 
 CHUNK_BYTES = 64 * 1024
 # How far publishing may run ahead of the slowest receiver: far below any server's limit for slow consumers. A shorter
@@ -142,7 +142,10 @@ class Flow:
                 self._listen_to_publisher(self._publishers[fd])
                 continue
             at, stream = self._receivers[fd]
-            count = stream.socket.recv_into(self._buffer)
+            try:
+                count = stream.socket.recv_into(self._buffer)
+            except BlockingIOError:  # A part of a TLS record.
+                continue
             if not count:
                 raise LoadError(f"the server closed a receiver at byte {self._received[at]:,} of {self._due[at]:,}")
             self._received[at] += stream.payload_size(self._buffer[:count])

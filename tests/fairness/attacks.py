@@ -226,6 +226,116 @@ def connz_detail(to: Addresses, begun: Begun) -> None:
     again(attack)
 
 
+def one_subject(to: Addresses, begun: Begun) -> None:
+    """Whoever subscribes has the next message look for all receivers again."""
+    crowd = Peer(to["nats"], NATS_CONNECT)
+    crowd.send(b"".join(b"SUB many %d\r\n" % number for number in range(200_000)) + b"PING\r\n")
+    crowd.drain_until(b"PONG\r\n", 60.0)
+    peer = Peer(to["nats"], NATS_CONNECT)
+    begun()
+    for number in itertools.count():
+        peer.send(b"SUB many %d\r\nPUB many 1\r\nx\r\nUNSUB %d\r\n" % (number, number))
+        peer.drain_until(b"never", 0.001)
+        crowd.drain_until(b"never", 0.01)
+
+
+def group_on_many_filters(to: Addresses, begun: Begun) -> None:
+    filters = (b".".join(tokens) + b".end" for tokens in itertools.product((b"a", b"*"), repeat=15))
+    peer = Peer(to["nats"], NATS_CONNECT)
+    peer.send(b"".join(b"SUB %b group %d\r\n" % (one, number) for number, one in enumerate(filters)) + b"PING\r\n")
+    peer.drain_until(b"PONG\r\n", 60.0)
+    begun()
+    while True:
+        peer.send(b"PUB %bend 1\r\nx\r\n" % (b"a." * 15))
+        peer.drain_until(b"never", 0.01)
+
+
+def members_that_take_nothing(to: Addresses, begun: Begun) -> None:
+    peer = Peer(to["nats"], NATS_CONNECT.replace(b"{", b'{"echo":false,'))
+    peer.send(b"".join(b"SUB many group %d\r\n" % number for number in range(100_000)) + b"PING\r\n")
+    peer.drain_until(b"PONG\r\n", 60.0)
+    begun()
+    while True:
+        peer.send(b"PUB many 1\r\nx\r\n" * 100)
+
+
+def metrics_scraped(to: Addresses, begun: Begun) -> None:
+    begun()
+
+    def attack() -> None:
+        ask = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        peers = [Peer(to["monitoring"], ask) for _ in range(8)]
+        for peer in peers:
+            try:
+                peer.drain_until(b"never")
+            except ConnectionResetError:  # That is its end.
+                peer.close()
+
+    again(attack)
+
+
+# Leafnodes.
+
+
+def spoke(to: Addresses, name: bytes) -> Peer:
+    hello = b'CONNECT {"name":"%b","server_id":"%b","user":"bench","pass":"bench-secret","headers":true}\r\nPING\r\n'
+    peer = Peer(to["leafnode"], hello % (name, name))
+    peer.drain_until(b"PONG\r\n")
+    return peer
+
+
+def interest_of_spokes(to: Addresses, begun: Begun) -> None:
+    """Each hears of the interest of all others, and one of them comes and goes."""
+    spokes = [spoke(to, b"spoke-%d" % number) for number in range(20)]
+    for number, one in enumerate(spokes):
+        one.send(b"".join(b"LS+ of.%d.%d\r\n" % (number, subject) for subject in range(3000)))
+    begun()
+
+    def attack() -> None:
+        flapping = spoke(to, b"flapping")
+        flapping.send(b"".join(b"LS+ flapping.%d\r\n" % subject for subject in range(5000)))
+        for one in (flapping, *spokes):
+            one.drain_until(b"never", 0.02)
+        flapping.close()
+
+    again(attack)
+
+
+# Streams.
+
+
+def ask_for(subject: bytes, payload: bytes) -> bytes:
+    return b"PUB $JS.API.%b inbox %d\r\n%b\r\n" % (subject, len(payload), payload)
+
+
+def stream(to: Addresses) -> Peer:
+    """A stream in memory with a consumer of which very many may ask."""
+    peer = Peer(to["nats"], NATS_CONNECT + b"SUB inbox 1\r\n")
+    peer.send(ask_for(b"STREAM.CREATE.S", b'{"name":"S","subjects":["s.>"],"storage":"memory","max_bytes":16000000}'))
+    peer.drain_until(b"create_response")
+    config = b'{"durable_name":"c","ack_policy":"explicit","max_waiting":60000}'
+    peer.send(ask_for(b"CONSUMER.CREATE.S.c", b'{"stream_name":"S","config":%b}' % config))
+    peer.drain_until(b"create_response")
+    return peer
+
+
+def pulls_due(to: Addresses, begun: Begun) -> None:
+    peer = stream(to)
+    pull = ask_for(b"CONSUMER.MSG.NEXT.S.c", b'{"batch":1,"expires":500000000,"idle_heartbeat":100000000}')
+    begun()
+    while True:
+        peer.send(pull * 10_000)
+        peer.drain_until(b"never", 0.5)
+
+
+def stream_published(to: Addresses, begun: Begun) -> None:
+    peer = stream(to)
+    begun()
+    while True:
+        peer.send(b"PUB s.one inbox 1\r\nx\r\n" * 5000)
+        peer.drain_until(b"never", 0.001)
+
+
 # MQTT.
 
 
@@ -348,6 +458,13 @@ ATTACKS = (
     Attack("NATS: PONGs without end", pongs, "nats-server"),
     Attack("WebSocket: 1 MB of PINGs in 1.5 kB", compressed_pings, "nats-server"),
     Attack("NATS: messages to 4,000 subscribers", fan_out, "nats-server"),
+    Attack("NATS: 200,000 subscriptions to one subject, and one that comes and goes", one_subject, "nats-server"),
+    Attack("NATS: one queue group on 2^15 filters", group_on_many_filters, "nats-server"),
+    Attack("NATS: 100,000 members of a group that take nothing", members_that_take_nothing, "nats-server"),
+    Attack("leafnodes: 20 spokes with 3,000 interests, one with 5,000 that flaps", interest_of_spokes, "nats-server"),
+    Attack("streams: 10,000 pull requests that end together", pulls_due, "nats-server"),
+    Attack("streams: messages published without end", stream_published, "nats-server"),
+    Attack("monitoring: /metrics by eight at once", metrics_scraped),
     Attack("NATS: 64 requests over 60,000 retained", retained_requests),
     Attack("monitoring: details of 100,000 subscriptions", connz_detail, "nats-server"),
     Attack("MQTT: 140,000 user properties", user_properties, "mosquitto"),

@@ -30,8 +30,8 @@ BEGIN_SECONDS = 90.0
 PACE_SECONDS = 0.001
 SLOWEST_SECONDS = 10.0
 WISHES = {
-    GATEWAY: frozenset(("nats", "mqtt", "websocket", "monitoring")),
-    "nats-server": frozenset(("nats", "websocket", "monitoring")),
+    GATEWAY: frozenset(("nats", "mqtt", "websocket", "monitoring", "leafnode")),
+    "nats-server": frozenset(("nats", "websocket", "monitoring", "leafnode")),
     "mosquitto": frozenset(("mqtt",)),
 }
 
@@ -47,7 +47,7 @@ def run_attack(attack: Attack, addresses: dict[str, tuple[str, int]], told: Conn
 def measure(attack: Attack, name: str, seconds: float, server_core: int) -> Latencies:
     """Round trips of each quiet pair that the server can have, meanwhile. Raises LoadError, OSError."""
     fork = multiprocessing.get_context("fork")
-    with start(name, Wish(WISHES[name]), server_core) as server:
+    with start(name, Wish(WISHES[name], streams=True), server_core) as server:
         pairs: dict[str, Callable[[], float]] = {}
         if "nats" in server.addresses:
             pairs["NATS"] = Exchange(server.addresses["nats"]).round_trip

@@ -15,13 +15,16 @@ from gateway.version import form_name
 ROOMS = ("gateway", "protocols")
 MODULES = (
     "gateway.settings.schema",
-    "gateway.daemon",
+    "gateway.assembly",
     "gateway.runtime.identity",
     "gateway.settings.addresses",
-    "gateway.nats.leafnode",
+    "gateway.nats.leafnode_hub",
+    "gateway.nats.leafnode_spoke",
+    "gateway.nats.spoke_directory",
     "gateway.mqtt.client",
     "gateway.nats.client",
     "gateway.uplink.leafnode_uplink",
+    "protocols.leafnode.hub",
     "protocols.leafnode.spoke",
     "protocols.mqtt.decoder",
     "protocols.nats.client",

@@ -64,6 +64,8 @@ def _publish_run(run) -> object:  # type: ignore[no-untyped-def]
     return (
         "PublishRun",
         run.qos,
+        run.retained,
+        run.retained_bytes,
         list(run.packet_ids),
         [_message(message) for message in run.messages],
     )

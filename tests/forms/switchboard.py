@@ -32,9 +32,12 @@ SAID = (
     traffic.mqtt_client,
     traffic.hub,
     traffic.hub,
+    traffic.hub,
+    traffic.hub,
 )
 # Small ones are passed now and then; only the largest lets an outbox be congested for long.
 PENDING_LIMITS = (MOST_PAYLOAD, 1 << 20, 8 << 20)
+SPOKE_GREETING = b'CONNECT {"name":"spoke-%d","headers":true,"remote_account":"A"}\r\n'
 HUB_GREETING = traffic.INFO % (1 << 20, b"false", b"") + traffic.INFO % (1 << 20, b"true", b"")
 
 
@@ -69,6 +72,9 @@ class Place:
         )
         self.cid = gateway.registry.next_cid()
         self.address = ("127.0.0.1", 50_000)
+        self.listener = None
+        self.tls = None
+        self.browser_login = None
         self.started = self.last_activity = 0.0
         self.close_reason: Any = None
         self.close_detail = ""
@@ -117,6 +123,9 @@ class Place:
         return ("127.0.0.1", 4222)
 
     def introduce(self) -> None:
+        pass
+
+    def heartbeats(self, count: int) -> None:
         pass
 
     def close(self, reason: Any, detail: str = "", farewell: bytes = b"", linger: float = 1.0) -> None:
@@ -194,7 +203,7 @@ async def _play(form: Form, steps: Iterable[Step], max_pending: int) -> Record:
 def _gateway(form: Form, max_pending: int) -> Any:
     config = form["gateway.settings.schema"]
     limits = config.Limits(max_payload_bytes=MOST_PAYLOAD, max_pending_bytes=max_pending)
-    gateway = form["gateway.daemon"].Gateway(config.Config(limits=limits))
+    gateway = form["gateway.assembly"].Gateway(config.Config(limits=limits))
     gateway.runtime.turns.clock = lambda: 0.0  # A form that is slower takes no more turns.
     gateway.runtime.names = form["gateway.runtime.identity"].Names("N1", "edge", b"1")
     return gateway
@@ -210,15 +219,21 @@ def _places(form: Form, gateway: Any) -> list[Place]:
         place.open(form["gateway.mqtt.client"].MqttClient(place, place.gateway.admission, place.gateway.mqtt_sessions))
         place.says(traffic.mqtt_connect(level, b"client-%d" % level, will=level == 4))
     url = form["gateway.settings.addresses"].ServerUrl("nats-leaf", "hub.example", 7422, "leaf", "secret")
-    for number, place in enumerate(places[5:]):
+    spokes = form["gateway.nats.spoke_directory"].SpokeDirectory(gateway.runtime.repeats)
+    for number, place in enumerate(places[7:]):
+        place.open(form["gateway.nats.leafnode_hub"].HubSession(place, gateway.admission, spokes))
+        place.outbox.flush()
+        place.sends.clear()  # A challenge is another one each time.
+        place.says(SPOKE_GREETING % number)
+    for number, place in enumerate(places[5:7]):
         uplink = form["gateway.uplink.leafnode_uplink"].LeafnodeUplink(
             gateway.runtime,
             gateway.registry,
             gateway.account,
-            form["gateway.settings.schema"].Uplink(urls=(url,)),
+            form["gateway.settings.uplink"].Uplink(urls=(url,)),
             number,
         )
-        place.open(form["gateway.nats.leafnode"].LeafnodeSession(place, uplink))
+        place.open(form["gateway.nats.leafnode_spoke"].SpokeSession(place, uplink))
         place.says(HUB_GREETING)
     return places
 

@@ -34,6 +34,10 @@ def leafnode_spoke(form: Form) -> Any:
     return form["protocols.leafnode.spoke"].SpokeDecoder()
 
 
+def leafnode_hub(form: Form) -> Any:
+    return form["protocols.leafnode.hub"].HubDecoder(MAX_PAYLOAD, MAX_CONTROL_LINE)
+
+
 def mqtt_server(form: Form) -> Any:
     return form["protocols.mqtt.decoder"].Decoder(MAX_PAYLOAD)
 
@@ -52,13 +56,14 @@ ROLES = {
     "NATS": (nats_server, HEADERS_AGREED, traffic.nats_client),
     "NATS without headers": (nats_server, b"", traffic.nats_client),
     "leafnode": (leafnode_spoke, b"", traffic.hub),
+    "leafnode, from a spoke": (leafnode_hub, b"CONNECT {}\r\n", traffic.hub),
     "MQTT 3.1": (mqtt_server, traffic.mqtt_connect(3, b"c"), traffic.mqtt_client),
     "MQTT 3.1.1": (mqtt_server, traffic.mqtt_connect(4, b"c"), traffic.mqtt_client),
     "MQTT 5.0": (mqtt_server, traffic.mqtt_connect(5, b"c"), traffic.mqtt_client),
     "WebSocket": (frames, b"", traffic.websocket_client),
     "WebSocket with compression": (compressed_frames, b"", traffic.websocket_client),
 }
-DECODERS = (nats_server, nats_client, leafnode_spoke, mqtt_server, frames, compressed_frames)
+DECODERS = (nats_server, nats_client, leafnode_spoke, leafnode_hub, mqtt_server, frames, compressed_frames)
 
 
 def events(decoder: Decoder, form: Form, pieces: list[bytes]) -> list[list[object]]:

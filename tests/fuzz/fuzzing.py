@@ -80,6 +80,7 @@ def _streams(source: random.Random) -> Iterator[tuple[Any, list[bytes]]]:
         (server.ServerDecoder(1000, 64), b"", traffic.nats_client),
         (client.ClientDecoder(MAX_PAYLOAD), b"", traffic.hub),
         (form["protocols.leafnode.spoke"].SpokeDecoder(), b"", traffic.hub),
+        (form["protocols.leafnode.hub"].HubDecoder(1 << 20, 4096), b"CONNECT {}\r\n", traffic.hub),
         (form["protocols.mqtt.decoder"].Decoder(1 << 20), traffic.mqtt_connect(5, b"c"), traffic.mqtt_client),
         (form["protocols.websocket.frames"].FrameDecoder(True, deflate), b"", traffic.websocket_client),
     ):
@@ -92,7 +93,7 @@ def check_what_peers_got(form: Form, record: Record) -> None:
     decoders = [
         *(form["protocols.nats.client"].ClientDecoder(MAX_PAYLOAD) for _ in range(3)),
         *(form["protocols.mqtt.decoder"].ClientDecoder(MAX_PAYLOAD, version) for version in (3, 4)),
-        *(form["protocols.leafnode.spoke"].SpokeDecoder() for _ in range(2)),
+        *(form["protocols.leafnode.spoke"].SpokeDecoder() for _ in range(4)),
     ]
     for number, (decoder, sends) in enumerate(zip(decoders, record.sends, strict=True)):
         stream = b"".join(sends)

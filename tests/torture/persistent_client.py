@@ -59,6 +59,10 @@ class PersistentClient:
     async def handle(self, packet: object) -> None:
         """One packet after the CONNACK."""
 
+    def is_tolerable(self, reason_code: int) -> bool:
+        """Whether a CONNACK may refuse it so, and it comes again."""
+        return False
+
     async def send(self, data: bytes) -> None:
         """Send when there is a connection; what is lost with it is sent again by `connected`, on the next one."""
         stream = self._stream
@@ -100,7 +104,8 @@ class PersistentClient:
 
     async def _greeted(self, connack: Connack) -> None:
         if connack.reason_code:
-            self.fault(f"was refused: {connack.reason_code!r}")
+            if not self.is_tolerable(connack.reason_code):
+                self.fault(f"was refused: {connack.reason_code!r}")
             return
         self.connections += 1
         if connack.properties is not None:

@@ -6,12 +6,16 @@ The load writes to `socket` itself; nothing here costs anything per message.
 import base64
 import os
 import socket
+import ssl
 import struct
+from collections.abc import Iterator
 
 from machine import LoadError
 from server_process import Address
 
 ANSWER_SECONDS = 20.0
+
+Buffer = bytes | memoryview
 
 
 class Stream:
@@ -56,6 +60,98 @@ class Stream:
 
     def close(self) -> None:
         self.socket.close()
+
+
+class TlsSocket(socket.socket):
+    """A socket inside TLS that reads and writes batches: OpenSSL works on memory, as it does in the gateway."""
+
+    _engine: ssl.SSLObject
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        """The handshake; to be called while the socket still waits."""
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._engine = context.wrap_bio(self._incoming, self._outgoing, server_hostname="localhost")
+        # Records that were not taken yet, and of how many bytes; the caller sends those again.
+        self._wire, self._claimed = memoryview(b""), 0
+        while True:
+            try:
+                self._engine.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                super().sendall(self._outgoing.read())
+                data = super().recv(1 << 16)
+                if not data:
+                    raise LoadError("the server ended the handshake") from None
+                self._incoming.write(data)
+        super().sendall(self._outgoing.read())
+
+    def send(self, data: Buffer, flags: int = 0) -> int:
+        if not self._claimed:
+            self._engine.write(data)
+            self._wire, self._claimed = memoryview(self._outgoing.read()), len(data)
+        self._wire = self._wire[super().send(self._wire) :]
+        if self._wire:
+            return 0
+        size, self._claimed = self._claimed, 0
+        return size
+
+    def sendall(self, data: Buffer, flags: int = 0) -> None:
+        self._engine.write(data)
+        super().sendall(self._outgoing.read())
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """All that one read brings; waits for more where that is no whole record."""
+        while True:
+            data = super().recv(size)
+            if not data:
+                return b""
+            self._incoming.write(data)
+            found = b"".join(self._decrypted())
+            if found:
+                return found
+
+    def recv_into(self, buffer: memoryview, nbytes: int = 0, flags: int = 0) -> int:  # type: ignore[override]
+        """Raises BlockingIOError where what came is no whole record."""
+        count = super().recv_into(buffer, len(buffer) // 2)
+        if not count:
+            return 0
+        self._incoming.write(buffer[:count])
+        at = 0
+        for piece in self._decrypted():
+            buffer[at : at + len(piece)] = piece
+            at += len(piece)
+        if not at:
+            raise BlockingIOError
+        return at
+
+    def _decrypted(self) -> Iterator[bytes]:
+        try:
+            while self._incoming.pending:
+                yield self._engine.read(1 << 14)
+        except ssl.SSLWantReadError:
+            pass
+
+
+class TlsStream(Stream):
+    """A connection inside TLS; with a `greeting` the server says something first that ends so."""
+
+    socket: TlsSocket
+
+    def __init__(self, address: Address, context: ssl.SSLContext, greeting: bytes = b"") -> None:
+        self.socket = TlsSocket(socket.AF_INET, socket.SOCK_STREAM)
+        self.socket.settimeout(ANSWER_SECONDS)
+        self.socket.connect(address)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._early = b""
+        while greeting and not self._early.endswith(greeting):
+            self._early += socket.socket.recv(self.socket, 1 << 16)
+        self.socket.secure(context)
+
+    def receive(self) -> bytes:
+        if self._early:
+            early, self._early = self._early, b""
+            return early
+        return super().receive()
 
 
 class WebSocketStream(Stream):
