@@ -1,4 +1,6 @@
-# make run: start the gateway. make test, test-pure, bench, fuzz, fuzz-mqtt, torture, walks, fairness, lint, clean.
+# make run: start the gateway. make console: build its page, which takes Node. make test, test-pure, bench, fuzz, fuzz-mqtt,
+# torture, torture-bridges, torture-uplink, torture-streams, walks, reloads, fairness, console-open, arm,
+# lint, man, guide, deb, clean.
 # Everything lives in .venv, or in .venv-pure with LEAFGATE_PURE=1. ARGS="…" is handed on to the program that is started.
 
 PYTHON ?= python3
@@ -6,22 +8,32 @@ PURE := $(filter-out 0,$(LEAFGATE_PURE))
 VENV := $(if $(PURE),.venv-pure,.venv)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Processes among which `make test` shares out the files of tests; 0 runs all in pytest itself. Much of a test is waiting
+# for a server, so there is one more than there are processors.
+JOBS ?= $(shell expr $$(nproc) + 1)
 FUZZ_SECONDS ?= 600
 TORTURE_MINUTES ?= 10
 
 # Directories are in the list because a deleted file changes only them.
 SOURCES := pyproject.toml setup.py $(shell find firmware gateway micropython protocols -name __pycache__ -prune -o \
-	\( -type d -o -name '*.py' -o -name '*.pxd' \) -print)
+	-path gateway/console/page -prune -o -path gateway/guide -prune -o \( -type d -o -name '*.py' -o -name '*.pxd' \) -print)
+# The console's page: its source, what it is built with, and the result, which is installed where it is there.
+PAGE := gateway/console/page
+PAGE_SOURCES := $(PAGE)/package.json $(PAGE)/vite.config.js $(PAGE)/index.html $(shell find $(PAGE)/src -type f)
+BUILT_PAGE := gateway/console/built/index.html.gz
 PEERS := tests/integration
 NPM := $(shell command -v npm 2>/dev/null)
 
-.PHONY: run test test-pure bench fuzz fuzz-mqtt torture walks fairness lint clean
+.PHONY: run console test test-pure bench fuzz fuzz-mqtt torture torture-bridges torture-uplink torture-streams walks \
+	reloads fairness console-open arm lint man guide deb clean
 
 run: $(VENV)/installed
 	$(BIN)/leafgate run $(ARGS)
 
+console: $(BUILT_PAGE)
+
 test: $(VENV)/installed $(VENV)/installed-test $(if $(NPM),$(PEERS)/node_modules/installed)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses=$(JOBS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 test-pure:
 	@$(MAKE) --no-print-directory LEAFGATE_PURE=1 test
@@ -38,19 +50,54 @@ fuzz-mqtt: $(VENV)/installed $(VENV)/installed-test
 torture: $(VENV)/installed $(VENV)/installed-test
 	$(BIN)/python -m tests.torture.campaign --minutes $(TORTURE_MINUTES) $(ARGS)
 
+torture-bridges: $(VENV)/installed $(VENV)/installed-test
+	$(BIN)/python -m tests.torture.bridges --minutes $(TORTURE_MINUTES) $(ARGS)
+
+torture-uplink: $(VENV)/installed $(VENV)/installed-test
+	$(BIN)/python -m tests.torture.uplink.campaign --minutes $(TORTURE_MINUTES) $(ARGS)
+
+torture-streams: $(VENV)/installed $(VENV)/installed-test
+	$(BIN)/python -m tests.torture.streams.campaign --minutes $(TORTURE_MINUTES) $(ARGS)
+
 walks: $(VENV)/installed $(VENV)/installed-test
 	$(BIN)/python -m tests.torture.walks $(ARGS)
 
+reloads: $(VENV)/installed $(VENV)/installed-test
+	$(BIN)/python -m tests.torture.reloads $(ARGS)
+
 fairness: $(VENV)/installed $(VENV)/installed-test
 	$(BIN)/python tests/fairness/fairness.py $(ARGS)
+
+# The console left open in a browser for half an hour while messages pass.
+console-open: $(VENV)/installed $(VENV)/installed-test $(PEERS)/node_modules/installed
+	$(BIN)/python -m tests.torture.console_open $(ARGS)
+
+# The wheel for another processor, arm64 or armhf, built by a cross compiler and run under emulation.
+ARCH ?= arm64
+arm: $(VENV)/installed
+	$(PIP) install 'setuptools>=77' 'Cython>=3.1'
+	NATIVE_PYTHON=$(abspath $(BIN)/python) tests/arm/run.sh $(ARCH) build/$(ARCH) $(ARGS)
 
 lint: $(VENV)/installed $(VENV)/installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 
+# Everything that the parser understands, as a manual page; a test holds that it is of this parser.
+man: $(VENV)/installed
+	$(BIN)/python -m gateway.command.manual > configs/leafgate.1
+
+# The guide as a site that can be read from a disk, in dist/guide.
+guide: $(VENV)/installed-guide
+	$(BIN)/mkdocs build --quiet --clean --config-file gateway/guide/mkdocs.yml
+
+# dist/leafgate_VERSION_ARCHITECTURE.deb, for the Debian that this is: its Python, not that of the virtual environment.
+deb: $(BIN)/python $(if $(NPM),$(BUILT_PAGE))
+	configs/debian/build.sh $(BIN)/python dist
+
 clean:
-	rm -rf .venv .venv-pure .fuzz-build build *.egg-info $(PEERS)/node_modules
+	rm -rf dist/*.deb dist/guide
+	rm -rf .venv .venv-pure .fuzz-build build *.egg-info $(PEERS)/node_modules $(PAGE)/node_modules gateway/console/built
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
@@ -60,12 +107,18 @@ $(BIN)/python:
 
 # A regular install, so that what runs and what is tested is what a user gets. The file becomes the line that tells
 # which form was installed and why.
-$(VENV)/installed: $(SOURCES) | $(BIN)/python
+$(VENV)/installed: $(SOURCES) $(if $(NPM),$(BUILT_PAGE)) | $(BIN)/python
 	@rm -f $@.new
 	LEAFGATE_FORM_NOTE=$(abspath $@.new) $(PIP) install .
 	@cat $@.new
 	@$(BIN)/leafgate --version
 	@mv $@.new $@
+
+# Without it there is a page that says so; what could not be built is no reason to install nothing.
+$(BUILT_PAGE): $(PAGE_SOURCES)
+	@mkdir -p $(@D)
+	cd $(PAGE) && npm install --no-package-lock --no-audit --no-fund --loglevel=error && npx vite build --logLevel=warn \
+		|| { echo "npm could not build the console; its page will say so"; }
 
 # Only the packages of the extra: naming leafgate itself would build it again.
 $(VENV)/installed-%: pyproject.toml | $(VENV)/installed
