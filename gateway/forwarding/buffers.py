@@ -51,6 +51,8 @@ class Line:
         self.forwarder = Forwarder(buffer, self.line, changed)
         self.thinning = Thinning(buffer)
         self.told = ""
+        # The last message that had waited when it began to flow.
+        self.backlog_end = 0
         self.life = trio.CancelScope()
 
     @property
@@ -287,9 +289,13 @@ class Buffers:
         if line.buffer.drops.recent():
             state = "dropping"
         elif state == "flowing":
-            # What passes through is no backlog.
-            is_old = status.messages > 0 and status.oldest_seconds > LOOK_SECONDS
-            state = "draining" if is_old and line.told != "drained" else "drained"
+            # What only passes through is no backlog.
+            stream = line.buffer.stream
+            if line.told not in ("draining", "drained"):
+                line.backlog_end = stream.last
+            is_behind = stream.first <= line.backlog_end or status.oldest_seconds > LOOK_SECONDS
+            is_draining = status.messages > 0 and is_behind and line.told != "drained"
+            state = "draining" if is_draining else "drained"
         if state == line.told:
             return
         line.told = state

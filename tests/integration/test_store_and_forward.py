@@ -313,6 +313,7 @@ def test_what_becomes_of_a_backlog_is_told_where_links_are(hub: Peer, tmp_path: 
             about = json.loads((await told.next_msg(10)).data)
             if about.get("buffer") == "cloud":
                 states.append(about["state"])
+                assert about["state"] != "drained" or about["messages"] == 0
         return states
 
     with storing_gateway(tmp_path / "edge", hub) as edge:
