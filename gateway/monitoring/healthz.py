@@ -6,13 +6,14 @@ asks without it: what is degraded is still ready.
 
 from gateway.monitoring.parameters import boolean
 from gateway.monitoring.report import Fields
-from gateway.monitoring.snapshot import Fault, SnapshotProvider
+from gateway.monitoring.snapshot import Fault, SnapshotProvider, StreamFault
 
 OK, BAD_REQUEST, NOT_FOUND, UNAVAILABLE = 200, 400, 404, 503
 # Those of nats-server that say how much is looked at; `js-enabled` is the old name.
 LIVE = ("js-enabled-only", "js-enabled")
-READY = ("js-server-only", "js-meta-only")
-NO_STREAMS = "JetStream is not enabled: there are no streams here"
+SERVING = "js-server-only"
+# Of a cluster: elsewhere nats-server looks at the streams all the same.
+READY = (SERVING, "js-meta-only")
 
 
 def healthz(provider: SnapshotProvider, query: dict[str, str]) -> tuple[int, Fields]:
@@ -21,36 +22,47 @@ def healthz(provider: SnapshotProvider, query: dict[str, str]) -> tuple[int, Fie
     live, serving = not asked.isdisjoint(LIVE), not asked.isdisjoint(READY)
     details = boolean(query, "details")
     bad = _fault_in(query)
-    if bad is not None:
-        return _refusal(*bad, details)
+    if bad:
+        return BAD_REQUEST, _told(Fault(bad), "error", "BAD_REQUEST", details)
     fault = provider.stalled() if live else provider.health()
     if fault is not None:
-        return UNAVAILABLE, _told(fault, details)
+        return UNAVAILABLE, _told(fault, "unavailable", "CONNECTION", details)
+    if not live and SERVING not in asked:
+        faults = provider.stream_faults(*(query.get(name, "") for name in ("account", "stream", "consumer")))
+        if faults:
+            return _of_streams(faults, details)
     # What makes the gateway itself no less available is told all the same.
-    faults = {} if live or serving or details else provider.degradations()
+    told = {} if live or serving or details else provider.degradations()
     remarks = {} if live or serving or details else provider.remarks()
-    return OK, {"status": "degraded" if faults else "ok"} | faults | remarks
+    return OK, {"status": "degraded" if told else "ok"} | told | remarks
 
 
-def _fault_in(query: dict[str, str]) -> tuple[int, str, str] | None:
-    """Status, kind and text of what cannot be answered about streams."""
+def _fault_in(query: dict[str, str]) -> str:
+    """What cannot be asked about streams, if anything."""
     if query.get("stream") and not query.get("account"):
-        return BAD_REQUEST, "BAD_REQUEST", '"account" must not be empty when checking stream health'
+        return '"account" must not be empty when checking stream health'
     if query.get("consumer") and not query.get("stream"):
-        return BAD_REQUEST, "BAD_REQUEST", '"stream" must not be empty when checking consumer health'
-    if query.get("account"):
-        return NOT_FOUND, "JETSTREAM", NO_STREAMS
-    return None
+        return '"stream" must not be empty when checking consumer health'
+    return ""
 
 
-def _refusal(status: int, kind: str, text: str, details: bool) -> tuple[int, Fields]:
-    if details:
-        return status, {"status": "error", "errors": [{"type": kind, "error": text}]}
-    return status, {"status": "error", "error": text}
+def _of_streams(faults: list[StreamFault], details: bool) -> tuple[int, Fields]:
+    """The first of them, or all; what is not there at all goes before what is not well."""
+    missing = [one for one in faults if one.is_missing]
+    status, faults = (NOT_FOUND, missing) if missing else (UNAVAILABLE, faults)
+    if not details:
+        return status, {"status": "unavailable", "error": faults[0].error}
+    return status, {"status": "error", "errors": [_entry(one) for one in faults]}
 
 
-def _told(fault: Fault, details: bool) -> Fields:
+def _entry(fault: StreamFault) -> Fields:
+    whose: Fields = {"account": fault.account, "stream": fault.stream, "consumer": fault.consumer}
+    kind: Fields = {"type": fault.kind}
+    return kind | {name: value for name, value in whose.items() if value} | {"error": fault.error}
+
+
+def _told(fault: Fault, status: str, kind: str, details: bool) -> Fields:
     hint: Fields = {"hint": fault.hint} if fault.hint else {}
     if details:
-        return {"status": "error", "errors": [{"type": "CONNECTION", "error": fault.error} | hint]}
-    return {"status": "unavailable", "error": fault.error} | hint
+        return {"status": "error", "errors": [{"type": kind, "error": fault.error} | hint]}
+    return {"status": status, "error": fault.error} | hint

@@ -26,10 +26,12 @@ from gateway.monitoring.snapshot import (
     MqttSnapshot,
     ServerSnapshot,
     StorageSnapshot,
+    StreamFault,
     StreamsAsked,
     TreeSnapshot,
     UplinkSnapshot,
 )
+from gateway.monitoring.stream_health import find_faults
 from gateway.runtime.runtime import Runtime
 from gateway.runtime.turns import OwnTurn
 from gateway.settings.addresses import split_address
@@ -216,6 +218,10 @@ class Observer:
     async def jetstream(self, asked: StreamsAsked) -> dict[str, object] | None:
         service = self._sources.streams
         return await tell(service, asked, self._sources.runtime.turns) if service is not None else None
+
+    def stream_faults(self, account: str, stream: str, consumer: str) -> list[StreamFault]:
+        service = self._sources.streams
+        return find_faults(service, account, stream, consumer) if service is not None else []
 
     def _jetstream(self) -> dict[str, object]:
         service = self._sources.streams

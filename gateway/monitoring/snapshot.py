@@ -299,6 +299,20 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamFault:
+    """What is wrong with streams: of which `kind` (ACCOUNT, STREAM or CONSUMER) that is, and in whose words it is told.
+    What was asked for `is_missing` where it is not there.
+    """
+
+    kind: str
+    error: str
+    account: str
+    stream: str = ""
+    consumer: str = ""
+    is_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StreamsAsked:
     """What of the streams is to be told: of one `account` or of all, so many of these from one on."""
 
@@ -339,6 +353,9 @@ class SnapshotProvider(Protocol):
 
     async def jetstream(self, asked: StreamsAsked) -> dict[str, object] | None:
         """What there is to tell of streams, in nats-server's form; None where there are none."""
+
+    def stream_faults(self, account: str, stream: str, consumer: str) -> list[StreamFault]:
+        """What is wrong with the streams that are named, all where none is; nothing where there are no streams."""
 
     def interests(self, account: str) -> Iterator[InterestSnapshot | None]:
         """The subscriptions of open connections, made one by one; None in between where there is none to show."""

@@ -83,6 +83,8 @@ class AccountStreams:
         self.domains = Domains()
         self._heeded = account.rules.streams
         self.streams: dict[str, ServedStream] = {}
+        # Those on the disk that could not be opened.
+        self.unreadable: list[str] = []
         self.requests = self.faults = 0
         self.port = account.port
         self._stores = stores
@@ -106,6 +108,7 @@ class AccountStreams:
                 log.error(
                     "event=stream-unreadable account=%s stream=%s reason=%r", stored.account, stored.name, str(error)
                 )
+                self.unreadable.append(stored.name.removeprefix(PREFIX))
                 continue
             if note.is_partial:
                 log.warning("event=partial-stream-removed account=%s stream=%s", stored.account, note.config.name)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -94,3 +95,54 @@ def test_a_gateway_without_streams_says_so(tmp_path: Path) -> None:
     with gateway(tmp_path, monitoring=True) as peer:
         assert look(peer, "/jsz")["disabled"] is True
         assert look(peer, "/varz")["jetstream"] == {}
+
+
+def health(peer: Peer, query: str) -> tuple[int, Any]:
+    try:
+        with urlopen(f"{peer.url('monitoring', 'http')}/healthz?{query}") as answer:
+            return answer.status, json.load(answer)
+    except HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+HEALTH_QUERIES = [
+    "account=$G",
+    "account=nobody",
+    "account=$G&stream=S",
+    "account=$G&stream=nothing",
+    "account=$G&stream=S&consumer=reader",
+    "account=$G&stream=S&consumer=nobody",
+    "account=$G&stream=nothing&consumer=nobody",
+    "account=nobody&stream=S&consumer=reader",
+    "stream=S",
+    "account=$G&consumer=reader",
+    "account=$G&stream=nothing&js-enabled-only=1",
+    "account=$G&stream=nothing&js-server-only=1",
+    "account=$G&stream=nothing&js-meta-only=1",
+]
+
+
+@pytest.mark.parametrize("details", ["", "&details=1"])
+@pytest.mark.parametrize("query", HEALTH_QUERIES)
+def test_health_of_streams_is_told_as_nats_server_tells_it(
+    edge: Peer, reference: Peer, query: str, details: str
+) -> None:
+    assert health(edge, query + details) == health(reference, query + details)
+
+
+def test_streams_in_memory_are_well_too(edge: Peer, reference: Peer) -> None:
+    """nats-server looks for directories, so it finds none of theirs."""
+    assert health(edge, "account=$G&stream=M") == (200, {"status": "ok"})
+    assert health(reference, "account=$G&stream=M")[0] == 404
+
+
+def test_health_of_streams_where_there_are_none(tmp_path: Path) -> None:
+    http = free_port()
+    with (
+        gateway(tmp_path / "edge", monitoring=True) as ours,
+        nats_server(tmp_path / "reference", f'http: "127.0.0.1:{http}"') as theirs,
+    ):
+        theirs.ports["monitoring"] = http
+        for query in ("account=$G", "account=nobody&stream=S&consumer=C", "account=$G&details=1"):
+            assert health(ours, query) == health(theirs, query) == (200, {"status": "ok"})

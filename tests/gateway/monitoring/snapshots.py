@@ -18,6 +18,7 @@ from gateway.monitoring.snapshot import (
     ListenerSnapshot,
     MqttSnapshot,
     ServerSnapshot,
+    StreamFault,
     StreamsAsked,
     TreeSnapshot,
     UplinkSnapshot,
@@ -110,6 +111,7 @@ class FixedProvider:
         self.told_accounts: tuple[AccountSnapshot, ...] = ()
         self.told_tree = TreeSnapshot()
         self.is_stalled = False
+        self.told_stream_faults: list[StreamFault] = []
         self._error = Fault(error, hint) if error is not None else None
         self._server = dataclasses.replace(SERVER, **server)
 
@@ -124,6 +126,9 @@ class FixedProvider:
 
     async def jetstream(self, asked: StreamsAsked) -> None:
         """There are no streams."""
+
+    def stream_faults(self, account: str, stream: str, consumer: str) -> list[StreamFault]:
+        return self.told_stream_faults
 
     def buffers(self) -> tuple[BufferSnapshot, ...]:
         return self._server.buffers

@@ -13,6 +13,7 @@ from gateway.monitoring.snapshot import (
     BridgeSnapshot,
     BufferSnapshot,
     StorageSnapshot,
+    StreamFault,
     TreeSnapshot,
     UplinkSnapshot,
 )
@@ -361,9 +362,23 @@ async def test_health_is_told_in_detail():
     assert told_by(await get("/healthz", provider, **{"js-server-only": "1"})) == {"status": "ok"}
 
 
-@pytest.mark.parametrize(
-    ("query", "status"), [({"stream": "s"}, 400), ({"account": "a", "consumer": "c"}, 400), ({"account": "a"}, 404)]
-)
-async def test_health_of_streams_that_are_not_there(query: dict[str, str], status: int):
+@pytest.mark.parametrize("query", [{"stream": "s"}, {"account": "a", "consumer": "c"}])
+async def test_health_of_streams_needs_to_know_whose(query: dict[str, str]):
     response = await get("/healthz", **query)
-    assert (response.status, json.loads(body_of(response))["status"]) == (status, "error")
+    assert (response.status, json.loads(body_of(response))["status"]) == (400, "error")
+
+
+async def test_health_tells_of_streams_that_are_not_there_before_those_that_are_not_well():
+    provider = FixedProvider()
+    lost = StreamFault("STREAM", "JetStream stream 'A > S' write error: full", "A", "S")
+    gone = StreamFault("CONSUMER", 'JetStream consumer "C" not found', "A", "S", "C", is_missing=True)
+    provider.told_stream_faults = [lost]
+    response = await get("/healthz", provider)
+    assert (response.status, json.loads(body_of(response))) == (503, {"status": "unavailable", "error": lost.error})
+    provider.told_stream_faults = [lost, gone]
+    response = await get("/healthz", provider, account="A", stream="S", consumer="C", details="1")
+    entry = {"type": "CONSUMER", "account": "A", "stream": "S", "consumer": "C", "error": gone.error}
+    assert (response.status, json.loads(body_of(response))) == (404, {"status": "error", "errors": [entry]})
+    for how_little in ("js-enabled-only", "js-server-only"):
+        assert told_by(await get("/healthz", provider, **{how_little: "1"})) == {"status": "ok"}
+    assert (await get("/healthz", provider, **{"js-meta-only": "1"})).status == 404
