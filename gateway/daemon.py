@@ -30,6 +30,7 @@ from gateway.runtime.logs import shown, start_logging
 from gateway.runtime.memory import collect_in_quiet_moments, tune_memory
 from gateway.runtime.service_manager import ServiceManager, find_service_manager
 from gateway.settings.bridge import Bridge as BridgeConfig
+from gateway.settings.integration import KINDS
 from gateway.settings.schema import Config
 from gateway.storage.schema import GLOBAL_ACCOUNT
 from gateway.system.service import SystemService
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from gateway.bridges.bridges import Bridges
     from gateway.devices.service import SerialService
     from gateway.forwarding.buffers import Buffers
+    from gateway.integrations.integrations import Integrations
     from gateway.monitoring.service import MonitoringService
     from gateway.mqtt.sessions import MqttSessions
     from gateway.reloading.reloader import Outcome, Reloader
@@ -181,6 +183,16 @@ def make_bridges(gateway: Gateway, links: "list[Bridge]") -> "Bridges":
     return Bridges(gateway.runtime, gateway.registry, directory, sessions_of, links)
 
 
+def make_integrations(gateway: Gateway) -> "Integrations":
+    from gateway.integrations.integrations import Integrations
+    from gateway.integrations.kinds import make_integration
+    from gateway.integrations.site import Site
+
+    service = gateway.stream_service
+    streams = service.accounts if service is not None else {}
+    return Integrations(Site(gateway.runtime, gateway.find_account, streams.get), make_integration)
+
+
 def make_serial(gateway: Gateway, faults: dict[str, str]) -> "SerialService":
     from gateway.devices.device import Site
     from gateway.devices.service import SerialService
@@ -211,6 +223,7 @@ class Daemon:
         self._giving_way: list[Callable[[], None]] = []
         self.bridge_links: list[Bridge] = []
         self.bridges: Bridges | None = None
+        self.integrations: Integrations | None = None
         self.serial: SerialService | None = None
         self.reception = Reception(gateway.door)
         self.started = 0.0
@@ -268,6 +281,7 @@ class Daemon:
                     self._set_uplinks(config)
                     self._set_buffers(config)
                     self._set_bridges(config)
+                    self._set_integrations(config)
                     self._set_serial(config)
                     await self._serve(signals)
                     services.start_soon(self._end_on_second_signal, signals, services.cancel_scope)
@@ -366,6 +380,7 @@ class Daemon:
             Section(("uplinks",), self._set_uplinks),
             BuffersPart(self.gateway.open_streams, self._set_buffers),
             Section(("bridges",), self._set_bridges),
+            Section(KINDS, self._set_integrations),
             Section(("serial",), self._set_serial),
             Section(("listeners", "monitoring", "ports_file"), self._addresses_changed),
         ]
@@ -474,6 +489,15 @@ class Daemon:
         assert nursery is not None
         self.bridges.replace(config.bridges, nursery)
 
+    def _set_integrations(self, config: Config) -> None:
+        if self.integrations is None and not config.integrations:
+            return
+        if self.integrations is None:
+            self.integrations = make_integrations(self.gateway)
+        nursery = self.gateway.runtime.nursery
+        assert nursery is not None
+        self.integrations.replace(config.integrations, nursery)
+
     def _set_serial(self, config: Config) -> None:
         if self.serial is not None:
             self.serial.replace(config.serial)
@@ -516,6 +540,7 @@ class Daemon:
             streams=gateway.stream_service,
             stream_store=gateway.streams,
             buffers=lambda: self.buffers.statuses() if self.buffers is not None else (),
+            integrations=lambda: self.integrations.statuses() if self.integrations is not None else (),
             serial_faults=self.serial_faults,
             listener_faults=self.listener_faults,
             configuration_fault=lambda: self.reloader.fault if self.reloader is not None else "",

@@ -8,6 +8,9 @@ A subject is a row of tokens with `.` between them. In a filter the token `*` st
 MOST_WILDCARD_TOKENS = 256
 # Subjects that servers use among themselves begin so, and those where the gateway tells MQTT clients of itself.
 RESERVED_SUBJECTS = (b"_GR_.", b"$GR.", b"$NRG.", b"$SYS.broker.")
+# First tokens of subjects on which answers and requests to servers go: where messages are kept or handed on, a filter
+# that begins with a wildcard does not mean them.
+SERVICE_TOKENS = (b"$", b"_")
 # Bytes of subject, reply and queue groups in one line between servers. Its arguments may have 16 times nats-server's
 # default `max_control_line`; beside the names those are sizes, weights, marks and spaces.
 LONGEST_NAMES = 65_536 - 64
@@ -55,6 +58,11 @@ def matches(subject_filter: bytes, subject: bytes) -> bool:
     while i < count and pattern[i] in (tokens[i], _ONE):
         i += 1
     return i == count
+
+
+def is_meant(subject_filter: bytes, subject: bytes) -> bool:
+    """Whether a filter that matches a subject means it, too, where messages are kept or handed on."""
+    return subject_filter[:1] not in (b"*", b">") or not subject.startswith(SERVICE_TOKENS)
 
 
 def is_subset(subject: bytes, pattern: bytes) -> bool:

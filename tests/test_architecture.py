@@ -186,7 +186,7 @@ ORDER = (
     ("console", "system"),
     ("monitoring", "reloading"),
     ("doors",),
-    ("forwarding",),
+    ("forwarding", "integrations"),
     ("bridges", "uplink", "devices", "websocket"),
     ("nats", "mqtt"),
     ("streams",),

@@ -14,6 +14,7 @@ from gateway.command.monitoring_client import Document, MonitoringClient
 PAGE = 1024
 MOST_PAGES = 10
 PROTOCOLS = {"nats": "NATS", "mqtt": "MQTT", "websocket": "NATS in WebSocket", "mqtt_ws": "MQTT in WebSocket"}
+INTEGRATION_COUNTS = {"sent_msgs": "sent", "received_msgs": "received", "waiting_msgs": "wait"}
 UNITS = ("B", "kB", "MB", "GB", "TB")
 RATES = ("in_msgs", "in_bytes", "out_msgs", "out_bytes")
 
@@ -64,6 +65,8 @@ def screen(
         yield _line("backlog", _backlog(buffer))
     for bridge in varz.get("bridges") or []:
         yield _line("bridge", _link(bridge))
+    for integration in varz.get("integrations") or []:
+        yield _line(str(integration.get("kind", "")), _integration(integration))
     counted = [f"{number} {PROTOCOLS.get(kind, kind)}" for kind, number in sorted(clients.items()) if number]
     leafnodes = varz.get("leafnodes", 0)
     counted += [f"{leafnodes} leafnode links"] if leafnodes else []
@@ -109,6 +112,18 @@ def _link(link: dict[str, Any]) -> str:
         parts.append(f"{link['queued_msgs']:,} messages wait, {size_text(link.get('queued_bytes', 0))}")
     if state != "up" and link.get("last_error"):
         parts.append(str(link["last_error"]))
+    return ", ".join(parts)
+
+
+def _integration(one: dict[str, Any]) -> str:
+    """The line of a link to another system."""
+    is_up = one.get("up")
+    since = str(one.get("since", "")).partition(".")[0]
+    parts = [f"{one.get('name', '')} {'up' if is_up else 'down'}", f"since {since}"]
+    parts += [f"{one[key]:,} {text}" for key, text in INTEGRATION_COUNTS.items() if one.get(key)]
+    dropped = sum((one.get("dropped_msgs") or {}).values())
+    parts += [f"{dropped:,} dropped"] if dropped else []
+    parts += [str(one["last_error"])] if not is_up and one.get("last_error") else []
     return ", ".join(parts)
 
 

@@ -5,15 +5,16 @@ holds the message (gateway.storage.joint_durability). A NATS client that asks fo
 to JetStream, is answered by the buffer in the words of a stream, behind that commit.
 """
 
+import logging
 from collections.abc import Callable
 
 from gateway.accounts.account import Account, nobody_answers
 from gateway.accounts.identity import Identity
 from gateway.dataplane.nats_receivers import LeafPort
 from gateway.dataplane.port import SERVICE, Port, Receiver
-from gateway.forwarding.drops import Drops
 from gateway.forwarding.message_headers import stored_header
 from gateway.nats.client import NatsClientSession
+from gateway.runtime.drops import Drops
 from gateway.runtime.runtime import Runtime
 from gateway.services.acknowledged_publish import LONGEST_ID, UNAVAILABLE, error_body, message_id, owned_by
 from gateway.services.durable_answers import DurableAnswers
@@ -22,13 +23,13 @@ from gateway.storage.streams.limits import NO_LIMIT, Discard, Limits, Refusal, R
 from gateway.storage.streams.store import StreamStore
 from gateway.storage.streams.stream import Stream
 from protocols.message import Message, make_message
+from protocols.subjects import is_meant
+
+log = logging.getLogger("leafgate.forwarding")
 
 # What the streams of buffers are called begins so; no stream that a client makes can be called that.
 STREAM_PREFIX = "$forward."
 CURSOR = "hub"
-# First tokens of subjects on which answers and requests to servers go: a filter that begins with a wildcard does not
-# mean them.
-SERVICE_TOKENS = (b"$", b"_")
 FULL_REASONS = {
     Refusal.MESSAGES: "the buffer has max-messages, and the newest is dropped",
     Refusal.BYTES: "the buffer has max-bytes, and the newest is dropped",
@@ -53,7 +54,7 @@ class Buffer:
         self.store = store
         self.others_answer: Callable[[bytes], bool] = nobody_answers
         self.port = Port(None)
-        self.drops = Drops(runtime.deadlines, name)
+        self.drops = Drops(runtime.deadlines, log, f"buffer={name}")
         limits = limits_of(config)
         stream = store.get(account.name, STREAM_PREFIX + name)
         if stream is None:
@@ -169,18 +170,13 @@ class BufferedSubjects(Receiver):
         self._buffer = buffer
 
     def leads(self, subject: bytes) -> bool:
-        return is_bufferable(self.subject, subject)
+        return is_meant(self.subject, subject)
 
     def is_durable(self) -> bool:
         return not self._buffer.config.memory
 
     def deliver(self, message: Message, source: Port) -> bool:
         return self._buffer.take(message, source)
-
-
-def is_bufferable(subject_filter: bytes, subject: bytes) -> bool:
-    """Whether a filter that matches a subject means it, too."""
-    return subject_filter[:1] not in (b"*", b">") or not subject.startswith(SERVICE_TOKENS)
 
 
 def limits_of(config: StoreAndForward) -> Limits:

@@ -12,7 +12,7 @@ import trio
 from gateway.accounts.account import Account
 from gateway.dataplane.verdicts import FilterSet
 from gateway.errors import StorageError
-from gateway.forwarding.buffer import STREAM_PREFIX, Buffer, is_bufferable
+from gateway.forwarding.buffer import STREAM_PREFIX, Buffer
 from gateway.forwarding.companion import BufferDurability
 from gateway.forwarding.forwarder import Forwarder
 from gateway.forwarding.status import BufferStatus
@@ -28,6 +28,7 @@ from gateway.uplink.announcements import SUBJECT
 from gateway.uplink.leafnode_uplink import LeafnodeUplink
 from gateway.uplink.link_choice import LinkChoice
 from protocols.message import make_message
+from protocols.subjects import is_meant
 
 log = logging.getLogger("leafgate.forwarding")
 
@@ -351,7 +352,7 @@ def is_covered(found: FilterSet, filters: Sequence[bytes], subject: bytes) -> bo
     """Whether a buffer has what is published on a subject."""
     if not found.matches(subject):
         return False
-    return any(is_bufferable(one, subject) for one in filters if FilterSet([one]).matches(subject))
+    return any(is_meant(one, subject) for one in filters if FilterSet([one]).matches(subject))
 
 
 def account_name(links: tuple[LeafnodeUplink, ...]) -> str:

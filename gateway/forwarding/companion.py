@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from gateway.dataplane.verdicts import Verdicts
-from gateway.forwarding.buffer import Buffer, is_bufferable
+from gateway.forwarding.buffer import Buffer
 from gateway.storage.identities import Identities
 from gateway.storage.joint_durability import Companion
 from gateway.storage.streams.commits import Commits
 from gateway.storage.streams.stored_message import MESSAGE_BYTES
 from protocols.message import Message
-from protocols.subjects import matches
+from protocols.subjects import is_meant, matches
 
 
 class BufferDurability(Companion):
@@ -64,4 +64,4 @@ class BufferDurability(Companion):
 
 
 def is_among(filters: Sequence[bytes], subject: bytes) -> bool:
-    return any(matches(one, subject) and is_bufferable(one, subject) for one in filters)
+    return any(matches(one, subject) and is_meant(one, subject) for one in filters)

@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.monitoring.family import Family, counter, gauge, histogram
 from gateway.monitoring.http_server import Response
+from gateway.monitoring.integration_metrics import integration_families
 from gateway.monitoring.observer import Observer, Sources, cpu_seconds, resident_bytes
 from gateway.monitoring.probe import Probe
 from gateway.monitoring.stream_metrics import stream_families
@@ -72,6 +73,7 @@ class Metrics:
         yield from self._uplinks()
         yield from self._buffers()
         yield from self._bridges()
+        yield from integration_families(self._sources.integrations())
         yield from self._storage()
         yield from stream_families(self._sources.streams, self._sources.stream_store)
         yield from self._memory()
@@ -262,7 +264,17 @@ class Metrics:
 
 
 # The parts that /healthz may tell of (Observer.degradations).
-DEGRADABLE = ("serial", "listeners", "configuration", "uplinks", "store-and-forward", "bridges", "retained", "storage")
+DEGRADABLE = (
+    "serial",
+    "listeners",
+    "configuration",
+    "uplinks",
+    "store-and-forward",
+    "bridges",
+    "integrations",
+    "retained",
+    "storage",
+)
 
 
 class _One:

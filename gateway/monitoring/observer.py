@@ -21,6 +21,7 @@ from gateway.monitoring.snapshot import (
     ConnectionState,
     Fault,
     IdentitySnapshot,
+    IntegrationSnapshot,
     InterestSnapshot,
     ListenerSnapshot,
     MqttSnapshot,
@@ -45,6 +46,7 @@ from gateway.version import SPOKEN_VERSION, VERSION
 if TYPE_CHECKING:
     from gateway.bridges.bridge import BridgeStatus
     from gateway.forwarding.status import BufferStatus
+    from gateway.integrations.status import IntegrationStatus
     from gateway.mqtt.directory import SessionDirectory
     from gateway.storage.storage import Storage
     from gateway.storage.streams.store import StreamStore
@@ -79,6 +81,7 @@ class Sources:
     uplinks: Sequence[Link] = ()
     bridges: Sequence[BrokerLink] = ()
     buffers: "Callable[[], Iterable[BufferStatus]]" = tuple
+    integrations: "Callable[[], Iterable[IntegrationStatus]]" = tuple
     streams: "StreamService | None" = None
     stream_store: "StreamStore | None" = None
     started: float = field(default_factory=trio.current_time)
@@ -175,6 +178,7 @@ class Observer:
             uplinks=self.uplinks(),
             bridges=tuple(bridge_snapshot(one.status()) for one in sources.bridges),
             buffers=self.buffers(),
+            integrations=tuple(integration_snapshot(one) for one in sources.integrations()),
             jetstream=self._jetstream(),
         )
 
@@ -319,6 +323,9 @@ class Observer:
         buffers = {one.name: one.fault for one in self._sources.buffers() if one.fault}
         if buffers:
             found["store-and-forward"] = buffers
+        integrations = {f"{one.kind}/{one.name}": one.fault for one in self._sources.integrations() if one.fault}
+        if integrations:
+            found["integrations"] = integrations
         limits = (one.retained.short_of for one in self._sources.accounts.values())
         limit = next((one for one in limits if one is not None), None)
         if limit is not None:
@@ -479,6 +486,23 @@ def bridge_snapshot(link: "BridgeStatus") -> BridgeSnapshot:
         dropped_msgs=link.dropped_msgs,
         refused_msgs=link.refused_msgs,
         not_taken_msgs=link.not_taken_msgs,
+    )
+
+
+def integration_snapshot(one: "IntegrationStatus") -> IntegrationSnapshot:
+    return IntegrationSnapshot(
+        kind=one.kind,
+        name=one.name,
+        account=one.account,
+        up=one.up,
+        since=moment(one.since),
+        last_error=one.last_error,
+        outages=one.outages,
+        waiting_msgs=one.waiting_msgs,
+        waiting_bytes=one.waiting_bytes,
+        sent_msgs=one.sent_msgs,
+        received_msgs=one.received_msgs,
+        dropped_msgs=one.dropped_msgs,
     )
 
 

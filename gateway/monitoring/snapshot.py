@@ -110,6 +110,24 @@ class BridgeSnapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IntegrationSnapshot:
+    """A link to another system; see gateway.integrations.status.IntegrationStatus."""
+
+    kind: str
+    name: str
+    account: str
+    up: bool
+    since: datetime
+    last_error: str
+    outages: int
+    waiting_msgs: int
+    waiting_bytes: int
+    sent_msgs: int
+    received_msgs: int
+    dropped_msgs: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BufferSnapshot:
     """What is stored for a hub; see gateway.forwarding.status.BufferStatus."""
 
@@ -251,6 +269,7 @@ class ServerSnapshot:
     uplinks: tuple[UplinkSnapshot, ...] = ()
     bridges: tuple[BridgeSnapshot, ...] = ()
     buffers: tuple[BufferSnapshot, ...] = ()
+    integrations: tuple[IntegrationSnapshot, ...] = ()
     # As /varz has it; nothing where there are no streams.
     jetstream: Mapping[str, object] = field(default_factory=dict)
 
@@ -377,5 +396,6 @@ class SnapshotProvider(Protocol):
 
     def degradations(self) -> dict[str, object]:
         """What does not go as it should, by part: `serial` ports by name, `listeners` that are not open
-        yet by address, `uplinks`, `store-and-forward` and `bridges` by name, `retained` messages without room.
+        yet by address, `uplinks`, `store-and-forward`, `bridges` and `integrations` by name, `retained` messages
+        without room.
         """

@@ -83,5 +83,7 @@ def numbers(server: ServerSnapshot) -> Iterator[tuple[str, str]]:
         yield f"Bridge {bridge.name}", f"{'up' if bridge.up else 'down'}, {bridge.queued_msgs:,} messages wait"
     for buffer in server.buffers:
         yield f"Buffer {buffer.name}", f"{buffer.state}, {buffer.messages:,} messages wait"
+    for one in server.integrations:
+        yield f"{one.kind} {one.name}", f"{'up' if one.up else 'down'}, {one.waiting_msgs:,} messages wait"
     if server.storage is not None:
         yield "Waits for the disk", f"{server.storage.pending_bytes:,} bytes"

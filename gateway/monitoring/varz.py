@@ -46,6 +46,7 @@ async def varz(provider: SnapshotProvider, query: dict[str, str]) -> Fields:
         "uplinks": [uplink_fields(one) for one in server.uplinks],
         "store_and_forward": [asdict(one) for one in server.buffers],
         "bridges": [asdict(one) | {"since": timestamp(one.since)} for one in server.bridges],
+        "integrations": [asdict(one) | {"since": timestamp(one.since)} for one in server.integrations],
         "storage": {} if server.storage is None else asdict(server.storage),
         "write_deadline": nanoseconds(server.write_deadline),
         "start": timestamp(server.start),

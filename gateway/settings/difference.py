@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from gateway.settings.bridge import Bridge
+from gateway.settings.integration import KINDS, Integration
 from gateway.settings.schema import Config, Listener, Serial
 from gateway.settings.security import AccountRules, User
 from gateway.settings.store_and_forward import StoreAndForward
@@ -92,6 +93,10 @@ def bridge_label(bridge: Bridge) -> str:
     return bridge.name
 
 
+def integration_label(integration: Integration) -> str:
+    return integration.name
+
+
 def buffer_label(buffer: StoreAndForward) -> str:
     return buffer.title
 
@@ -117,6 +122,7 @@ LISTS: dict[str, tuple[Callable[[Any], str], Callable[[Any], str]]] = {
     "serial": (serial_label, serial_label),
     "accounts": (account_label, account_label),
     "users": (user_label, user_label),
+    **{kind.replace("_", "-"): (integration_label, integration_label) for kind in KINDS},
 }
 
 

@@ -17,6 +17,7 @@ from msgspec import Meta
 from gateway.settings.addresses import ServerUrl, is_loopback, join_address, parse_server_url, split_address
 from gateway.settings.bridge import Bridge, BrokerUrl, parse_broker_url
 from gateway.settings.file import KeyedValueError, read_config_file
+from gateway.settings.integration import KINDS, Integration
 from gateway.settings.line_pattern import longest_line
 from gateway.settings.paths import path_of
 from gateway.settings.secret import Secret, read_secret
@@ -388,6 +389,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
         self._check_uplink_accounts()
         self._check_bridges()
         self._check_buffers()
+        self._check_integrations()
 
     def _check_users(self) -> None:
         """The rules between users, accounts and listeners."""
@@ -497,6 +499,28 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
             # With an operator there are more accounts than the file names.
             if bridge.account not in accounts and not self.authentication.operator:
                 raise KeyedValueError(f"bridges[{index}].account", f"there is no account {bridge.account!r}")
+
+    @property
+    def integrations(self) -> tuple[Integration, ...]:
+        """All of them, kind by kind."""
+        return tuple(one for kind in KINDS for one in getattr(self, kind))
+
+    def _check_integrations(self) -> None:
+        """Of one kind each has a name of its own, it is of an account that is there, and its stream can be."""
+        system = self.authentication.system_account or SYSTEM_ACCOUNT
+        accounts = {"", DEFAULT_ACCOUNT, system, *(one.name for one in self.accounts)}
+        for kind in KINDS:
+            names: dict[str, str] = {}
+            for index, one in enumerate(getattr(self, kind)):
+                place = f"{kind.replace('_', '-')}[{index}]"
+                _check_unique(names, one.name, f"{place}.name")
+                # With an operator there are more accounts than the file names.
+                if one.account not in accounts and not self.authentication.operator:
+                    raise KeyedValueError(f"{place}.account", f"there is no account {one.account!r}")
+                if one.missing:
+                    raise KeyedValueError(place, one.missing)
+                if one.stream and self.streams is None:
+                    raise KeyedValueError(f"{place}.stream", "there are no streams here without a table [streams]")
 
     def _check_buffers(self) -> None:
         """Each buffer is for uplinks of an account, has a name of its own, and no message is in two for one hub."""

@@ -42,6 +42,8 @@ log = logging.getLogger("leafgate.streams")
 
 # What a stream of ours is called in the storage, which has others too; no name of one holds a `/`.
 PREFIX = "jetstream/"
+# And the places of others than its consumers, who read a stream on their own (gateway.integrations).
+INTEGRATION_PREFIX = "integration/"
 # How long a slow disk is waited for before an answer of the API says so.
 PATIENCE_SECONDS = 5.0
 DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -121,7 +123,7 @@ class AccountStreams:
         self.streams[config.name] = stream
         await stream.restore()
         for cursor in [*stored.cursors.values()]:
-            if cursor.name.startswith(ORIGIN_PREFIX):
+            if cursor.name.startswith((ORIGIN_PREFIX, INTEGRATION_PREFIX)):
                 continue
             try:
                 self._open_consumer(stream, cursor)

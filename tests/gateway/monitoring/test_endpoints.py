@@ -182,6 +182,7 @@ async def test_varz_shows_the_server():
         "uplinks": [],
         "store_and_forward": [],
         "bridges": [],
+        "integrations": [],
         "storage": {},
         "write_deadline": 10_000_000_000,
         "start": "2026-01-02T03:04:05.12Z",

@@ -1,4 +1,4 @@
-"""Drops: messages that a buffer or a hub did not take, counted and told by their reason."""
+"""Drops: messages that somebody did not take, counted and told by their reason."""
 
 import logging
 from functools import partial
@@ -7,21 +7,20 @@ import trio
 
 from gateway.runtime.deadlines import Deadline, Deadlines
 
-log = logging.getLogger("leafgate.forwarding")
-
 # The first is told at once, further ones no more often than this; so long the gateway is said to be degraded.
 REPORT_SECONDS = 60.0
 RECENT_SECONDS = 600.0
 
 
 class Drops:
-    """`counts` are since the start, by reason: few texts."""
+    """`counts` are since the start, by reason: few texts. Lines of the log begin with `label`, as in buffer=cloud."""
 
-    def __init__(self, deadlines: Deadlines, name: str) -> None:
+    def __init__(self, deadlines: Deadlines, log: logging.Logger, label: str) -> None:
         self.counts: dict[str, int] = {}
         self._deadlines = deadlines
-        self._name = name
-        self._last_at = -RECENT_SECONDS
+        self._log = log
+        self._label = label
+        self._last_at = 0.0
         self._last_reason = ""
         # By reason what was not told yet, with an example, and until when its line waits.
         self._untold: dict[str, tuple[int, str]] = {}
@@ -40,7 +39,7 @@ class Drops:
 
     def recent(self) -> str:
         """What was dropped lately, in words; "" for nothing."""
-        if trio.current_time() - self._last_at > RECENT_SECONDS:
+        if not self._last_reason or trio.current_time() - self._last_at > RECENT_SECONDS:
             return ""
         return f"messages are lost: {self._last_reason} ({self.counts[self._last_reason]} since the start)"
 
@@ -63,9 +62,9 @@ class Drops:
 
     def _tell(self, reason: str) -> None:
         messages, example = self._untold.pop(reason)
-        log.warning(
-            "buffer=%s event=dropped messages=%d total=%d reason=%r%s",
-            self._name,
+        self._log.warning(
+            "%s event=dropped messages=%d total=%d reason=%r%s",
+            self._label,
             messages,
             self.counts[reason],
             reason,

@@ -1,0 +1,1 @@
+"""Integrations: what brings messages into other systems and takes them from there."""

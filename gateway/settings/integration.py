@@ -1,0 +1,66 @@
+"""The keys that all integrations share, and what is known of each kind before its own keys are."""
+
+from importlib.util import find_spec
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta
+
+from gateway.settings.file import KeyedValueError
+from gateway.settings.security import Seconds
+from protocols.subjects import RESERVED_SUBJECTS, is_valid_filter, overlaps
+
+KIB, MIB = 1024, 1024 * 1024
+
+# The fields of the configuration with lists of them.
+KINDS: tuple[str, ...] = ()
+
+
+class Integration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
+    """One integration. `name` tells those of one kind apart, and is that of its place in a stream, too.
+
+    A sink takes what is published on `subjects`; with `stream` it reads that stream, of which `subjects`, where there
+    are any, are all that it takes. Each kind is a subclass with its `kind` and its own keys, and where it needs a
+    `library`, that module's name and the extra of our package that has it.
+    """
+
+    kind: ClassVar[str] = ""
+    library: ClassVar[tuple[str, str]] = ("", "")
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
+    account: str = ""
+    subjects: tuple[str, ...] = ()
+    stream: Annotated[str, Meta(max_length=255)] = ""
+    # What may wait in memory where it is no stream that keeps it.
+    max_pending_bytes: Annotated[int, Meta(ge=4 * KIB, le=4096 * MIB)] = 16 * MIB
+    # The longest pause before the other side is tried again.
+    retry_max_seconds: Seconds = 30.0
+
+    def __post_init__(self) -> None:
+        for index, subject in enumerate(self.subjects):
+            place = f"subjects[{index}]"
+            check_filter(place, subject)
+            for other in self.subjects[:index]:
+                if overlaps(subject.encode(), other.encode()):
+                    raise KeyedValueError(place, f"{subject} and {other} overlap: a message would go twice")
+
+    @property
+    def missing(self) -> str:
+        """What is to be installed, in a sentence; "" where nothing is missing."""
+        module, extra = self.library
+        if not module or find_spec(module) is not None:
+            return ""
+        return f"the library {module} is not installed: pip install 'leafgate[{extra}]'"
+
+    @property
+    def label(self) -> str:
+        """What it is called in the log and by monitoring."""
+        return f"{self.kind}/{self.name}"
+
+
+def check_filter(place: str, subject: str) -> None:
+    """Raises KeyedValueError for what is no filter, or one of the servers' own subjects."""
+    if " " in subject or not is_valid_filter(subject.encode()):
+        raise KeyedValueError(place, f"{subject!r} is no subject; write it as sensors.>")
+    if subject.encode().startswith(RESERVED_SUBJECTS):
+        raise KeyedValueError(place, f"{subject!r} is the servers' own")
