@@ -1,7 +1,5 @@
 """`python -m gateway` is `leafgate`."""
 
-import sys
+from gateway.command.command_line import program
 
-from gateway.command.command_line import main
-
-sys.exit(main())
+program()

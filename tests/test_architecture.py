@@ -34,7 +34,7 @@ OUTSIDE_WORLD = frozenset(
     )
 )
 # Sans I/O all of them. `cython` is there for the compiled form only (protocols/form.py).
-CODEC_LIBRARIES = frozenset(("cython", "h11", "msgspec", "wsproto"))
+CODEC_LIBRARIES = frozenset(("cython", "h11", "msgspec"))
 DEVICE_COMMANDS = tuple(f"gateway/command/{name}.py" for name in ("device", "device_updates", "device_users"))
 DEVICE_COMMAND_MODULES = ("gateway.command.device", "gateway.command.device_updates")
 EMPTY_NAMES = frozenset(("base", "common", "helper", "helpers", "manager", "managers", "misc", "util", "utils"))

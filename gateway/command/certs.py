@@ -11,7 +11,7 @@ DEFAULT_DIRECTORY = Path("tls")
 
 def add_certs_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     certs = commands.add_parser("certs", help="a small certificate authority for TLS at one site")
-    actions = certs.add_subparsers(title="certs", required=True, metavar="ACTION")
+    actions = certs.add_subparsers(prog=certs.prog, title="certs", required=True, metavar="ACTION")
     where = argparse.ArgumentParser(add_help=False)
     where.add_argument("--directory", type=Path, default=DEFAULT_DIRECTORY, help="default: ./tls")
     days = argparse.ArgumentParser(add_help=False)

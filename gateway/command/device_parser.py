@@ -23,7 +23,7 @@ def add_device_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
     device = commands.add_parser(
         "device", help="put MicroPython and our client on an ESP32, update it, watch it", description=DESCRIPTION
     )
-    actions = device.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="action")
+    actions = device.add_subparsers(prog=device.prog, title="commands", required=True, metavar="COMMAND", dest="action")
     server, port, key, users = _board_server_options(), _port_options(), _key_options(), _users_options()
     rights = _rights_options()
     _add_flash(actions, [port, key, users, rights])

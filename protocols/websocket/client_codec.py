@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import h11
-from wsproto.utilities import generate_accept_token
 
 from protocols.close_reason import CloseReason
 from protocols.errors import MisuseError, PeerViolation
 from protocols.request_head import RequestHead, complaint_of, holds_controls
+from protocols.websocket.accept_token import accept_token
 from protocols.websocket.close_codes import may_be_sent
 from protocols.websocket.control_frames import LARGEST_CONTROL_PAYLOAD, Closed, Pings, encode_close, encode_pong
 from protocols.websocket.errors import FrameError
@@ -163,8 +163,7 @@ class WebSocketClientCodec:
             return f"the server does not upgrade to WebSocket, its answer is {response.status_code}"
         fields = dict(response.headers)
         upgrade = fields.get(b"upgrade", b"").lower()
-        # generate_accept_token is the digest that proves that the server has read the key [RFC 6455 4.2.2].
-        if upgrade != b"websocket" or fields.get(b"sec-websocket-accept") != generate_accept_token(self._key):
+        if upgrade != b"websocket" or fields.get(b"sec-websocket-accept") != accept_token(self._key):
             return "the server's answer is no WebSocket upgrade"
         if b"sec-websocket-extensions" in fields:
             return "the server wants an extension that was not offered"

@@ -3,10 +3,32 @@
 The latter are the ones that nats-server sends.
 """
 
-from wsproto.frame_protocol import LOCAL_ONLY_CLOSE_REASONS, MAX_PRIVATE_CLOSE_REASON, MIN_LIBRARY_CLOSE_REASON
-from wsproto.frame_protocol import CloseReason as CloseCode
+from enum import IntEnum
 
 from protocols.close_reason import CloseReason
+
+# What libraries (3000 to 3999) and applications (4000 to 4999) may say [RFC 6455 7.4.2].
+_LEAST_PRIVATE, _LARGEST_PRIVATE = 3000, 4999
+
+
+class CloseCode(IntEnum):
+    """The registered ones [RFC 6455 7.4.1, 11.7]."""
+
+    NORMAL_CLOSURE = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    UNSUPPORTED_DATA = 1003
+    NO_STATUS_RCVD = 1005
+    ABNORMAL_CLOSURE = 1006
+    INVALID_FRAME_PAYLOAD_DATA = 1007
+    POLICY_VIOLATION = 1008
+    MESSAGE_TOO_BIG = 1009
+    MANDATORY_EXT = 1010
+    INTERNAL_ERROR = 1011
+    SERVICE_RESTART = 1012
+    TRY_AGAIN_LATER = 1013
+    TLS_HANDSHAKE_FAILED = 1015
+
 
 _CODES = {
     CloseReason.CLIENT_CLOSED: CloseCode.NORMAL_CLOSURE,
@@ -29,12 +51,17 @@ _CODES = {
     CloseReason.MAXIMUM_MEMORY_EXCEEDED: CloseCode.POLICY_VIOLATION,
 }
 
-_REGISTERED = frozenset(CloseCode).difference(LOCAL_ONLY_CLOSE_REASONS)
+# The others only tell this end's application what happened.
+_REGISTERED = frozenset(CloseCode) - {
+    CloseCode.NO_STATUS_RCVD,
+    CloseCode.ABNORMAL_CLOSURE,
+    CloseCode.TLS_HANDSHAKE_FAILED,
+}
 
 
 def may_be_sent(code: int) -> bool:
     """Whether a close frame may say this, be it the peer's or ours: registered, or an application's own."""
-    return code in _REGISTERED or MIN_LIBRARY_CLOSE_REASON <= code <= MAX_PRIVATE_CLOSE_REASON
+    return code in _REGISTERED or _LEAST_PRIVATE <= code <= _LARGEST_PRIVATE
 
 
 def close_code(reason: CloseReason) -> int:

@@ -5,11 +5,9 @@ upgrade.py reads the request, frames.py the frames; what goes to the peer is wri
 
 import struct
 
-from wsproto.frame_protocol import CloseReason as CloseCode
-
 from protocols.close_reason import CloseReason
 from protocols.errors import MisuseError, PeerViolation
-from protocols.websocket.close_codes import may_be_sent
+from protocols.websocket.close_codes import CloseCode, may_be_sent
 from protocols.websocket.compression import MessageDeflate
 from protocols.websocket.control_frames import (
     LARGEST_CONTROL_PAYLOAD,

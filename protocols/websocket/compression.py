@@ -2,8 +2,7 @@
 
 import zlib
 
-from wsproto.frame_protocol import CloseReason as CloseCode
-
+from protocols.websocket.close_codes import CloseCode
 from protocols.websocket.errors import FrameError
 
 NAME = "permessage-deflate"

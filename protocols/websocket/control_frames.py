@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-from wsproto.frame_protocol import CloseReason as CloseCode
-
-from protocols.websocket.close_codes import may_be_sent
+from protocols.websocket.close_codes import CloseCode, may_be_sent
 from protocols.websocket.errors import FrameError
 
 LARGEST_CONTROL_PAYLOAD = 125

@@ -1,8 +1,7 @@
 """FrameError: how readers of frames tell their decoder that a frame is bad. It is raised nowhere else."""
 
-from wsproto.frame_protocol import CloseReason as CloseCode
-
 from protocols.errors import ProtocolError
+from protocols.websocket.close_codes import CloseCode
 
 
 class FrameError(ProtocolError):

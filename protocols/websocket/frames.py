@@ -5,8 +5,7 @@ What frames mean for the connection, and the frames to the peer, are codec.py's.
 
 from codecs import IncrementalDecoder, getincrementaldecoder
 
-from wsproto.frame_protocol import CloseReason as CloseCode
-
+from protocols.websocket.close_codes import CloseCode
 from protocols.websocket.compression import INFLATER_BYTES, MessageDeflate
 from protocols.websocket.control_frames import LARGEST_CONTROL_PAYLOAD, Pings, read_close
 from protocols.websocket.errors import FrameError

@@ -3,8 +3,7 @@
 A hub puts a whole batch into each frame, so there are few of them; a client's many small ones are frames.py's.
 """
 
-from wsproto.frame_protocol import CloseReason as CloseCode
-
+from protocols.websocket.close_codes import CloseCode
 from protocols.websocket.control_frames import LARGEST_CONTROL_PAYLOAD, Pings, read_close
 from protocols.websocket.errors import FrameError
 

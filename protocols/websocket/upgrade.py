@@ -12,11 +12,11 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import h11
-from wsproto.utilities import generate_accept_token
 
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation
 from protocols.request_head import MOST_FIELDS, RequestHead, complaint_of, holds_controls
+from protocols.websocket.accept_token import accept_token
 from protocols.websocket.compression import MessageDeflate, accept_offer
 from protocols.websocket.forwarding import Network, client_address
 
@@ -160,7 +160,7 @@ class UpgradeReader:
             "HTTP/1.1 101 Switching Protocols",
             "Upgrade: websocket",
             "Connection: Upgrade",
-            f"Sec-WebSocket-Accept: {generate_accept_token(key).decode('ascii')}",
+            f"Sec-WebSocket-Accept: {accept_token(key).decode('ascii')}",
         ]
         if protocol == "mqtt" and (subprotocol := _mqtt_subprotocol(request)):
             lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")

@@ -35,7 +35,7 @@ UPLINK = '[[uplinks]]\nurls = ["nats-leaf://127.0.0.1:9"]\n'
 # The first modules of each part, ours and others'.
 MQTT = {"gateway.mqtt.directory", "protocols.mqtt.packets"}
 MQTT_LISTENER = {"gateway.mqtt.client", "protocols.mqtt.decoder"}
-WEBSOCKET = {"gateway.websocket.session", "protocols.websocket.codec", "wsproto", "h11"}
+WEBSOCKET = {"gateway.websocket.session", "protocols.websocket.codec", "h11"}
 STORAGE = {"gateway.storage.journal", "gateway.storage.storage", "sqlite3"}
 MONITORING = {"gateway.monitoring.service", "gateway.monitoring.http_server", "h11"}
 UPLINKS = {"gateway.uplink.leafnode_uplink", "gateway.nats.leafnode_spoke", "protocols.leafnode.spoke"}

@@ -83,10 +83,17 @@ class Wire:
         self._socket.close()
 
 
+def connect(url: ServerUrl, seconds: float) -> socket.socket:
+    """A connection to what a URL names. Raises OSError or UnicodeError."""
+    # A name in a URL is ASCII. Bytes are taken as they are; for text Python loads its tables of other scripts' names.
+    host: str = url.host.encode("ascii")  # type: ignore[assignment] # socket.getaddrinfo takes both
+    return socket.create_connection((host, url.port), seconds)
+
+
 def dial(url: ServerUrl, seconds: float = ANSWER_SECONDS) -> Wire:
     """A connection on which nothing has been said. Raises ConnectionLostError."""
     try:
-        sock = socket.create_connection((url.host, url.port), seconds)
+        sock = connect(url, seconds)
     except TimeoutError:
         raise ConnectionLostError(f"{url} did not answer within {seconds:g} s") from None
     except (OSError, UnicodeError) as error:

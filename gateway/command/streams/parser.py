@@ -35,7 +35,9 @@ class Commands:
 
     def __init__(self, group: argparse.ArgumentParser, server: argparse.ArgumentParser) -> None:
         self._server = server
-        self._actions = group.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="action")
+        self._actions = group.add_subparsers(
+            prog=group.prog, title="commands", required=True, metavar="COMMAND", dest="action"
+        )
 
     def add(self, name: str, text: str, *arguments: str) -> argparse.ArgumentParser:
         """A command with these positional arguments, each a word of its own."""

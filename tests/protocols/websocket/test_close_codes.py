@@ -1,9 +1,14 @@
 """Close codes: every way in which a connection ends has one that may be sent."""
 
 import pytest
+from wsproto import frame_protocol
 
 from protocols.close_reason import CloseReason
-from protocols.websocket.close_codes import close_code, may_be_sent
+from protocols.websocket.close_codes import CloseCode, close_code, may_be_sent
+
+
+def test_registered_codes_are_those_that_wsproto_has():
+    assert {one.name: int(one) for one in CloseCode} == {one.name: int(one) for one in frame_protocol.CloseReason}
 
 
 @pytest.mark.parametrize(
