@@ -1,6 +1,6 @@
 # make run: start the gateway. make console: build its page, which takes Node. make test, test-pure, bench, fuzz, fuzz-mqtt,
 # torture, torture-bridges, torture-uplink, torture-streams, walks, reloads, fairness, console-open, arm,
-# lint, man, guide, deb, clean.
+# lint, man, guide, deb, chart, clean.
 # Everything lives in .venv, or in .venv-pure with LEAFGATE_PURE=1. ARGS="…" is handed on to the program that is started.
 
 PYTHON ?= python3
@@ -25,7 +25,7 @@ PEERS := tests/integration
 NPM := $(shell command -v npm 2>/dev/null)
 
 .PHONY: run console test test-pure bench fuzz fuzz-mqtt torture torture-bridges torture-uplink torture-streams walks \
-	reloads fairness console-open arm lint man guide deb clean
+	reloads fairness console-open arm lint man guide deb chart clean
 
 run: $(VENV)/installed
 	$(BIN)/leafgate run $(ARGS)
@@ -95,8 +95,13 @@ guide: $(VENV)/installed-guide
 deb: $(BIN)/python $(if $(NPM),$(BUILT_PAGE))
 	configs/debian/build.sh $(BIN)/python dist
 
+# dist/leafgate-VERSION.tgz, the Helm chart, once everything that it can make has been looked at.
+chart: $(VENV)/installed $(VENV)/installed-test
+	$(BIN)/python -m tests.kubernetes.every_chart
+	PATH="$$PATH:$$(go env GOPATH)/bin" helm package configs/helm/leafgate --destination dist
+
 clean:
-	rm -rf dist/*.deb dist/guide
+	rm -rf dist/*.deb dist/*.tgz dist/guide
 	rm -rf .venv .venv-pure .fuzz-build build *.egg-info $(PEERS)/node_modules $(PAGE)/node_modules gateway/console/built
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 

@@ -31,6 +31,7 @@ PACKAGES = {
     NATS_COMMAND: "Go: github.com/nats-io/natscli/nats@v0.5.0",
     PROMETHEUS: "Debian: prometheus",
     "promtool": "Debian: prometheus",
+    "helm": "Go: helm.sh/helm/v4/cmd/helm@v4.3.1",
     "zsh": "Debian: zsh",
     "fish": "Debian: fish",
 }
