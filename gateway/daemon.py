@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from gateway.monitoring.service import MonitoringService
     from gateway.mqtt.sessions import MqttSessions
     from gateway.reloading.reloader import Outcome, Reloader
+    from gateway.services.rules import RuleAtWork, Rules
     from gateway.storage.storage import Storage
     from gateway.storage.streams.store import StreamStore
     from gateway.uplink.leafnode_uplink import LeafnodeUplink
@@ -193,6 +194,12 @@ def make_integrations(gateway: Gateway) -> "Integrations":
     return Integrations(Site(gateway.runtime, gateway.find_account, streams.get), make_integration)
 
 
+def make_rules(gateway: Gateway, at_work: "list[RuleAtWork]") -> "Rules":
+    from gateway.services.rules import Rules
+
+    return Rules(gateway.runtime, gateway.accounts, at_work)
+
+
 def make_serial(gateway: Gateway, faults: dict[str, str]) -> "SerialService":
     from gateway.devices.device import Site
     from gateway.devices.service import SerialService
@@ -225,6 +232,8 @@ class Daemon:
         self.bridges: Bridges | None = None
         self.integrations: Integrations | None = None
         self.serial: SerialService | None = None
+        self.rules_at_work: list[RuleAtWork] = []
+        self.rules: Rules | None = None
         self.reception = Reception(gateway.door)
         self.started = 0.0
         self.sources: Sources
@@ -278,6 +287,7 @@ class Daemon:
                 async with trio.open_nursery() as connections:
                     runtime.nursery = connections
                     await self._begin_streams()
+                    self._set_rules(config)
                     self._set_uplinks(config)
                     self._set_buffers(config)
                     self._set_bridges(config)
@@ -286,6 +296,8 @@ class Daemon:
                     await self._serve(signals)
                     services.start_soon(self._end_on_second_signal, signals, services.cancel_scope)
                     runtime.stopping.set()
+                    if self.rules is not None:
+                        self.rules.end()
                     self.system.tell_end("SHUTDOWN")
                     now, span = trio.current_time(), settings.timeouts.drain_seconds
                     connections.cancel_scope.deadline = now + span
@@ -382,6 +394,7 @@ class Daemon:
             Section(("bridges",), self._set_bridges),
             Section(KINDS, self._set_integrations),
             Section(("serial",), self._set_serial),
+            Section(("rules", "accounts"), self._set_rules),
             Section(("listeners", "monitoring", "ports_file"), self._addresses_changed),
         ]
         if trust is not None:
@@ -498,6 +511,13 @@ class Daemon:
         assert nursery is not None
         self.integrations.replace(config.integrations, nursery)
 
+    def _set_rules(self, config: Config) -> None:
+        if self.rules is None and not config.rules:
+            return
+        if self.rules is None:
+            self.rules = make_rules(self.gateway, self.rules_at_work)
+        self.rules.replace(config.rules)
+
     def _set_serial(self, config: Config) -> None:
         if self.serial is not None:
             self.serial.replace(config.serial)
@@ -537,6 +557,7 @@ class Daemon:
             started=self.started,
             uplinks=self.links,
             bridges=self.bridge_links,
+            rules=self.rules_at_work,
             streams=gateway.stream_service,
             stream_store=gateway.streams,
             buffers=lambda: self.buffers.statuses() if self.buffers is not None else (),

@@ -194,7 +194,7 @@ ORDER = (
     ("accounts",),
     ("transport",),
     ("runtime", "storage"),
-    ("dataplane", "settings"),
+    ("dataplane", "rules", "settings"),
 )
 # What every folder may import: they import nothing of the gateway's.
 LEAVES = frozenset(("errors", "version"))

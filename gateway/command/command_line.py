@@ -227,6 +227,16 @@ def _add_device_commands(commands: Commands) -> None:
     commands.choices["device"].set_defaults(command=_device)
 
 
+def _add_rules_commands(commands: Commands) -> None:
+    rules = commands.add_parser("rules", help="try rules of a configuration")
+    words = rules.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    test = words.add_parser("test", help="print what rules make of recorded messages")
+    test.add_argument("file", metavar="FILE", type=Path, help="messages as `leafgate sub --json` prints them")
+    _add_configuration(test)
+    test.add_argument("--rule", metavar="NAME", action="append", default=[], help="this one alone; may be repeated")
+    rules.set_defaults(command=_rules)
+
+
 def _add_certs_commands(commands: Commands) -> None:
     from gateway.command.certs import add_certs_commands, run_certs_command
 
@@ -245,6 +255,7 @@ GROUPS: tuple[tuple[tuple[str, ...], Callable[[Commands], None]], ...] = (
     (("install-service", "uninstall-service"), _add_service_commands),
     (("completion",), _add_shell_commands),
     (("device",), _add_device_commands),
+    (("rules",), _add_rules_commands),
     (("certs",), _add_certs_commands),
 )
 
@@ -403,6 +414,13 @@ def _device(options: argparse.Namespace) -> int:
     from gateway.command.device import run_device_command
 
     return run_device_command(options)
+
+
+def _rules(options: argparse.Namespace) -> int:
+    from gateway.command.rules import run_rules_command
+
+    options.config = _configuration(options)
+    return run_rules_command(options)
 
 
 def _cost(text: str) -> int:

@@ -20,8 +20,11 @@ def describe(message: Received) -> str:
 
 
 def as_json(message: Received) -> str:
-    """One object. The payload is `payload` where it is UTF-8, else `payload_base64`; what is empty is left out."""
+    """One object. The payload is `payload` where it is UTF-8, else `payload_base64`; what is empty is left out. `time`
+    is when it was printed, in seconds since 1970.
+    """
     import json
+    import time
 
     told: dict[str, object] = {"subject": message.name.decode("utf-8", "replace")}
     if message.reply:
@@ -38,6 +41,7 @@ def as_json(message: Received) -> str:
         from base64 import b64encode
 
         told["payload_base64"] = b64encode(message.payload).decode()
+    told["time"] = round(time.time(), 3)
     return json.dumps(told, ensure_ascii=False)
 
 

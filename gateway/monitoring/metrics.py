@@ -13,6 +13,7 @@ from gateway.monitoring.http_server import Response
 from gateway.monitoring.integration_metrics import integration_families
 from gateway.monitoring.observer import Observer, Sources, cpu_seconds, resident_bytes
 from gateway.monitoring.probe import Probe
+from gateway.monitoring.rule_metrics import rule_families
 from gateway.monitoring.stream_metrics import stream_families
 from gateway.transport.census import Totals, Traffic
 from gateway.version import VERSION, form_name
@@ -74,6 +75,7 @@ class Metrics:
         yield from self._buffers()
         yield from self._bridges()
         yield from integration_families(self._sources.integrations())
+        yield from rule_families(self._sources.rules)
         yield from self._storage()
         yield from stream_families(self._sources.streams, self._sources.stream_store)
         yield from self._memory()
@@ -272,6 +274,7 @@ DEGRADABLE = (
     "store-and-forward",
     "bridges",
     "integrations",
+    "rules",
     "retained",
     "storage",
 )

@@ -4,7 +4,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from gateway.forwarding.status import BufferStatus
     from gateway.integrations.status import IntegrationStatus
     from gateway.mqtt.directory import SessionDirectory
+    from gateway.services.rules import RuleStatus
     from gateway.storage.storage import Storage
     from gateway.storage.streams.store import StreamStore
     from gateway.streams.service import StreamService
@@ -67,6 +68,11 @@ class BrokerLink(Protocol):
         """How a link to an MQTT broker goes."""
 
 
+class RuleSource(Protocol):
+    def status(self) -> "RuleStatus":
+        """What a rule has made of messages."""
+
+
 @dataclass(kw_only=True)
 class Sources:
     """What there is to look at; None: not configured. `started` is in trio's clock, faults are by name;
@@ -80,6 +86,7 @@ class Sources:
     storage: "Storage | None" = None
     uplinks: Sequence[Link] = ()
     bridges: Sequence[BrokerLink] = ()
+    rules: Sequence[RuleSource] = ()
     buffers: "Callable[[], Iterable[BufferStatus]]" = tuple
     integrations: "Callable[[], Iterable[IntegrationStatus]]" = tuple
     streams: "StreamService | None" = None
@@ -177,6 +184,7 @@ class Observer:
             memory=self._memory(),
             uplinks=self.uplinks(),
             bridges=tuple(bridge_snapshot(one.status()) for one in sources.bridges),
+            rules=tuple(asdict(one.status()) for one in sources.rules),
             buffers=self.buffers(),
             integrations=tuple(integration_snapshot(one) for one in sources.integrations()),
             jetstream=self._jetstream(),
@@ -320,6 +328,9 @@ class Observer:
         brokers = [one.status() for one in self._sources.bridges]
         if any(link.fault for link in brokers):
             found["bridges"] = {link.name: link.fault for link in brokers if link.fault}
+        rules = {one.name: one.fault for one in (rule.status() for rule in self._sources.rules) if one.fault}
+        if rules:
+            found["rules"] = rules
         buffers = {one.name: one.fault for one in self._sources.buffers() if one.fault}
         if buffers:
             found["store-and-forward"] = buffers

@@ -268,6 +268,8 @@ class ServerSnapshot:
     memory: Mapping[str, int]
     uplinks: tuple[UplinkSnapshot, ...] = ()
     bridges: tuple[BridgeSnapshot, ...] = ()
+    # Those of gateway.services.rules.RuleStatus.
+    rules: tuple[Mapping[str, object], ...] = ()
     buffers: tuple[BufferSnapshot, ...] = ()
     integrations: tuple[IntegrationSnapshot, ...] = ()
     # As /varz has it; nothing where there are no streams.
@@ -396,6 +398,6 @@ class SnapshotProvider(Protocol):
 
     def degradations(self) -> dict[str, object]:
         """What does not go as it should, by part: `serial` ports by name, `listeners` that are not open
-        yet by address, `uplinks`, `store-and-forward`, `bridges` and `integrations` by name, `retained` messages
-        without room.
+        yet by address, `uplinks`, `store-and-forward`, `bridges`, `integrations` and `rules` by name, `retained`
+        messages without room.
         """

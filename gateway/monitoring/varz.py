@@ -47,6 +47,7 @@ async def varz(provider: SnapshotProvider, query: dict[str, str]) -> Fields:
         "store_and_forward": [asdict(one) for one in server.buffers],
         "bridges": [asdict(one) | {"since": timestamp(one.since)} for one in server.bridges],
         "integrations": [asdict(one) | {"since": timestamp(one.since)} for one in server.integrations],
+        **({"rules": [dict(one) for one in server.rules]} if server.rules else {}),
         "storage": {} if server.storage is None else asdict(server.storage),
         "write_deadline": nanoseconds(server.write_deadline),
         "start": timestamp(server.start),

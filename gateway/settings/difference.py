@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.settings.bridge import Bridge
 from gateway.settings.integration import KINDS, Integration
+from gateway.settings.rule import Rule
 from gateway.settings.schema import Config, Listener, Serial
 from gateway.settings.security import AccountRules, User
 from gateway.settings.store_and_forward import StoreAndForward
@@ -105,6 +106,10 @@ def serial_label(serial: Serial) -> str:
     return serial.port
 
 
+def rule_label(rule: Rule) -> str:
+    return rule.name
+
+
 def user_label(user: User) -> str:
     return user.name or user.nkey
 
@@ -120,6 +125,7 @@ LISTS: dict[str, tuple[Callable[[Any], str], Callable[[Any], str]]] = {
     "store-and-forward": (buffer_label, buffer_label),
     "bridges": (bridge_label, bridge_label),
     "serial": (serial_label, serial_label),
+    "rules": (rule_label, lambda rule: f"{rule.name} {rule.source}"),
     "accounts": (account_label, account_label),
     "users": (user_label, user_label),
     **{kind.replace("_", "-"): (integration_label, integration_label) for kind in KINDS},

@@ -20,6 +20,7 @@ from gateway.settings.file import KeyedValueError, read_config_file
 from gateway.settings.integration import KINDS, Integration
 from gateway.settings.line_pattern import longest_line
 from gateway.settings.paths import path_of
+from gateway.settings.rule import Rule
 from gateway.settings.secret import Secret, read_secret
 from gateway.settings.security import (
     AccountRules,
@@ -356,6 +357,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     store_and_forward: tuple[StoreAndForward, ...] = ()
     bridges: tuple[Bridge, ...] = ()
     serial: tuple[Serial, ...] = ()
+    rules: tuple[Rule, ...] = ()
     # None where there are no streams here.
     streams: Streams | None = None
     limits: Limits = Limits()
@@ -388,6 +390,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
         check_accounts(self.accounts, (DEFAULT_ACCOUNT, self.authentication.system_account or SYSTEM_ACCOUNT))
         self._check_uplink_accounts()
         self._check_bridges()
+        self._check_rules()
         self._check_buffers()
         self._check_integrations()
 
@@ -521,6 +524,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
                     raise KeyedValueError(place, one.missing)
                 if one.stream and self.streams is None:
                     raise KeyedValueError(f"{place}.stream", "there are no streams here without a table [streams]")
+
+    def _check_rules(self) -> None:
+        """Each rule has a name of its own, and is of an account that is there."""
+        names: dict[str, str] = {}
+        for index, rule in enumerate(self.rules):
+            _check_unique(names, rule.name, f"rules[{index}].name")
+            accounts = {"", DEFAULT_ACCOUNT, *(one.name for one in self.accounts)}
+            # With an operator there are more accounts than the file names.
+            if rule.account not in accounts and not self.authentication.operator:
+                raise KeyedValueError(f"rules[{index}].account", f"there is no account {rule.account!r}")
 
     def _check_buffers(self) -> None:
         """Each buffer is for uplinks of an account, has a name of its own, and no message is in two for one hub."""

@@ -112,6 +112,7 @@ def test_reference_file_names_every_key():
         "uplinks.password.",
         "uplinks.token.",
         "bridges.password.",
+        "rules.fields.",
     )
     assert {key for key in named - keys_of(inspect.type_info(Config)) if not key.startswith(free)} == set()
 
