@@ -1,7 +1,7 @@
 cimport cython
 from gateway.dataplane.nats_receivers cimport LeafPort, LeafRoute
 from gateway.dataplane.port cimport Port, Receiver
-from gateway.dataplane.routes cimport Group, Routes
+from gateway.dataplane.routes cimport OFFERED_AT_ONCE, Group, Offer, Routes
 from protocols.message cimport Burst, Message
 
 cdef class FanOut:
@@ -11,12 +11,16 @@ cdef class FanOut:
     cdef Carrying inner
     cdef readonly Py_ssize_t position, delivered, nth, group
     cdef dict named
+    cdef Offer offer
     @cython.locals(plain=list, share=Py_ssize_t, stop=Py_ssize_t, index=Py_ssize_t, receiver=Receiver)
     cpdef bint go_on(self, Port source) except -1
     @cython.locals(plain=list, left=Py_ssize_t, reach=Py_ssize_t, receiver=Receiver, border=BorderRoute, inner=Carrying)
     cdef bint _cross(self, Port source) except -1
-    @cython.locals(messages=list, count=Py_ssize_t, left=Py_ssize_t, stop=Py_ssize_t, message=Message)
+    @cython.locals(messages=list, count=Py_ssize_t, left=Py_ssize_t, stop=Py_ssize_t, message=Message,
+                   group=Group)
     cdef bint _serve_groups(self, Port source) except -1
+    @cython.locals(offer=Offer)
+    cdef bint _serve_crowd(self, Message message, Group group, Port source) except -1
     @cython.locals(link=LeafRoute)
     cdef _end_carrying(self, Port source)
 
@@ -58,6 +62,8 @@ cpdef Py_ssize_t deliver_to_groups(Message message, Routes routes, Port source) 
 cpdef Py_ssize_t serve_groups(
     Message message, Routes routes, Port source, Py_ssize_t start, Py_ssize_t stop, dict named
 ) except -1
+
+cdef note_named(dict named, LeafPort link, Group group)
 
 @cython.locals(delivered=Py_ssize_t, route=LeafRoute)
 cpdef Py_ssize_t serve_links(Message message, Routes routes, Port source, dict named) except -1

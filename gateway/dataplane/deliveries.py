@@ -2,7 +2,7 @@
 
 from gateway.dataplane.nats_receivers import LeafPort, wanted_of
 from gateway.dataplane.port import Port, Receiver
-from gateway.dataplane.routes import Routes
+from gateway.dataplane.routes import OFFERED_AT_ONCE, Group, Offer, Routes
 from protocols.message import Burst, Message
 
 # To how many receivers and queue groups a message goes at once, before others have their turn.
@@ -21,7 +21,7 @@ class FanOut:
     One that was `carried` from another account ends with the links. `inner` is what is just being carried on.
     """
 
-    __slots__ = ("carried", "delivered", "event", "group", "inner", "named", "nth", "position", "routes")
+    __slots__ = ("carried", "delivered", "event", "group", "inner", "named", "nth", "offer", "position", "routes")
 
     def __init__(self, event: Message | Burst, routes: Routes, carried: bool = False) -> None:
         self.event = event
@@ -34,6 +34,8 @@ class FanOut:
         self.nth = 0
         self.group = 0
         self.named: dict[LeafPort, Named] = {}
+        # The group has very many members, and some were asked.
+        self.offer: Offer | None = None
 
     def go_on(self, source: Port) -> bool:
         """Deliver to the next receivers, a share of them; whether there are more."""
@@ -103,8 +105,14 @@ class FanOut:
         left = SHARE
         while self.nth < len(messages) and left > 0:
             message = messages[self.nth]
-            stop = min(self.group + left, count)
-            self.delivered += serve_groups(message, routes, source, self.group, stop, self.named)
+            stop = min(self.group + (1 if routes.crowded else left), count)
+            group = routes.groups[self.group]
+            if routes.crowded and len(group.members) > OFFERED_AT_ONCE:
+                if self._serve_crowd(message, group, source):
+                    return True
+                left = 0
+            else:
+                self.delivered += serve_groups(message, routes, source, self.group, stop, self.named)
             left -= 1 + stop - self.group
             self.group = stop
             if stop == count:
@@ -113,6 +121,26 @@ class FanOut:
                 self.group = 0
                 self.nth += 1
         return self.nth < len(messages)
+
+    def _serve_crowd(self, message: Message, group: Group, source: Port) -> bool:
+        """As `serve_groups`, to one group of very many, some of whose members are asked; whether there are more."""
+        offer = self.offer
+        if offer is None:
+            if message.queues is not None and group.name not in wanted_of(message.queues):
+                return False
+            offer = self.offer = Offer(group, False)
+        if offer.go_on(message, source):
+            return True
+        self.offer = None
+        if offer.taken:
+            self.delivered += 1
+        elif not offer.keeping:
+            link = group.choose(source) if group.links else None
+            if link is None:
+                self.offer = Offer(group, True)
+                return True
+            note_named(self.named, link, group)
+        return False
 
     def _end_carrying(self, source: Port) -> None:
         event = self.event
@@ -171,6 +199,8 @@ def reach_of(routes: Routes, subject: bytes) -> int:
 def work_of(routes: Routes, subject: bytes, count: int) -> int:
     """How much it is to deliver so many messages in a row, in receivers that take one."""
     work = len(routes.plain) + len(routes.groups)
+    if routes.crowded:
+        work += SHARE
     if routes.borders and work <= SHARE:
         work += reach_of(routes, subject)
     return work + work * count // IN_A_ROW
@@ -245,12 +275,17 @@ def serve_groups(
             continue
         link = group.choose(source) if group.links else None
         if link is not None:
-            if link not in named:
-                named[link] = group.subject, []
-            named[link][1].append(group.name)
+            note_named(named, link, group)
         elif group.keep(message):
             delivered += 1
     return delivered
+
+
+def note_named(named: dict[LeafPort, Named], link: LeafPort, group: Group) -> None:
+    """The link is to serve the group."""
+    if link not in named:
+        named[link] = group.subject, []
+    named[link][1].append(group.name)
 
 
 def serve_links(message: Message, routes: Routes, source: Port, named: dict[LeafPort, Named]) -> int:

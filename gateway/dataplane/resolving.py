@@ -3,7 +3,7 @@
 from gateway.dataplane.deliveries import BorderRoute
 from gateway.dataplane.nats_receivers import LeafInterest, LeafPort
 from gateway.dataplane.port import Port, Receiver
-from gateway.dataplane.routes import LOOKED_AT_ONCE, POINTER_BYTES, ROUTE_BYTES, Group, make_routes
+from gateway.dataplane.routes import LOOKED_AT_ONCE, OFFERED_AT_ONCE, POINTER_BYTES, ROUTE_BYTES, Group, make_routes
 from gateway.dataplane.subject_tree import Interest
 
 # Of a larger queue group each message of a burst is a matter of its own.
@@ -314,8 +314,6 @@ class Resolution:
             group = Group(name, members)
             routes.groups.append(group)
             routes.size += ROUTE_BYTES
-            if len(members) > FEW_MEMBERS:  # A message may be offered to all of them.
-                routes.dear += 1
             here.setdefault(name, group)
             if not self._is_shared:
                 self._members[name] = group
@@ -325,6 +323,11 @@ class Resolution:
                 group.members = group.members[:]
             group.members.extend(members)
             self._left -= len(members) // MAKING
+        if not group.dear and len(group.members) > FEW_MEMBERS:  # A message may be offered to all of them.
+            group.dear = True
+            routes.dear += 1
+        if len(group.members) > OFFERED_AT_ONCE:
+            routes.crowded = True
         routes.size += POINTER_BYTES * len(members)
         if self._is_durable and not group.durable:
             group.durable = True

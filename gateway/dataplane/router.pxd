@@ -94,3 +94,4 @@ cdef class Router:
     cdef Routes _remember(self, bytes subject)
     @cython.locals(found=list, interest=Interest, routes=Routes, walk=Walk, making=Resolution)
     cdef Routes _route_once(self, bytes subject)
+    cdef _search_once(self, bytes subject, Walk walk, Resolution making)

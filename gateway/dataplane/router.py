@@ -9,7 +9,7 @@ from gateway.dataplane.port import Port, Receiver
 from gateway.dataplane.resolving import Resolution, has_filtered
 from gateway.dataplane.routes import NEVER, NOWHERE, Bucket, Group, Routes, make_routes, size_of
 from gateway.dataplane.searching import Search, Telling
-from gateway.dataplane.subject_tree import Interest, SubjectTree
+from gateway.dataplane.subject_tree import Interest, SubjectTree, Walk
 from gateway.dataplane.verdicts import Denied, Verdicts
 from protocols.cache import GenerationCache
 from protocols.message import Burst, Message, readdressed
@@ -99,10 +99,10 @@ ROUTED = frozenset((Message, Burst, FanOut, Search, Drawn))
 class Router:
     """One account's subject space: its subscriptions, and messages between them.
 
-    Routes are remembered per subject, from its second message on. Subscribing to a literal subject forgets that one, to
-    a filter with wildcards the subjects that share its first token (and some that share its bucket). `resolved` counts
-    how often receivers were looked for in the tree. `mapper`, where there is one, says what subjects become when
-    somebody publishes on them.
+    Routes are remembered per subject, from its second message on, or the first where it takes long to find them.
+    Subscribing to a literal subject forgets that one, to a filter with wildcards the subjects that share its first
+    token (and some that share its bucket). `resolved` counts how often receivers were looked for in the tree. `mapper`,
+    where there is one, says what subjects become when somebody publishes on them.
     """
 
     __slots__ = (
@@ -202,6 +202,8 @@ class Router:
                 if stored and not self._reserve(message, routes, retained) and whole:
                     break
                 fan_out = len(routes.plain) + len(routes.groups)
+                if routes.crowded:
+                    fan_out += SHARE
                 left -= routes.dear
                 if routes.borders and fan_out <= SHARE:
                     fan_out += reach_of(routes, message.subject)
@@ -727,8 +729,7 @@ class Router:
         self.resolved += 1
         walk = self.tree.find(subject, found)
         if walk is not None:
-            self._search = Search(subject, found, walk, None, False, self.tree.changes)
-            self._found = []
+            self._search_once(subject, walk, None)
             return None
         if not found:
             return NOWHERE
@@ -737,10 +738,15 @@ class Router:
             return interest.routes  # type: ignore[return-value]
         making = Resolution(subject, found, interest is not None)
         if making.go_on():
-            self._search = Search(subject, found, None, making, False, self.tree.changes)
-            self._found = []
+            self._search_once(subject, None, making)
             return None
         routes = making.routes
         if interest is not None and routes.general and interest.subject != subject:
             interest.routes = routes
         return routes
+
+    def _search_once(self, subject: bytes, walk: Walk | None, making: Resolution | None) -> None:
+        """Begin to look for what takes long. It is remembered at once, in case that the subject does come again."""
+        familiar = len(subject) <= LONGEST_REMEMBERED_SUBJECT
+        self._search = Search(subject, self._found, walk, making, familiar, self.tree.changes)
+        self._found = []

@@ -13,6 +13,8 @@ ROUTE_BYTES = 192
 POINTER_BYTES = 8
 # At how many receivers is looked in one go: some tenths of a millisecond's worth.
 LOOKED_AT_ONCE = 4096
+# To how many members of a queue group a message is offered in one go: about as much.
+OFFERED_AT_ONCE = 4096
 # To look at so many takes about as long as to deliver to one.
 LOOKED_AT_AS_DELIVERED = 16
 
@@ -21,15 +23,16 @@ class Group:
     """A queue group with interest in a subject: one of its members gets the message.
 
     `members` are those of this gateway; over `links` there are members too, about as many as `weights` says, for
-    messages on `subject`. Members here come first. `durable`: one of them keeps messages on the disk.
+    messages on `subject`. Members here come first. `durable`: one of them keeps messages on the disk. `dear`: they are
+    many.
     """
 
-    __slots__ = ("durable", "links", "members", "name", "subject", "weights")
+    __slots__ = ("dear", "durable", "links", "members", "name", "subject", "weights")
 
     def __init__(self, name: bytes, members: list[Receiver]) -> None:
         self.name = name
         self.members = members
-        self.durable = False
+        self.durable = self.dear = False
         self.subject = b""
         self.links: list[LeafPort] = []
         self.weights: list[int] = []
@@ -74,6 +77,38 @@ class Group:
         return False
 
 
+class Offer:
+    """A message that is offered to the members of a large queue group, some in a go: to take it at once or, `keeping`,
+    to keep it. `taken` says whether one does.
+
+    Members may come and go in between: those that were there all the time are asked.
+    """
+
+    __slots__ = ("_asked", "_members", "_start", "keeping", "taken")
+
+    def __init__(self, group: Group, keeping: bool) -> None:
+        self.keeping = keeping
+        self.taken = False
+        self._members = group.members[:]
+        self._start = random.randrange(len(self._members))
+        self._asked = 0
+
+    def go_on(self, message: Message, source: Port) -> bool:
+        """Ask some more; whether there are more to ask."""
+        members = self._members
+        count = len(members)
+        stop = min(self._asked + OFFERED_AT_ONCE, count)
+        for offset in range(self._asked, stop):
+            receiver = members[(self._start + offset) % count]
+            if receiver.slot < 0:  # It has left.
+                continue
+            if receiver.keep(message) if self.keeping else receiver.deliver(message, source):
+                self.taken = True
+                return False
+        self._asked = stop
+        return stop < count
+
+
 class Bucket:
     """Subjects that become old together: how often a filter with wildcards changed that can match them."""
 
@@ -89,13 +124,15 @@ class Routes:
     Where they are remembered, they hold as long as their `bucket` had no more than `changes`. `general`: they are the
     same for all subjects that interest the same receivers; those that `follow` are better made for each subject that
     comes often. `durable` is how many at most keep a message on the disk, `size` about how many bytes the routes take.
-    `borders` are those of `plain` that lead to other accounts, `dear` is what those cost that are.
+    `borders` are those of `plain` that lead to other accounts, `dear` is what those cost that are. `crowded`: a group
+    has so many members that they are not all asked in one go.
     """
 
     __slots__ = (
         "borders",
         "bucket",
         "changes",
+        "crowded",
         "dear",
         "durable",
         "follow",
@@ -112,6 +149,7 @@ class Routes:
     borders: list[Any]
     general: bool
     follow: bool
+    crowded: bool
     dear: int
     durable: int
     bucket: Bucket
@@ -130,7 +168,7 @@ def make_routes() -> Routes:
     routes = Routes.__new__(Routes)
     routes.plain = routes.groups = routes.links = routes.borders = NOBODY
     routes.general = True
-    routes.follow = False
+    routes.follow = routes.crowded = False
     routes.durable = routes.dear = 0
     routes.bucket = NEVER
     routes.changes = 0

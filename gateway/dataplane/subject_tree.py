@@ -10,8 +10,8 @@ from gateway.dataplane.port import Receiver
 from protocols.scanning import cut, find_byte
 
 DOT = 0x2E
-# At how many nodes a walk looks before it is left for a later turn: about a millisecond's worth where few are cached.
-LONGEST_WALK = 4096
+# At how many nodes a walk looks before it is left for a later turn: half a millisecond's worth where few are cached.
+LONGEST_WALK = 1024
 # How many ways lead to what subjects have in common, where it is worth to look.
 MOST_WAYS = 16
 
