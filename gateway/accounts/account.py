@@ -170,9 +170,7 @@ class Account:
             return True
         limit = self._limit_for(message, source)
         if limit is not None:
-            retained.refused += 1
-            retained.short_of = retained.limit_for(message) or retained.short_of
-            self.report_refusal(limit)
+            self._note_refusal(message, limit)
             return False
         expires_at = 0.0
         if message.header_size != len(RETAIN_HEADER):  # Which says nothing else.
@@ -199,9 +197,21 @@ class Account:
             and retained.bytes + size <= retained.max_bytes
         )
 
-    def limit_for(self, message: Message, source: Port) -> str | None:
-        """The key of the limit that keeps a message from being retained; None where nothing does."""
-        return self._limit_for(message, source) if message.is_retained() else None
+    def refuses(self, message: Message, source: Port) -> str | None:
+        """The key of the limit that keeps a message from being retained, which is counted and told then; None where
+        nothing does.
+        """
+        limit = self._limit_for(message, source) if message.is_retained() else None
+        if limit is not None:
+            self._note_refusal(message, limit)
+        return limit
+
+    def _note_refusal(self, message: Message, limit: str) -> None:
+        """For monitoring, health and the log: a message was not retained because of a limit."""
+        retained = self.retained
+        retained.refused += 1
+        retained.short_of = retained.limit_for(message) or retained.short_of
+        self.report_refusal(limit)
 
     def _limit_for(self, message: Message, source: Port) -> str | None:
         """The gateway itself and hubs are no clients with a share; spokes are as good as clients."""

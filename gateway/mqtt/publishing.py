@@ -267,11 +267,9 @@ class Publishing:
 
     def _may_retain(self, message: Message, packet_id: int) -> bool:
         """Whether there is room for a message that is to be retained; it is refused where not."""
-        account = self._session.account
-        limit = account.limit_for(message, self._session) if message.header_size else None
+        limit = self._session.account.refuses(message, self._session) if message.header_size else None
         if limit is None:
             return True
-        account.report_refusal(limit)
         self._refuse(message.qos, packet_id, ReasonCode.QUOTA_EXCEEDED, f"retained messages: {limit} is reached")
         return False
 

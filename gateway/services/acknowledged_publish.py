@@ -111,9 +111,8 @@ class AcknowledgedPublish(Receiver):
             if sequence:
                 self._promise(request, {"seq": sequence, "duplicate": True}, True)
                 return True
-            limit = account.limit_for(request.message, source)
+            limit = account.refuses(request.message, source)
             if limit is not None:
-                account.report_refusal(limit)
                 self._refuse(reply, source, UNAVAILABLE, f"retained messages: {limit} is reached")
                 return True
             request.events.append(request.message)

@@ -152,8 +152,9 @@ async def test_gateway_and_hubs_have_no_share_to_keep_to():
         assert len(gateway.account.retained) == 8
 
 
+@pytest.mark.parametrize("qos", [0, 1, 2])
 async def test_log_tells_once_a_minute_and_health_until_there_is_room(
-    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+    qos: int, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
 ):
     async with running_gateway(Config(mqtt=FULL["max-retained-messages"])) as gateway:
         health = observer(gateway)
@@ -163,9 +164,10 @@ async def test_log_tells_once_a_minute_and_health_until_there_is_room(
         assert health.degradations() == {}
         with caplog.at_level(logging.WARNING):
             for number in range(100):
-                peer.publish(b"t/%d" % number, b"x", number & 1, number + 1, retain=True)
+                peer.publish(b"t/%d" % number, b"x", qos, number + 1, retain=True)
         assert caplog.messages == ["event=not-retained limit=mqtt.max-retained-messages value=2"]
         assert health.degradations() == {"retained": "max-retained-messages is reached: new messages are not retained"}
+        assert gateway.account.retained.refused == 98
         assert health.health() is None
         peer.publish(b"t/0", b"", retain=True)
         assert health.degradations() == {}
