@@ -1,9 +1,9 @@
 """Contents: what a stream has on the disk: its chunks, where it begins, and what was deleted from the middle."""
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 
-from gateway.storage.streams.chunk import HEADER_BEGIN, OFFSET_BYTES, ChunkRow, first_of, missing
+from gateway.storage.streams.chunk import HEADER_BEGIN, MOST_SPAN, OFFSET_BYTES, ChunkRow, first_of, missing
 from gateway.storage.streams.directory import ChunkDirectory, ChunkEntry
 from gateway.storage.streams.folding import Fold, Folded
 from gateway.storage.streams.holes import Hole, Holes
@@ -26,7 +26,7 @@ class Contents:
         # Everything from `first` on is there.
         self.gapless = True
         self._departed: dict[int, Hole] = {}
-        # What was deleted while chunks are being folded, sequences and sizes: that does not leave it out.
+        # What was deleted since a fold began, or was handed over: sequences and sizes. That does not leave it out.
         self._late: list[tuple[int, int]] | None = None
         self.directory = ChunkDirectory()
         self.holes = Holes()
@@ -160,6 +160,15 @@ class Contents:
         firsts = [self.directory.first(number) for number in range(begin, end)]
         gone = {first: self.holes.get(first).bits for first in firsts}
         return Fold(stream, firsts[0], firsts[-1], gone)
+
+    def hand_over_fold(self, fold: Fold) -> None:
+        """A fold is on its way to the disk: it leaves out what was deleted since it began, too."""
+        late, self._late = self._late or [], []
+        firsts = [*fold.gone]
+        for sequence, _ in late:
+            number = bisect_right(firsts, sequence) - 1
+            if number >= 0 and sequence - firsts[number] < MOST_SPAN:
+                fold.gone[firsts[number]] |= 1 << (sequence - firsts[number])
 
     def end_fold(self, folded: Folded | None) -> None:
         """Put the rows of a fold in the place of the chunks that it had; None where there was no room to fold."""

@@ -35,12 +35,17 @@ class Read(ABC):
 
     @abstractmethod
     def read(self, connection: sqlite3.Connection) -> None:
-        """Raises sqlite3.Error."""
+        """All of it sees what one commit has left, whatever is folded meanwhile. Raises sqlite3.Error."""
 
     def run(self) -> None:
         try:
             with self._connected() as connection:
-                self.read(connection)
+                connection.execute("BEGIN")
+                try:
+                    self.read(connection)
+                finally:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
         except Exception as error:  # noqa: BLE001 -- the reader is told, whatever it is
             self.error = error
 

@@ -295,6 +295,7 @@ class StoredStream(Appending):
                 self.keepsakes.keep(changes, Keepsake("", "", "", cursor.keepsake), cursor.name)
         self._changed_cursors.clear()
         if self._fold is not None:
+            contents.hand_over_fold(self._fold)
             changes.folds.append(self._fold)
         elif self._summarising is not None:
             changes.summarising.append(self._summarising)

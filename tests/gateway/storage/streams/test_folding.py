@@ -4,6 +4,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import trio
+
+from gateway.storage.streams.folding import FOLDED_AT_ONCE
 from gateway.storage.streams.limits import Limits
 from gateway.storage.streams.schema import FILE_NAME
 from tests.gateway.storage.streams.running_store import durable, opened, read_all, settled
@@ -64,3 +67,38 @@ async def test_messages_that_are_gone_give_their_room_back(tmp_path: Path):
         stream.tail.clear()
         assert len(await read_all(stream)) == 201
     assert rows(tmp_path, "SELECT sum(length(body)) FROM chunk") < 1_200_000
+
+
+async def test_what_is_deleted_while_a_fold_waits_for_its_commit_does_not_come_back(tmp_path: Path):
+    copied = trio.Event()
+
+    def copy() -> None:
+        copy_database(tmp_path / "one", tmp_path / "two")
+        copied.set()
+
+    (tmp_path / "one").mkdir()
+    async with opened(tmp_path / "one") as store:
+        stream = store.create("$G", "s")
+        for _ in range(FOLDED_AT_ONCE):
+            stream.append(b"a", b"", b"x")
+            stream.append(b"a", b"", b"x")
+            await durable(store)
+        message = await stream.get(10)
+        assert message is not None
+        assert stream.delete(message)
+        store.commits.when_durable(copy)
+        await copied.wait()
+        assert rows(tmp_path / "two", "SELECT count(*) FROM chunk") == 1  # They are folded.
+    async with opened(tmp_path / "two") as store:
+        (stream,) = store.streams()
+        assert not stream.is_there(10)
+        assert stream.messages == 2 * FOLDED_AT_ONCE - 1
+
+
+def copy_database(source: Path, target: Path) -> None:
+    target.mkdir()
+    with (
+        closing(sqlite3.connect(source / FILE_NAME)) as original,
+        closing(sqlite3.connect(target / FILE_NAME)) as copied,
+    ):
+        original.backup(copied)
