@@ -35,12 +35,14 @@ class Look:
 
 @dataclass
 class ValueLedger:
-    """Of one bucket. `excused` are revisions that the gateway has named as lost."""
+    """Of one bucket. `excused` are revisions that the gateway has named as lost; `early` are keys that were gone before
+    their time, with their revision and what was there in its place.
+    """
 
     bucket: str
     looks: dict[str, list[Look]] = field(default_factory=lambda: defaultdict(list))
     excused: set[int] = field(default_factory=set)
-    early: list[object] = field(default_factory=list)
+    early: list[tuple[str, int, int]] = field(default_factory=list)
     ticks: int = 0
 
     def tick(self) -> int:
@@ -50,7 +52,7 @@ class ValueLedger:
     def compare(self) -> Findings:
         """Whether there is one order of all that was done to each key, which fits what everybody saw."""
         found = Findings()
-        found.lost += self.early
+        found.lost += [(self.bucket, *one, "went early") for one in self.early if one[1] not in self.excused]
         for key, looks in self.looks.items():
             written = sorted({one.value.revision for one in looks if one.written} - self.excused)
             for look in looks:
@@ -137,8 +139,8 @@ class Leaseholder(Visitor):
             answer = await connection.request(f"$JS.API.DIRECT.GET.KV_{ledger.bucket}.{subject}")
             if answer.status in (0, 404) and time.monotonic() < before + LIFETIME_SECONDS:
                 there = 0 if answer.status else int(answer.fields["Nats-Sequence"])
-                if there != revision and revision not in ledger.excused:
-                    ledger.early.append((ledger.bucket, self.name, revision, "went early, there is", there))
+                if there != revision:
+                    ledger.early.append((self.name, revision, there))
             elif time.monotonic() >= before + LIFETIME_SECONDS:
                 self._held = None
         await asyncio.sleep(self.random.random() * BREATH_SECONDS)
