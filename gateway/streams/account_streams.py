@@ -35,6 +35,7 @@ from gateway.streams.promises import Promises
 from gateway.streams.served_stream import Note, ServedStream
 from gateway.streams.staged import StagedRoom
 from gateway.streams.stream_config import StreamConfig, collides
+from gateway.streams.taking_up import take_up
 from gateway.streams.times import SECOND, time_text
 from protocols.message import Message, make_message
 
@@ -121,7 +122,7 @@ class AccountStreams:
     async def _open(self, config: StreamConfig, created: int, stored: Stream) -> None:
         stream = ServedStream(self, config, created, stored, self._promises_of(self._stores.of(config)))
         self.streams[config.name] = stream
-        await stream.restore()
+        await take_up(stream)
         for cursor in [*stored.cursors.values()]:
             if cursor.name.startswith((ORIGIN_PREFIX, INTEGRATION_PREFIX)):
                 continue
@@ -178,7 +179,7 @@ class AccountStreams:
     async def begin_restored(self, stream: ServedStream) -> None:
         """Everything of a partial stream is here: it is one like others from now on."""
         stream.stored.set_note(stream.note())
-        await stream.restore()
+        await take_up(stream)
         stream.open()
         for consumer in [*stream.consumers.values()]:
             await consumer.reader.recount()

@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.dataplane.port import Port
 from gateway.runtime.turns import TURN_SECONDS, OwnTurn
+from gateway.storage.streams.departed_ids import DepartedId
 from gateway.storage.streams.limits import MOST_MESSAGE_BYTES, Refusal, RefusedError
 from gateway.storage.streams.stored_message import MESSAGE_BYTES, StoredMessage
 from gateway.storage.streams.stream import Stream
@@ -59,7 +60,7 @@ class ServedStream:
         self.stored = stored
         self.promises = promises
         self.consumers: dict[str, Consumer] = {}
-        self.duplicates = Duplicates(home.ids, config.duplicate_window)
+        self.duplicates = Duplicates(home.ids, config.duplicate_window, is_kept_queue(config))
         self.gate = Gate(stored, promises, self.duplicates)
         self.ageing = Ageing(self)
         self.origins = Origins(self)
@@ -130,7 +131,7 @@ class ServedStream:
         """Be like that from now on."""
         self.config = config
         self._equip()
-        self.duplicates.window = config.duplicate_window
+        self.duplicates.window, self.duplicates.placed = config.duplicate_window, is_kept_queue(config)
         self.stored.set_limits(config.limits())
         self.stored.set_note(self.note())
         self._unsubscribe()
@@ -176,33 +177,6 @@ class ServedStream:
         account = self.home.account.rules.streams
         is_free = not account.max_bytes and not account.max_memory_bytes
         gate.is_open = is_plain and is_free and not config.ages_one_by_one and config.retention != "interest"
-
-    async def restore(self) -> None:
-        """Take up again what is known in memory only: ids of the duplicate window, and lifetimes."""
-        stored, config = self.stored, self.config
-        now = stored.age_ns()
-        first = stored.sequence_aged(now - config.duplicate_window)
-        if config.ages_one_by_one or self.schedules is not None:
-            first = stored.first
-        first = min(first, stored.committed)  # The last message's id is asked for, however old it is.
-        while first <= stored.committed:
-            headed = first if config.ages_one_by_one else stored.next_headed(first)
-            if headed > first:  # What has no header has no id.
-                first, self.duplicates.last = headed, b""
-            found, first = await stored.read(first, MESSAGES_AT_ONCE, BYTES_AT_ONCE)
-            for message in found:
-                fields = headers.nats_fields(message.header) if headers.MARK in message.header else {}
-                identifier = fields.get(headers.MESSAGE_ID)
-                self.duplicates.last = identifier or b""
-                if self.schedules is not None:
-                    self.schedules.note(message.sequence, message.time_ns, message.subject, fields)
-                aged = stored.aged_ns(message.sequence)
-                if identifier and aged >= now - config.duplicate_window:
-                    self.duplicates.note(identifier, message.sequence, aged)
-                if config.ages_one_by_one:
-                    lifetime = headers.lifetime_ns(fields[headers.TTL]) if headers.TTL in fields else 0
-                    self.ageing.note(message.sequence, aged, lifetime, message.subject, message.size)
-        self.ageing.wait()
 
     # Publishing.
 
@@ -351,8 +325,14 @@ class ServedStream:
         return self.remove_at(message.sequence, message.subject, message.size)
 
     def remove_at(self, sequence: int, subject: bytes, size: int) -> bool:
-        if not self.stored.delete_at(sequence, subject, size):
+        stored = self.stored
+        if not stored.delete_at(sequence, subject, size):
             return False
+        departed = self.duplicates.id_of(sequence, now := stored.age_ns()) if self.duplicates.placed else None
+        if departed is not None:
+            identifier, aged = departed
+            stored.departed.note(DepartedId(sequence, aged, identifier))
+            stored.departed.expire(now - self.duplicates.window)
         self._forget_totals()
         self._tell_removed(sequence)
         return True
@@ -477,6 +457,11 @@ class ServedStream:
                 if turn.is_over():
                     await turn.next()
         return found
+
+
+def is_kept_queue(config: StreamConfig) -> bool:
+    """Whether its messages go from the disk while repeats of them may come."""
+    return config.is_queue and config.storage == "file"
 
 
 def quoted(text: str) -> str:

@@ -270,6 +270,34 @@ def test_streams_and_consumers_are_there_after_a_kill(tmp_path: Path) -> None:
         asyncio.run(after(peer))
 
 
+def test_what_a_work_queue_has_handed_out_is_no_new_message_after_a_kill(tmp_path: Path) -> None:
+    async def before(peer: Peer) -> None:
+        async with client(peer) as connection:
+            js = connection.jetstream(timeout=PATIENCE_SECONDS)
+            await js.add_stream(name="JOBS", subjects=["jobs.>"], retention=api.RetentionPolicy.WORK_QUEUE)
+            pull = await js.pull_subscribe("jobs.>", durable="worker")
+            for number in range(3):
+                await js.publish("jobs.x", b"%d" % number, headers={"Nats-Msg-Id": f"{number}"})
+            for message in await pull.fetch(3, timeout=PATIENCE_SECONDS):
+                await message.ack_sync(PATIENCE_SECONDS)
+            assert (await js.stream_info("JOBS")).state.messages == 0
+
+    async def after(peer: Peer) -> None:
+        async with client(peer) as connection:
+            js = connection.jetstream(timeout=PATIENCE_SECONDS)
+            again = [await js.publish("jobs.x", b"1", headers={"Nats-Msg-Id": f"{number}"}) for number in range(4)]
+            assert [(one.seq, one.duplicate) for one in again] == [(1, True), (2, True), (3, True), (4, None)]
+            expected = {"Nats-Expected-Last-Msg-Id": "3"}
+            assert (await js.publish("jobs.x", b"5", headers=expected)).seq == 5
+
+    options = {"config": STREAMS, "data_directory": tmp_path / "data"}
+    with gateway(tmp_path / "one", **options) as peer:
+        asyncio.run(before(peer))
+        peer.kill()
+    with gateway(tmp_path / "two", **options) as peer:
+        asyncio.run(after(peer))
+
+
 async def published_until_refused(js: JetStreamContext, subject: str, payload: bytes) -> int | None:
     """The number of the fault that keeps a message out in the end."""
     while True:

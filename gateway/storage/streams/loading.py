@@ -88,6 +88,7 @@ def load_stream(
     stream.committed = stream.last = max(stream.last, stream.first - 1)
     for row in connection.execute(CURSORS, (identifier,)):
         load_cursor(stream, row)
+    stream.departed.load(connection)
     stream.load_epochs(connection.execute(EPOCHS, (identifier,)).fetchall())
     return stream
 

@@ -12,6 +12,7 @@ FORGET = (
     "DELETE FROM cursor WHERE stream = ?",
     "DELETE FROM epoch WHERE stream = ?",
     "DELETE FROM keepsake WHERE stream = ?",
+    "DELETE FROM departed WHERE key >> 48 = ?",
 )
 END = "DELETE FROM stream WHERE id = ?"
 

@@ -8,7 +8,7 @@ from gateway.storage.database import Layout
 # changes are added behind. `stream` has a row for each stream, without a name where it was removed and chunks of it are
 # left; `gone` the bitmaps of what is missing in a chunk; `epoch` from which sequence on which epoch holds.
 # `identity` has what tells repeats of messages (identities.py), `keepsake` what streams and cursors are once more,
-# `summary` what is known of many chunks (summaries.py).
+# `summary` what is known of many chunks (summaries.py), `departed` ids of deleted messages (departed_ids.py).
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -38,6 +38,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             key INTEGER PRIMARY KEY, last INTEGER NOT NULL, chunks BLOB NOT NULL, subjects BLOB,
             seal INTEGER NOT NULL)""",
     ),
+    ("CREATE TABLE departed (key INTEGER PRIMARY KEY, ids BLOB NOT NULL, seal INTEGER NOT NULL)",),
 )
 FILE_NAME = "streams.db"
 RESERVE_NAME = "streams.reserve"
@@ -49,6 +50,7 @@ SOUND = {
     "epoch": "first >= 1",
     "identity": "length(name) > 0",
     "keepsake": "stream BETWEEN 1 AND 32767",
+    "departed": "key >= 0",
 }
 
 

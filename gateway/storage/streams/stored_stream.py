@@ -12,6 +12,7 @@ from gateway.storage.streams.chunk import key_of
 from gateway.storage.streams.commits import Commits, call
 from gateway.storage.streams.contents import Contents
 from gateway.storage.streams.cursor import Cursor
+from gateway.storage.streams.departed_ids import DepartedIds
 from gateway.storage.streams.folding import FOLDED_AT_ONCE, Fold
 from gateway.storage.streams.incoming import Incoming
 from gateway.storage.streams.keepsakes import Keepsake, Keepsakes
@@ -82,6 +83,7 @@ class StoredStream(Appending):
         self.lost = 0
         self.cursors: dict[str, Cursor] = {}
         self.keepsakes = Keepsakes(identifier)
+        self.departed = DepartedIds(identifier)
         self.listeners: list[Callable[[], None]] = []
         self.contents = Contents(1)
         self.tail = Tail()
@@ -294,6 +296,7 @@ class StoredStream(Appending):
             if cursor.keepsake:
                 self.keepsakes.keep(changes, Keepsake("", "", "", cursor.keepsake), cursor.name)
         self._changed_cursors.clear()
+        self.departed.collect(changes)
         if self._fold is not None:
             contents.hand_over_fold(self._fold)
             changes.folds.append(self._fold)

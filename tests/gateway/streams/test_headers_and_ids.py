@@ -59,3 +59,26 @@ def test_an_id_that_is_used_again_behind_its_window_is_known_for_a_new_one() -> 
 )
 def test_how_long_a_refused_message_waits(text: bytes, delay: int) -> None:
     assert delay_of(text) == delay
+
+
+def test_the_id_of_a_message_is_known_for_as_long_as_its_repeats() -> None:
+    room = IdRoom()
+    ids = Duplicates(room, 100, placed=True)
+    ids.note(b"a", 1, 1000)
+    ids.note(b"b", 2, 1060)
+    assert ids.id_of(1, 1050) == (b"a", 1000)
+    assert ids.id_of(1, 1101) is None
+    assert ids.id_of(2, 1101) == (b"b", 1060)
+    ids.clear()
+    assert room.bytes == 0
+
+
+def test_ids_that_came_before_it_was_asked_for_their_messages_have_none() -> None:
+    room = IdRoom()
+    ids = Duplicates(room, 100)
+    ids.note(b"a", 1, 1000)
+    ids.placed = True
+    ids.note(b"b", 2, 1000)
+    assert (ids.id_of(1, 1000), ids.id_of(2, 1000)) == (None, (b"b", 1000))
+    ids.expire(2000)
+    assert room.bytes == 0
