@@ -188,7 +188,7 @@ ORDER = (
     ("doors",),
     ("forwarding", "integrations"),
     ("bridges", "uplink", "devices", "websocket"),
-    ("nats", "mqtt"),
+    ("nats", "mqtt", "fluent"),
     ("streams",),
     ("services",),
     ("accounts",),

@@ -16,7 +16,8 @@ class Credentials:
 
     `kind` is how it came: one of gateway.settings.security.ConnectionType. `nonce` is the challenge that the peer was
     given, of which `signature` is the base64 of its Ed25519 signature by `nkey`, or by the subject of `jwt`.
-    `proves` tells, of a password that is not sent, whether a verifier is that of it (gateway.accounts.scram).
+    `proves` tells, of a password that is not sent, whether a verifier is that of it (gateway.accounts.scram), and
+    `proves_password` whether it is a certain one.
     `certificate` is the DER of a certificate that was verified, `psk_identity` who shares the key by which TLS was
     agreed on. `client_id` is MQTT's, `address` the peer's host.
     `listener` is where it came in; None for a serial line. `connection` is its number; `lang`, `version` and `protocol`
@@ -32,6 +33,7 @@ class Credentials:
     jwt: str = field(default="", repr=False)
     nonce: bytes = b""
     proves: Callable[[Verifier], bool] | None = None
+    proves_password: Callable[[bytes], bool] | None = None
     certificate: bytes = b""
     psk_identity: str = ""
     client_id: bytes = b""

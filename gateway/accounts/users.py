@@ -19,7 +19,7 @@ from gateway.accounts.user_verifiers import UserVerifiers, has_verifier
 from gateway.settings.live import Settings
 from gateway.settings.schema import Config, Listener
 from gateway.settings.secret import Secret
-from gateway.settings.security import User
+from gateway.settings.security import User, is_hash
 from gateway.storage.schema import GLOBAL_ACCOUNT
 
 if TYPE_CHECKING:
@@ -155,11 +155,14 @@ class ConfiguredAdmission:
         config, directory = self._config, self._directory
         if self._callout is not None and self._callout.is_asked(credentials, directory.named(name_in(credentials))):
             # The service could not tell whether the proof is one.
-            return self._callout.decide(credentials) if credentials.proves is None else NO_CREDENTIALS
+            is_told = credentials.proves is None and credentials.proves_password is None
+            return self._callout.decide(credentials) if is_told else NO_CREDENTIALS
         if credentials.nkey:
             return self._by_nkey(credentials)
         if credentials.proves is not None:
             return self._by_verifier(credentials.proves, credentials)
+        if credentials.proves_password is not None:
+            return self._by_digest(credentials.proves_password, credentials)
         if maps_certificates(credentials.listener):
             return self._by_tls(credentials)
         if credentials.user and directory.by_name:
@@ -245,6 +248,19 @@ class ConfiguredAdmission:
         if known is None:
             return Refusal("the user has no verifier")
         return self._identity(user, credentials) if proves(known) else Refusal("a wrong password")
+
+    def _by_digest(self, proves: Callable[[bytes], bool], credentials: Credentials) -> Decision:
+        """By what the peer made of a password, which has to be here as it is for that."""
+        user = self._directory.by_name.get(credentials.user)
+        if user is None:
+            return Refusal("no such user")
+        obstacle = self._directory.obstacle(user, credentials)
+        if obstacle is not None:
+            return Refusal(obstacle)
+        if user.password is None or is_hash(user.password.value):
+            return Refusal("the user's password is not there as plain text, without which its digest cannot be checked")
+        right = proves(user.password.value.encode())
+        return self._identity(user, credentials) if right else Refusal("a wrong password")
 
     def _judged(self, user: User | None, credentials: Credentials, reason: str) -> Decision:
         return Refusal(reason) if user is None else self._identity(user, credentials)

@@ -52,6 +52,10 @@ def session_makers(
     if web or "leafnode" in protocols:
         inner["leafnode"] = make_hub
         makers["leafnode"] = lambda connection, _: make_hub(connection)
+    if "fluent" in protocols:
+        from gateway.fluent.session import FluentSession
+
+        makers["fluent"] = lambda connection, listener: FluentSession(connection, admission, listener)
     if web:
         from gateway.websocket.session import WebSocketSession
 

@@ -285,7 +285,7 @@ class ConnectionSnapshot:
 
     cid: int
     kind: str = "Client"
-    type: Literal["nats", "mqtt", "websocket", ""] = "nats"
+    type: Literal["nats", "mqtt", "websocket", "fluent", ""] = "nats"
     ip: str
     port: int
     start: datetime

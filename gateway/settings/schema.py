@@ -17,6 +17,7 @@ from msgspec import Meta
 from gateway.settings.addresses import ServerUrl, is_loopback, join_address, parse_server_url, split_address
 from gateway.settings.bridge import Bridge, BrokerUrl, parse_broker_url
 from gateway.settings.file import KeyedValueError, read_config_file
+from gateway.settings.fluent import FluentEntrance
 from gateway.settings.integration import KINDS, Integration
 from gateway.settings.line_pattern import longest_line
 from gateway.settings.paths import path_of
@@ -103,7 +104,7 @@ def _is_origin(text: str) -> bool:
 class Listener(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
     """One address that clients connect to. Port 0 takes a free one."""
 
-    protocol: Literal["nats", "mqtt", "websocket", "leafnode"]
+    protocol: Literal["nats", "mqtt", "websocket", "leafnode", "fluent"]
     address: str
     allow_anonymous: bool = False
     same_origin: bool = False
@@ -117,9 +118,13 @@ class Listener(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     isolate: bool = False
     min_version: Annotated[str, Meta(pattern=r"^(\d{1,8}\.\d{1,8}\.\d{1,8})?$")] = ""
     advertise: tuple[str, ...] = ()
+    # Of those that bring events.
+    fluent: FluentEntrance = FluentEntrance()
 
     def __post_init__(self) -> None:
         _check_address(self.address)
+        if self.protocol != "fluent" and self.fluent != FluentEntrance():
+            raise KeyedValueError("fluent", f"only fluent listeners have it, this one is {self.protocol}")
         for index, origin in enumerate(self.allowed_origins):
             if not _is_origin(origin):
                 raise KeyedValueError(f"allowed-origins[{index}]", "an origin looks like https://example.org:8443")
@@ -372,7 +377,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
         if not self.listeners:
             raise KeyedValueError("listeners", "at least one is needed; leave the key out for the default ones")
         for index, listener in enumerate(self.listeners):
-            is_guarded = self.authenticates or listener.allow_anonymous
+            is_guarded = self.authenticates or listener.allow_anonymous or listener.fluent.shared_key is not None
             _check_reach(f"listeners[{index}].address", listener.host, is_guarded)
         if self.monitoring.address:
             is_guarded = bool(self.monitoring.users) or self.monitoring.allow_anonymous
@@ -433,11 +438,19 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
                 raise KeyedValueError(place, f"there is no user {name}")
         self._check_ways()
         for index, listener in enumerate(self.listeners):
+            if listener.protocol == "fluent" and self.authenticates and not self.no_auth_user_at(listener):
+                self._check_fluent_login(f"listeners[{index}].fluent.shared-key", listener)
             if listener.allow_anonymous and self.authenticates:
                 sentence = (
                     "users are configured, so nobody is anonymous; no-auth-user names who may come without a login"
                 )
                 raise KeyedValueError(f"listeners[{index}].allow-anonymous", sentence)
+
+    def _check_fluent_login(self, place: str, listener: Listener) -> None:
+        """Who has to say who he is, does so in a handshake, which begins with a key that both ends share."""
+        if listener.fluent.shared_key is None:
+            sentence = "users are configured: give those who bring events a shared-key, or name a no-auth-user for them"
+            raise KeyedValueError(place, sentence)
 
     def _check_ways(self) -> None:
         """Who is named for a place may come there."""

@@ -50,7 +50,7 @@ DIGEST_BYTES = 32
 USER_KEY_PREFIX = 20 << 3
 USER_KEY_LENGTH = 56
 ConnectionType = Literal[
-    "nats", "websocket", "mqtt", "mqtt-websocket", "leafnode", "leafnode-websocket", "serial", "monitoring"
+    "nats", "websocket", "mqtt", "mqtt-websocket", "leafnode", "leafnode-websocket", "serial", "monitoring", "fluent"
 ]
 
 

@@ -32,7 +32,7 @@ class PeerSnapshot:
     leafnode.
     """
 
-    type: Literal["nats", "mqtt", "websocket"]
+    type: Literal["nats", "mqtt", "websocket", "fluent"]
     account: str = ""
     user: str = ""
     name: str = ""

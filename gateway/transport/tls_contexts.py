@@ -27,6 +27,7 @@ APPLICATIONS = {
     "leafnode": ("nats",),
     "mqtt": ("mqtt",),
     "websocket": ("http/1.1",),
+    "fluent": (),
     "monitoring": ("http/1.1",),
 }
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}

@@ -1,0 +1,1 @@
+"""Numbers out of payloads, and the forms in which databases of time series take them. No I/O."""

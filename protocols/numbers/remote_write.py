@@ -1,0 +1,87 @@
+"""Prometheus remote write 1.0: samples in series, as protobuf, and as blocks of snappy.
+
+WriteRequest { repeated TimeSeries timeseries = 1 }    Label  { string name = 1; string value = 2 }
+TimeSeries { repeated Label labels = 1; repeated Sample samples = 2 }
+Sample { double value = 1; int64 timestamp = 2 }       (milliseconds)
+"""
+
+import re
+import struct
+from collections.abc import Mapping
+
+NAME = "__name__"
+VALUE = struct.Struct("<cd")
+# The fields' numbers and kinds: (number << 3) | kind; 1 is 8 bytes, 2 has its length, 0 is a varint.
+SERIES, LABELS, SAMPLES, LABEL_NAME, LABEL_VALUE, SAMPLE_VALUE, SAMPLE_TIME = (
+    b"\x0a", b"\x0a", b"\x12", b"\x0a", b"\x12", b"\x09", b"\x10",
+)  # fmt: skip
+HEADERS = {
+    "Content-Type": "application/x-protobuf",
+    "Content-Encoding": "snappy",
+    "X-Prometheus-Remote-Write-Version": "0.1.0",
+}
+# The longest label name or value that is sent.
+LONGEST_LABEL = 1024
+_UNFIT_METRIC = re.compile(r"[^a-zA-Z0-9_:]")
+_UNFIT_LABEL = re.compile(r"[^a-zA-Z0-9_]")
+# Of snappy: a literal whose length, less one, stands in the four bytes behind this.
+LONG_LITERAL = b"\xfc"
+
+
+def metric_name(text: str) -> str:
+    """A legal name of a metric: `_` stands for whatever may not be in one."""
+    name = _UNFIT_METRIC.sub("_", text)[:LONGEST_LABEL] or "_"
+    return f"_{name}" if name[0].isdigit() else name
+
+
+def label_name(text: str) -> str:
+    name = _UNFIT_LABEL.sub("_", text)[:LONGEST_LABEL] or "_"
+    return f"_{name}" if name[0].isdigit() else name
+
+
+def varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def _field(tag: bytes, content: bytes) -> bytes:
+    return b"".join((tag, varint(len(content)), content))
+
+
+def encode_labels(metric: str, labels: Mapping[str, str]) -> bytes:
+    """What names a series: its labels in the order that is asked for. A label without a value is none."""
+    pairs = sorted({**labels, NAME: metric}.items())
+    return b"".join(
+        _field(LABELS, _field(LABEL_NAME, name.encode()) + _field(LABEL_VALUE, value[:LONGEST_LABEL].encode()))
+        for name, value in pairs
+        if value
+    )
+
+
+def encode_request(series: Mapping[bytes, Mapping[int, float]]) -> bytes:
+    """A request of series, by their labels, with samples by their time in milliseconds, the oldest first."""
+    times: dict[int, bytes] = {}
+    pack = VALUE.pack
+    pieces: list[bytes] = []
+    for labels, samples in series.items():
+        encoded = [labels]
+        for time_ms, value in samples.items():
+            stamp = times.get(time_ms)
+            if stamp is None:
+                stamp = times[time_ms] = SAMPLE_TIME + varint(time_ms)
+            encoded.append(b"%c%c%b%b" % (SAMPLES, 9 + len(stamp), pack(SAMPLE_VALUE, value), stamp))
+        content = b"".join(encoded)
+        pieces += (SERIES, varint(len(content)), content)
+    return b"".join(pieces)
+
+
+def as_snappy(data: bytes) -> bytes:
+    """A block of snappy that holds the bytes as they are, for where nothing is there to compress them."""
+    if not data:
+        return b"\x00"
+    return b"".join((varint(len(data)), LONG_LITERAL, (len(data) - 1).to_bytes(4, "little"), data))
