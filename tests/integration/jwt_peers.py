@@ -14,6 +14,7 @@ import nkeys
 
 from tests.integration.node_peers import NodeClient, require_node
 from tests.integration.peers import Peer
+from tests.integration.raw_peer import nats_line
 
 PREFIXES = {
     "O": nkeys.PREFIX_BYTE_OPERATOR,
@@ -114,7 +115,7 @@ def log_in(peer: Peer, token: str, key: Key | None, *, nonce: bytes | None = Non
     The challenge is signed by `key` unless another `nonce` is to be.
     """
     with logged_in(peer, token, key, nonce=nonce, **fields) as stream:
-        return stream.readline().decode().strip()
+        return nats_line(stream).decode().strip()
 
 
 @contextmanager
@@ -123,7 +124,7 @@ def logged_in(
 ) -> Iterator[BinaryIO]:
     """A connection on which CONNECT and PING were said; what is read is what the server says to them."""
     with socket.create_connection(peer.address("nats"), timeout=SECONDS) as sock, sock.makefile("rb") as stream:
-        info = json.loads(stream.readline()[len(b"INFO ") :])
+        info = json.loads(nats_line(stream)[len(b"INFO ") :])
         signature = {"sig": key.sign(info["nonce"].encode() if nonce is None else nonce)} if key is not None else {}
         connect = {"verbose": False, "pedantic": False, "protocol": 1, "jwt": token} | signature | fields
         sock.sendall(b"CONNECT " + json.dumps(connect).encode() + b"\r\nPING\r\n")

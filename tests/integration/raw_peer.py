@@ -2,7 +2,7 @@
 
 import socket
 import ssl
-from typing import Self
+from typing import IO, Self
 
 PATIENCE_SECONDS = 10.0
 READ = 1 << 16
@@ -11,6 +11,13 @@ READ = 1 << 16
 def without_pings(said: bytes) -> bytes:
     """What a NATS server said but for its own PINGs, which come when it wants; nothing else may look like one."""
     return said.replace(b"PING\r\n", b"")
+
+
+def nats_line(stream: IO[bytes]) -> bytes:
+    """The next line that a NATS server says, but for its own PINGs; b"" at the end."""
+    while (line := stream.readline()) == b"PING\r\n":
+        pass
+    return line
 
 
 class RawPeer:
@@ -52,6 +59,12 @@ class RawPeer:
         end = found + len(ending)
         self._held = bytes(received[end:])
         return bytes(received[:end])
+
+    def read_line(self) -> bytes:
+        """The next line that a NATS server says, but for its own PINGs."""
+        while (line := self.read_through(b"\r\n")) == b"PING\r\n":
+            pass
+        return line
 
     def read_to_end(self) -> bytes:
         """Everything until the stream ends; a reset is an end too."""

@@ -33,7 +33,7 @@ class Publisher(RawPeer):
         self.send(head + header + payload + b"\r\n")
 
     def answer(self) -> dict[str, Any]:
-        head = self.read_through(b"\r\n")
+        head = self.read_line()
         assert head.startswith(b"MSG %b 1 " % self.inbox), head
         told: dict[str, Any] = json.loads(self.read(int(head.split()[-1])))
         self.read(2)

@@ -37,7 +37,7 @@ def offender(edge: Peer, door: str) -> Iterator[RawPeer]:
     listener = "websocket" if door.endswith("websocket") else door.partition("-")[0]
     with RawPeer(edge.address(listener)) as peer:
         if door == "nats":
-            peer.read_through(b"\r\n")
+            peer.read_line()
         elif door == "mqtt-connected":
             peer.send(MQTT_CONNECT)
         elif door == "nats-websocket":

@@ -148,5 +148,5 @@ def test_wildcards_of_nats_do_not_hear_of_it(edge: Peer):
         reader.read_until("$SYS/broker/uptime")
         reader.read_until("$SYS/broker/uptime")
         client.send(b"PUB last 0\r\n\r\n")
-        assert client.read_through(b"\r\n") == b"MSG last 1 0\r\n"
+        assert client.read_line() == b"MSG last 1 0\r\n"
     reader.close()

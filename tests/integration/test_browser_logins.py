@@ -54,7 +54,7 @@ def upgrade(edge: Peer, path: str = "/", **fields: str) -> tuple[RawPeer, bytes]
         *(f"{name}: {value}" for name, value in fields.items()),
     ]
     peer.send("\r\n".join([*lines, "", ""]).encode())
-    return peer, peer.read_through(b"\r\n")
+    return peer, peer.read_line()
 
 
 def nats_login(edge: Peer, cookie: str, **connect: str) -> bool:

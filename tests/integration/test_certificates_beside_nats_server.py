@@ -62,11 +62,11 @@ def servers(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
 def told(server: Peer, site: Site, name: str, connect: dict[str, str]) -> bytes:
     """All that a server says to CONNECT and PING behind its INFO, until the answer or the end."""
     with RawPeer(server.address("nats")) as peer:
-        peer.read_through(b"\r\n")
+        peer.read_line()
         peer.start_tls(site.context(name))
         fields = {"verbose": False, "pedantic": False} | connect
         peer.send(b"CONNECT " + json.dumps(fields).encode() + b"\r\nPING\r\n")
-        return peer.read_through(b"\r\n")
+        return peer.read_line()
 
 
 @pytest.mark.parametrize("name", CASES)

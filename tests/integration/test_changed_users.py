@@ -92,18 +92,11 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Users], 
 
 def login(port: int, name: str = "", password: str = "") -> RawPeer:
     peer = RawPeer(("127.0.0.1", port))
-    peer.read_through(b"\r\n")
+    peer.read_line()
     who = b',"user":"%b","pass":"%b"' % (name.encode(), password.encode()) if name else b""
     peer.send(b'CONNECT {"verbose":false%b}\r\nSUB foo 1\r\nPING\r\n' % who)
-    assert peer.read_through(b"\r\n") == b"PONG\r\n"
+    assert peer.read_line() == b"PONG\r\n"
     return peer
-
-
-def next_line(peer: RawPeer) -> bytes:
-    """But PING, which comes when it wants."""
-    while (line := peer.read_through(b"\r\n")) == b"PING\r\n":
-        peer.send(b"PONG\r\n")
-    return line
 
 
 def is_there(peer: RawPeer) -> bool:
@@ -143,12 +136,12 @@ def test_who_lost_a_right_is_told_and_keeps_the_rest(server):
         ann.send(b"SUB rest 2\r\nPING\r\n")
         ann.read_through(b"PONG\r\n")
         there.change({"ann": "a foo", "bob": "b"})
-        assert next_line(ann) == b'-ERR \'Permissions Violation for Subscription to "foo" (sid "1")\'\r\n'
+        assert ann.read_line() == b'-ERR \'Permissions Violation for Subscription to "foo" (sid "1")\'\r\n'
         bob.send(b"PUB foo 2\r\nno\r\nPUB rest 3\r\nyes\r\n")
-        assert next_line(ann) + ann.read_through(b"\r\n") == b"MSG rest 2 3\r\nyes\r\n"
+        assert ann.read_line() + ann.read_line() == b"MSG rest 2 3\r\nyes\r\n"
         there.change({"ann": "a", "bob": "b"})
         ann.send(b"SUB foo 3\r\nPING\r\n")
-        assert next_line(ann) == b"PONG\r\n"
+        assert ann.read_line() == b"PONG\r\n"
 
 
 def test_who_came_unasked_leaves_once_somebody_is_to_be_asked(tmp_path: Path):
@@ -156,7 +149,7 @@ def test_who_came_unasked_leaves_once_somebody_is_to_be_asked(tmp_path: Path):
         there.change({"bob": "b"})
         assert without_pings(anybody.read_to_end()) == b"-ERR 'Authorization Violation'\r\n"
         with RawPeer(("127.0.0.1", there.port)) as late:
-            assert b'"auth_required":true' in late.read_through(b"\r\n")
+            assert b'"auth_required":true' in late.read_line()
         with login(there.port, "bob", "b") as bob:
             there.change({})
             assert without_pings(bob.read_to_end()) == b""
@@ -225,10 +218,10 @@ def test_what_accounts_share_begins_and_ends_under_those_who_are_there(tmp_path:
             site.reload()
             assert is_there(ann)
             bob.send(b"PUB foo 3\r\nown\r\n")
-            heard = next_line(bob) + bob.read_through(b"\r\n")
+            heard = bob.read_line() + bob.read_line()
             if shares:
                 assert heard == b"MSG foo 1 2\r\nhi\r\n"
-                heard = next_line(bob) + bob.read_through(b"\r\n")
+                heard = bob.read_line() + bob.read_line()
             assert heard == b"MSG foo 1 3\r\nown\r\n"
         site.write(ACCOUNTS.format(plant="", office="").replace('account = "office"', 'account = "plant"'))
         site.reload()
@@ -283,9 +276,9 @@ def test_who_is_revoked_by_the_account_is_told_and_closed(tmp_path: Path):
     site = Site(tmp_path)
     site.write(trust.table())
     with site.running(), RawPeer(("127.0.0.1", site.port)) as ann:
-        ann.read_through(b"\r\n")
+        ann.read_line()
         ann.send(b'CONNECT {"verbose":false,"jwt":"%b"}\r\nSUB foo 1\r\nPING\r\n' % trust.user_token.encode())
-        assert ann.read_through(b"\r\n") == b"PONG\r\n"
+        assert ann.read_line() == b"PONG\r\n"
         assert is_there(ann)
         trust.save({trust.user.public: int(time.time()) + 5})
         assert ann.read_to_end().endswith(b"-ERR 'User Authentication Revoked'\r\n")

@@ -208,7 +208,7 @@ def cid_of(edge: Peer, name: str) -> int:
     tech.send(b"CONNECT %b\r\nSUB in 1\r\n" % json.dumps(login).encode())
     tech.send(b"PUB $LEAFGATE.console.clients in %d\r\n%b\r\n" % (len(body), body))
     tech.read_through(b"MSG in 1 ")
-    size = int(tech.read_through(b"\r\n"))
+    size = int(tech.read_line())
     told = json.loads(tech.read(size))
     tech.socket.close()
     (found,) = told["connections"]

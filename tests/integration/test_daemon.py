@@ -38,7 +38,7 @@ FOREVER = 600
 def nats_client(edge: Peer, connect: bytes = NATS_CONNECT, receive_buffer: int = 0) -> RawPeer:
     """A raw client that has read its INFO, and been heard."""
     peer = RawPeer(edge.address("nats"), receive_buffer)
-    assert peer.read_through(b"\r\n").startswith(b"INFO {")
+    assert peer.read_line().startswith(b"INFO {")
     peer.send(connect + b"PING\r\n")
     peer.read_through(b"PONG\r\n")
     return peer

@@ -75,9 +75,9 @@ def test_commands_that_are_printed_lead_to_a_gateway_that_knows_its_user(tmp_pat
         assert (answer.returncode, answer.stderr) == (0, "")
         assert re.fullmatch(r"\d+ \d+\n", answer.stdout)
         with RawPeer(("127.0.0.1", numbers["nats"])) as stranger:
-            stranger.read_through(b"\r\n")
+            stranger.read_line()
             stranger.send(b'CONNECT {"verbose":false}\r\nPING\r\n')
-            assert stranger.read_through(b"\r\n") == b"-ERR 'Authorization Violation'\r\n"
+            assert stranger.read_line() == b"-ERR 'Authorization Violation'\r\n"
     finally:
         server.terminate()
         assert server.wait(STOP_SECONDS) == 0

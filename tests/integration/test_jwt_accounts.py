@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from tests.integration.jwt_peers import UNLIMITED, House, Key, Maker, jwt_maker, log_in, logged_in, soon
 from tests.integration.leafnode_pair import LINK_UP, PATIENCE_SECONDS, ignore_error, leaf_url, run
 from tests.integration.peers import Peer, gateway, nats_server, uplink
+from tests.integration.raw_peer import nats_line
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +220,7 @@ def test_operator_and_accounts_of_the_configuration_change_at_run_time(maker: Ma
         logged_in(edge, tokens["ann"], users["ann"], protocol=0) as ann,
         logged_in(edge, tokens["ben"], users["ben"], protocol=0) as ben,
     ):
-        assert ann.readline() == ben.readline() == b"PONG\r\n"
+        assert nats_line(ann) == nats_line(ben) == b"PONG\r\n"
         # Another signing key of the operator's, an account that it signed, and a user who is revoked.
         signing = Key("O")
         house.claims["signing_keys"] = [signing.public]
@@ -229,7 +230,7 @@ def test_operator_and_accounts_of_the_configuration_change_at_run_time(maker: Ma
         assert log_in(edge, guest, users["guest"]) == "-ERR 'Authorization Violation'"
         reload(edge, house.gateway_config(), "event=reloaded")
         assert log_in(edge, guest, users["guest"]) == "PONG"
-        assert ben.readline() == b"-ERR 'User Authentication Revoked'\r\n"
+        assert nats_line(ben) == b"-ERR 'User Authentication Revoked'\r\n"
         assert log_in(edge, tokens["ann"], users["ann"]) == "PONG"
         # Without the signing key the account that it signed is none any more.
         house.claims["signing_keys"] = []
@@ -267,10 +268,10 @@ def test_who_is_revoked_hears_so_and_has_to_go(ours: tuple[Site, Peer]) -> None:
         await admin.close()
 
     with logged_in(edge, site.token, site.ann) as ann, logged_in(edge, token, key) as bob:
-        assert ann.readline() == bob.readline() == b"PONG\r\n"
+        assert nats_line(ann) == nats_line(bob) == b"PONG\r\n"
         run(test)
         assert ann.read().endswith(b"-ERR 'User Authentication Revoked'\r\n")
-        assert bob.readline().startswith(b"INFO")  # It is as it was.
+        assert nats_line(bob).startswith(b"INFO")  # It is as it was.
 
 
 def test_a_file_that_somebody_else_writes_is_noticed(ours: tuple[Site, Peer], tmp_path: Path) -> None:
@@ -290,7 +291,7 @@ def test_a_token_ends_while_its_user_is_there(ours: tuple[Site, Peer]) -> None:
     key = Key("U")
     token = site.house.make("user", "short", seed=key, issuer=site.account, exp=soon(2))
     with logged_in(edge, token, key) as stream:
-        assert stream.readline() == b"PONG\r\n"
+        assert nats_line(stream) == b"PONG\r\n"
         assert stream.read().endswith(b"-ERR 'User Authentication Expired'\r\n")
 
 

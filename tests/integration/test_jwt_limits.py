@@ -7,6 +7,7 @@ import pytest
 
 from tests.integration.jwt_peers import UNLIMITED, House, Key, jwt_maker, logged_in
 from tests.integration.peers import Peer, gateway, nats_server
+from tests.integration.raw_peer import nats_line
 
 # What the account's token says, and what the user's does.
 CASES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
@@ -55,7 +56,7 @@ def told(server: Peer, token: str, key: Key) -> list[str]:
         for step in (b"", *STEPS):
             if step:
                 stream.raw._sock.sendall(step + b"PING\r\n")  # type: ignore[attr-defined]
-            while (line := stream.readline().decode().strip()) != "PONG":
+            while (line := nats_line(stream).decode().strip()) != "PONG":
                 if line.startswith("INFO"):
                     line = f"INFO {json.loads(line[5:])['max_payload']}"
                 if heard[-1:] != [line] and line != "PING":

@@ -47,9 +47,9 @@ def others_are_served(pair: tuple[Peer, Peer]) -> Iterator[None]:
 def link(peer: Peer, name: bytes) -> RawPeer:
     """A link that is up."""
     leaf = RawPeer(peer.address("leafnode"))
-    leaf.read_through(b"\r\n")
+    leaf.read_line()
     leaf.send(CONNECT % (name, name))
-    assert b'"connect_info":true' in leaf.read_through(b"\r\n")
+    assert b'"connect_info":true' in leaf.read_line()
     return leaf
 
 
@@ -120,7 +120,7 @@ def test_a_spoke_that_does_not_read_loses_its_link(pair: tuple[Peer, Peer]) -> N
     before = above.log().count("Slow Consumer")
     stalled = RawPeer(above.address("leafnode"), receive_buffer=4096)
     with stalled:
-        stalled.read_through(b"\r\n")
+        stalled.read_line()
         stalled.send(CONNECT % (b"stalled", b"stalled") + b"LS+ heavy\r\nPING\r\n")
         stalled.read_through(b"PONG\r\n")
 

@@ -157,15 +157,15 @@ def compared(line: bytes) -> str:
 def answers(peer: Peer, said: bytes) -> tuple[list[str], str]:
     """What a leafnode is told behind the first INFO, up to the PONG, and how it ends."""
     with RawPeer(peer.address("leafnode")) as leaf:
-        greeting = leaf.read_through(b"\r\n")
+        greeting = leaf.read_line()
         leaf.send(said)
         lines = [greeting]
         end = "goes on"
         try:
             while b"PONG" not in lines[-1]:
-                lines.append(leaf.read_through(b"\r\n"))
+                lines.append(leaf.read_line())
             leaf.send(PING)
-            while b"PONG" not in leaf.read_through(b"\r\n"):
+            while b"PONG" not in leaf.read_line():
                 pass
         except (EOFError, ConnectionError):
             end = "is closed"

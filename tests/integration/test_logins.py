@@ -82,7 +82,7 @@ async def connect(peer: Peer, **options: object) -> nats.NATS:
 
 
 def info_of(client: RawPeer) -> dict:
-    return json.loads(client.read_through(b"\r\n").removeprefix(b"INFO "))
+    return json.loads(client.read_line().removeprefix(b"INFO "))
 
 
 def login(**fields: object) -> bytes:
@@ -163,14 +163,14 @@ def test_signature_of_another_connections_challenge_is_worth_nothing(guarded: Pe
         thief.send(login(nkey=KEY, sig=signature(nonce)))
         assert thief.read_to_end() == b"-ERR 'Authorization Violation'\r\n"
         client.send(login(nkey=KEY, sig=signature(nonce)))
-        assert client.read_through(b"\r\n") == b"PONG\r\n"
+        assert client.read_line() == b"PONG\r\n"
 
 
 def test_challenge_is_answered_once(guarded: Peer):
     with RawPeer(guarded.address("nats")) as client:
         nonce = info_of(client)["nonce"]
         client.send(login(nkey=KEY, sig=signature(nonce)))
-        assert client.read_through(b"\r\n") == b"PONG\r\n"
+        assert client.read_line() == b"PONG\r\n"
         client.send(login(nkey=KEY, sig=signature(nonce)))
         assert client.read_to_end() == b"-ERR 'Authorization Violation'\r\n"
 
@@ -180,19 +180,19 @@ def test_signature_may_be_in_either_alphabet_and_padded(guarded: Peer, encode):
     with RawPeer(guarded.address("nats")) as client:
         signed = nkeys.from_seed(SEED).sign(info_of(client)["nonce"].encode())
         client.send(login(nkey=KEY, sig=encode(signed).decode()))
-        assert client.read_through(b"\r\n") == b"PONG\r\n"
+        assert client.read_line() == b"PONG\r\n"
 
 
 def test_limits_of_the_account_are_told_and_hold(guarded: Peer):
     with RawPeer(guarded.address("nats")) as client:
         assert info_of(client)["max_payload"] == 1 << 20
         client.send(login(user="anna", protocol=1, **{"pass": "wonderland"}))
-        assert client.read_through(b"\r\n") == b"PONG\r\n"
+        assert client.read_line() == b"PONG\r\n"
         told = info_of(client)
         assert (told["max_payload"], told["remote_account"]) == (1000, "plant")
         client.send(b"SUB a 1\r\nSUB b 2\r\nSUB c 3\r\nPUB a 1000\r\n" + bytes(1000) + b"\r\n")
-        assert client.read_through(b"\r\n") == b"-ERR 'maximum subscriptions exceeded'\r\n"
-        assert client.read_through(b"\r\n") == b"MSG a 1 1000\r\n"
+        assert client.read_line() == b"-ERR 'maximum subscriptions exceeded'\r\n"
+        assert client.read_line() == b"MSG a 1 1000\r\n"
         client.read(1002)
         client.send(b"PUB a 1001\r\n")
         assert client.read_to_end() == b"-ERR 'Maximum Payload Violation'\r\n"

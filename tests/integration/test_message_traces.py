@@ -100,7 +100,7 @@ def talk(peer: Peer, user: str, subject: str, headers: str) -> tuple[dict[str, o
     publisher = client(peer, user)
     publisher.send(b"HPUB %b %d %d\r\n%bhi\r\nPING\r\n" % (subject.encode(), len(header), len(header) + 2, header))
     said = publisher.read_through(b"PONG\r\n")
-    head = listener.read_through(b"\r\n")
+    head = listener.read_line()
     told = json.loads(listener.read(int(head.split()[-1])))
     got = [b"\r\n".join(line for line in said.split(b"\r\n") if line.startswith(b"-ERR"))]
     for one in hearers:

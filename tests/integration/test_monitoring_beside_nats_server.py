@@ -170,9 +170,9 @@ class Visitor:
     def ask(self, subject: str, body: bytes = b"") -> object:
         """What the next answer holds."""
         self._peer.send(b"SUB in 1\r\nPUB %b in %d\r\n%b\r\n" % (subject.encode(), len(body), body))
-        head = self._peer.read_through(b"\r\n")
+        head = self._peer.read_line()
         while not head.startswith(b"MSG in "):
-            head = self._peer.read_through(b"\r\n")
+            head = self._peer.read_line()
         answer = self._peer.read(int(head.split()[-1]) + 2)
         self.say(b"UNSUB 1\r\n")
         return json.loads(answer)
@@ -251,9 +251,9 @@ def test_event_has_the_same_fields(visited: tuple[Peer, Peer], event: str):
         hearer.send(b'CONNECT {"user":"sys","pass":"sys"}\r\nSUB $SYS.ACCOUNT.A.%b 1\r\nPING\r\n' % event.encode())
         hearer.read_through(b"PONG\r\n")
         Visitor(peer, "a", "come-and-go").close()
-        head = hearer.read_through(b"\r\n")
+        head = hearer.read_line()
         while not head.startswith(b"MSG"):
-            head = hearer.read_through(b"\r\n")
+            head = hearer.read_line()
         told.append(json.loads(hearer.read(int(head.split()[-1]) + 2)))
         hearer.socket.close()
     ours, theirs = told
@@ -270,7 +270,7 @@ def test_who_may_not_come_in_is_told_of(visited: tuple[Peer, Peer]):
         stranger = RawPeer(peer.address("nats"))
         stranger.send(b'CONNECT {"user":"a","pass":"wrong"}\r\nPING\r\n')
         stranger.read_to_end()
-        head = hearer.read_through(b"\r\n")
+        head = hearer.read_line()
         told.append(json.loads(hearer.read(int(head.split()[-1]) + 2)))
         stranger.socket.close()
         hearer.socket.close()

@@ -94,7 +94,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 def client(port: int, protocol: int = 0) -> RawPeer:
     """One that understands an INFO in between speaks protocol 1."""
     peer = RawPeer(("127.0.0.1", port))
-    peer.read_through(b"\r\n")
+    peer.read_line()
     peer.send(QUIET % protocol + b"PING\r\n")
     peer.read_through(b"PONG\r\n")
     return peer
@@ -108,14 +108,14 @@ def sees(peer: RawPeer, text: bytes) -> None:
 
 def test_file_is_read_again_at_sighup_and_old_and_new_clients_have_what_it_says(site: Site):
     with client(site.port, protocol=1) as old:
-        assert old.read_through(b"\r\n").startswith(b"INFO ")
+        assert old.read_line().startswith(b"INFO ")
         site.write("[limits]\nmax-payload-bytes = 100")
         site.peer.send_signal(signal.SIGHUP)
         site.peer.wait_for_log("event=reloaded changed='limits'")
-        assert b'"max_payload":100,' in old.read_through(b"\r\n")
+        assert b'"max_payload":100,' in old.read_line()
         sees(old, b"still here")
         with RawPeer(("127.0.0.1", site.port)) as new:
-            assert b'"max_payload":100,' in new.read_through(b"\r\n")
+            assert b'"max_payload":100,' in new.read_line()
 
 
 def test_reload_tells_what_has_changed(site: Site):
@@ -168,7 +168,7 @@ def test_listener_that_cannot_be_opened_refuses_the_whole_file(site: Site):
         assert done.returncode == 1
         assert f"listeners[1].address: cannot listen on 127.0.0.1:{taken}: address already in use" in done.stderr
         with RawPeer(("127.0.0.1", site.port)) as peer:
-            assert b'"max_payload":1048576,' in peer.read_through(b"\r\n")
+            assert b'"max_payload":1048576,' in peer.read_line()
         site.file.write_text(before)
 
 
@@ -195,7 +195,7 @@ def test_listeners_come_and_go_and_those_who_are_there_stay(site: Site):
         assert "event=reloaded changed='listeners +1'" in site.peer.fresh_log()
         with RawPeer(("127.0.0.1", ports["websocket"])) as web:
             web.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            assert web.read_through(b"\r\n").startswith(b"HTTP/1.1 ")
+            assert web.read_line().startswith(b"HTTP/1.1 ")
         site.write(listeners='[[listeners]]\nprotocol = "mqtt"\naddress = "127.0.0.1:0"')
         site.reload()
         assert refused(site.port)

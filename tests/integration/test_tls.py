@@ -22,7 +22,7 @@ from tests.integration.certificates import Site, expired, listener, tampered
 from tests.integration.mqtt_peers import unique_topic
 from tests.integration.node_peers import node_client, require_node
 from tests.integration.peers import Peer, gateway, require_peer, wait_until
-from tests.integration.raw_peer import RawPeer
+from tests.integration.raw_peer import RawPeer, nats_line
 
 PATIENCE_SECONDS = 10.0
 REFUSED = "-ERR 'Secure Connection - TLS Required'\r\n"
@@ -107,7 +107,7 @@ def test_a_receiver_that_reads_late_gets_every_byte(edge: Peer, site: Site) -> N
     """What its socket does not take waits inside TLS, and none of it is sent twice or left out."""
     address = edge.address("nats")
     with RawPeer(address, receive_buffer=4096) as slow:
-        info = slow.read_through(b"\r\n")
+        info = slow.read_line()
         assert b'"tls_required":true' in info
         secured = slow.start_tls(site.context())
         secured.sendall(b'CONNECT {"verbose":false}\r\nSUB flood 1\r\nPING\r\n')
@@ -124,10 +124,7 @@ def test_a_receiver_that_reads_late_gets_every_byte(edge: Peer, site: Site) -> N
         asyncio.run(flood())
         stream = secured.makefile("rb")
         for number in range(200):
-            # But for the gateway's own PING, which comes when it wants.
-            while (line := stream.readline()) == b"PING\r\n":
-                pass
-            assert line == b"MSG flood 1 60000\r\n"
+            assert nats_line(stream) == b"MSG flood 1 60000\r\n"
             assert stream.read(60_002) == b"%06d" % number * 10_000 + b"\r\n"
 
 
@@ -158,7 +155,7 @@ def handshake(peer: Peer, protocol: str, context: ssl.SSLContext) -> bytes:
     """What comes first inside TLS; raises what a client would see that is refused."""
     with RawPeer(peer.address(protocol)) as raw:
         if protocol == "nats":
-            raw.read_through(b"\r\n")
+            raw.read_line()
         secured = raw.start_tls(context)
         secured.sendall(b"PING\r\n" if protocol == "nats" else b"\xc0\x00")
         return secured.recv(100)
@@ -197,7 +194,7 @@ ODD_CERTIFICATES: dict[str, tuple[Callable[[bytes], bytes], bytes]] = {
 def enters(peer: Peer, context: ssl.SSLContext) -> bool:
     """Whether a NATS client with this certificate is let in."""
     with RawPeer(peer.address("nats")) as raw:
-        raw.read_through(b"\r\n")
+        raw.read_line()
         try:
             secured = raw.start_tls(context)
             secured.sendall(b'CONNECT {"verbose":false}\r\nPING\r\n')
@@ -266,7 +263,7 @@ def test_handshake_first(site: Site, tmp_path: Path) -> None:
 def test_tls_may_be_optional(site: Site, tmp_path: Path) -> None:
     with gateway(tmp_path, protocols=(), config=listener("nats", site.tls(optional=True))) as edge:
         with RawPeer(edge.address("nats")) as plain:
-            info = plain.read_through(b"\r\n")
+            info = plain.read_line()
             assert b'"tls_available":true' in info
             assert b"tls_required" not in info
             plain.send(b"PING\r\n")
@@ -277,7 +274,7 @@ def test_tls_may_be_optional(site: Site, tmp_path: Path) -> None:
 def test_plain_text_where_tls_is_required(site: Site, tmp_path: Path) -> None:
     with gateway(tmp_path, protocols=(), config=listener("nats", site.tls())) as edge:
         with RawPeer(edge.address("nats")) as plain:
-            plain.read_through(b"\r\n")
+            plain.read_line()
             plain.send(b'CONNECT {"verbose":false}\r\nPUB a 1\r\nx\r\n')
             assert plain.read_to_end().decode() == REFUSED
         refused_for(edge, "the peer does not speak TLS")
@@ -297,7 +294,7 @@ def test_silence_ends(site: Site, tmp_path: Path) -> None:
         with RawPeer(edge.address("nats")) as silent:
             assert silent.read_to_end().endswith(REFUSED.encode())
         with RawPeer(edge.address("nats")) as halting:
-            halting.read_through(b"\r\n")
+            halting.read_line()
             halting.send(b"\x16\x03\x01\x02\x00\x01")
             assert halting.read_to_end() == b""
         edge.wait_for_log("no handshake in time")
@@ -443,7 +440,7 @@ def test_application_protocols(edge: Peer, site: Site) -> None:
         context.set_alpn_protocols(["h2", application])
         with RawPeer(edge.address(protocol)) as raw:
             if protocol == "nats":
-                raw.read_through(b"\r\n")
+                raw.read_line()
             secured = raw.start_tls(context)
             assert secured.selected_alpn_protocol() == application
 
@@ -533,7 +530,7 @@ def test_stopping_says_so_inside_tls(site: Site, tmp_path: Path) -> None:
         gateway(tmp_path, protocols=(), config=listener("nats", site.tls())) as edge,
         RawPeer(edge.address("nats")) as raw,
     ):
-        raw.read_through(b"\r\n")
+        raw.read_line()
         secured = raw.start_tls(site.context(), suppress_ragged_eofs=False)
         secured.sendall(b"PING\r\n")
         assert secured.recv(100) == b"PONG\r\n"
@@ -546,7 +543,7 @@ def test_records_may_come_in_pieces(edge: Peer, site: Site) -> None:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     engine = site.context().wrap_bio(incoming, outgoing, server_hostname="localhost")
     with RawPeer(edge.address("nats")) as raw:
-        raw.read_through(b"\r\n")
+        raw.read_line()
 
         def talk(size: int) -> None:
             data = outgoing.read()
