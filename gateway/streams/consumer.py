@@ -8,7 +8,7 @@ from gateway.runtime.turns import TURN_SECONDS
 from gateway.storage.streams.cursor import Cursor
 from gateway.streams.acknowledgements import Acknowledgements
 from gateway.streams.consumer_config import ConsumerConfig
-from gateway.streams.consumer_state import ConsumerState, StoredState
+from gateway.streams.consumer_state import ConsumerState, StoredState, Sweep
 from gateway.streams.message_headers import MESSAGE_SIZE, status, with_fields
 from gateway.streams.pull_requests import PullRequests
 from gateway.streams.push import Push
@@ -65,6 +65,10 @@ class Consumer:
         self._is_noted = False
         self._scheduled = False
         self._is_ending = False
+        # No pending message is to be delivered again before that; who looks for those that are.
+        self._pending_at = FOREVER
+        self._sweep: Sweep | None = None
+        self._is_settling = False
         self._timer_at = FOREVER
         self._deadline: object = None
         if cursor is not None:
@@ -80,6 +84,8 @@ class Consumer:
             self.push.open()
         self.changed()
         self.kick()
+        if self.state.pending:
+            self._pending_at = 0.0
         self.set_timer()
 
     async def restore(self) -> None:
@@ -257,7 +263,7 @@ class Consumer:
         self.reader.delivered(taken)
         if taken:
             self._note_share(taken, run.size, now)
-            self.wake_by(deadline)
+            self.expect_by(deadline)
             if self.stream.config.is_queue and not self.config.acknowledges:
                 for sequence, subject, size in run.what_was(taken):
                     self.stream.acknowledged(sequence, subject, size)
@@ -298,7 +304,7 @@ class Consumer:
         deadline = now + self.patience(count)
         state.deliver_again(sequence, deadline, message.subject, message.size)
         self._note_share(1, size, now)
-        self.wake_by(deadline)
+        self.expect_by(deadline)
         return True
 
     def patience(self, count: int) -> float:
@@ -342,11 +348,30 @@ class Consumer:
 
     def purged(self) -> None:
         """Everything in front of the stream's first message has gone."""
-        first, state = self.stream.stored.first, self.state
         self.reader.doubt()
-        for sequence in [one for one in state.pending if one < first]:
-            state.settle(sequence)
+        if not self._is_settling:
+            self._is_settling = True
+            self.home.runtime.turns.begin(self._settle_gone)
+
+    def _settle_gone(self) -> bool:
+        """What has gone from the front of the stream is not to be acknowledged; some of it in a turn. Whether there is
+        more.
+        """
+        clock = self.home.runtime.turns.clock
+        until = clock() + TURN_SECONDS
+        first, state = self.stream.stored.first, self.state
+        while not self.is_closed:
+            gone = state.front(first, IN_A_ROW)
+            for sequence in gone:
+                state.settle(sequence)
+            if len(gone) < IN_A_ROW:
+                break
+            if clock() > until:
+                return True
+        self._is_settling = False
         self.changed()
+        self.kick()
+        return False
 
     # Time.
 
@@ -359,12 +384,17 @@ class Consumer:
         """Look at what is over when the next thing is."""
         if self.is_closed:
             return
-        when = min(self.pulls.next_at(), self.state.next_deadline(), self._inactive_at())
+        when = min(self.pulls.next_at(), self._pending_at, self._inactive_at())
         if self.push is not None:
             when = min(when, self.push.next_at())
         if self.pause_until:
             left = (self.pause_until - self.stream.stored.store.wall_ns()) / SECOND
             when = min(when, trio.current_time() + max(left, 0.0))
+        self.wake_by(when)
+
+    def expect_by(self, when: float) -> None:
+        """A pending message is to be delivered again then, unless it is acknowledged."""
+        self._pending_at = min(self._pending_at, when)
         self.wake_by(when)
 
     def wake_by(self, when: float) -> None:
@@ -394,8 +424,10 @@ class Consumer:
         if not self._is_ending:
             self._is_ending = True
             self.home.runtime.turns.begin(self._end_requests)
-        for sequence in self.state.due(now):
-            self.redeliver(sequence)
+        if self._pending_at <= now and self._sweep is None:
+            self._pending_at = FOREVER
+            self._sweep = Sweep(self.state, now)
+            self.home.runtime.turns.begin(self._look_for_due)
         if self.pause_until and not self.is_paused:
             self.pause_until = 0
             self.changed()
@@ -403,6 +435,22 @@ class Consumer:
             self.push.tick(now)
         self.kick()
         self.set_timer()
+
+    def _look_for_due(self) -> bool:
+        """Deliver again what nobody acknowledged in time, for a turn; whether there is more to look at."""
+        clock = self.home.runtime.turns.clock
+        until = clock() + TURN_SECONDS
+        sweep = self._sweep
+        assert sweep is not None
+        while not self.is_closed and not sweep.is_over:
+            for sequence in sweep.look(self.state, IN_A_ROW):
+                self.redeliver(sequence)
+            if clock() > until and not sweep.is_over:
+                return True
+        self._sweep = None
+        self.expect_by(sweep.next_at)
+        self.kick()
+        return False
 
     def _end_requests(self) -> bool:
         """End requests whose time is over, for a turn; whether there are more."""

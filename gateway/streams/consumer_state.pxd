@@ -28,7 +28,19 @@ cdef class ConsumerState:
     cpdef Pending settle(self, long long sequence)
     @cython.locals(pending=Pending)
     cpdef list settle_through(self, long long sequence)
-    @cython.locals(pending=Pending, first=double)
-    cpdef double next_deadline(self) except? -1
-    @cython.locals(pending=Pending, found=list)
-    cpdef list due(self, double now)
+    @cython.locals(pending=Pending, runs=list, first="long long", number="long long", count="long long")
+    cdef list _pending_runs(self)
+    @cython.locals(runs=list, first="long long", times="long long", count="long long")
+    cdef list _repeat_runs(self)
+    @cython.locals(found=list)
+    cpdef list front(self, long long sequence, Py_ssize_t most)
+
+@cython.final
+cdef class Sweep:
+    cdef readonly double next_at
+    cdef double _now
+    cdef Py_ssize_t _position
+    cdef list _sequences
+    @cython.locals(sequences=list, pending=dict, again=dict, found=list, stop=Py_ssize_t, position=Py_ssize_t,
+                   one=Pending)
+    cpdef list look(self, ConsumerState state, Py_ssize_t most)

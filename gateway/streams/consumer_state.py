@@ -24,6 +24,9 @@ class Pending:
 class StoredState(msgspec.Struct, array_like=True):
     """As the disk has it: consumer and stream sequence of what was delivered last and of the floor, where to go on,
     pending messages (stream sequence, number) and how often those that came more than once were delivered.
+
+    It is written with every commit, so very many of those that follow one another are one of the `runs` (first stream
+    sequence, its number, how many) or of the `repeats` (first stream sequence, how often, how many).
     """
 
     delivered: tuple[int, int] = (0, 0)
@@ -33,6 +36,8 @@ class StoredState(msgspec.Struct, array_like=True):
     deliveries: dict[int, int] = msgspec.field(default_factory=dict)
     only: list[int] = msgspec.field(default_factory=list)
     only_until: int = 0
+    runs: list[tuple[int, int, int]] = msgspec.field(default_factory=list)
+    repeats: list[tuple[int, int, int]] = msgspec.field(default_factory=list)
 
 
 class ConsumerState:
@@ -103,9 +108,37 @@ class ConsumerState:
         return self._floor_number, self._floor_last
 
     def stored(self) -> StoredState:
-        pending = [(sequence, one.number) for sequence, one in self.pending.items()]
         only = self.only_in_order[bisect_left(self.only_in_order, self.next) :]
-        return StoredState(self.delivered, self.floor, self.next, pending, dict(self.deliveries), only, self.only_until)
+        runs, repeats = self._pending_runs(), self._repeat_runs()
+        return StoredState(self.delivered, self.floor, self.next, [], {}, only, self.only_until, runs, repeats)
+
+    def _pending_runs(self) -> list[tuple[int, int, int]]:
+        runs: list[tuple[int, int, int]] = []
+        first = number = count = 0
+        for sequence, pending in self.pending.items():
+            if count and sequence == first + count and pending.number == number + count:
+                count += 1
+                continue
+            if count:
+                runs.append((first, number, count))
+            first, number, count = sequence, pending.number, 1
+        if count:
+            runs.append((first, number, count))
+        return runs
+
+    def _repeat_runs(self) -> list[tuple[int, int, int]]:
+        runs: list[tuple[int, int, int]] = []
+        first = times = count = 0
+        for sequence, delivered in self.deliveries.items():
+            if count and sequence == first + count and delivered == times:
+                count += 1
+                continue
+            if count:
+                runs.append((first, times, count))
+            first, times, count = sequence, delivered, 1
+        if count:
+            runs.append((first, times, count))
+        return runs
 
     def load(self, stored: StoredState, deadline: float) -> None:
         """What is pending is delivered again at the deadline."""
@@ -113,7 +146,12 @@ class ConsumerState:
         self._floor_number, self._floor_last = stored.floor
         self.next = stored.next
         self.pending = {sequence: Pending(number, deadline, b"", 0) for sequence, number in stored.pending}
+        for first, number, count in stored.runs:
+            for offset in range(count):
+                self.pending[first + offset] = Pending(number + offset, deadline, b"", 0)
         self.deliveries = stored.deliveries
+        for first, times, count in stored.repeats:
+            self.deliveries.update((sequence, times) for sequence in range(first, first + count))
         self.choose(stored.only, stored.only_until)
 
     def deliver(self, sequence: int) -> None:
@@ -176,18 +214,46 @@ class ConsumerState:
             self.settle(one)
         return settled
 
-    def next_deadline(self) -> float:
-        """When the first pending message is to be delivered again, unless it waits for that already."""
-        first = FOREVER
-        for sequence, pending in self.pending.items():
-            if pending.deadline < first and sequence not in self.again:
-                first = pending.deadline
-        return first
-
-    def due(self, now: float) -> list[int]:
-        """The pending messages whose deadline has come, but for those that wait for another delivery already."""
+    def front(self, sequence: int, most: int) -> list[int]:
+        """So many of the pending messages in front of a sequence."""
         found: list[int] = []
-        for sequence, pending in self.pending.items():
-            if pending.deadline <= now and sequence not in self.again:
+        for one in self.pending:
+            if one >= sequence or len(found) >= most:
+                break
+            found.append(one)
+        return found
+
+
+class Sweep:
+    """A look, some in a go, at all that was pending when it began: what is due, and when what is left will be first.
+    Those that wait for another delivery already are left alone.
+    """
+
+    __slots__ = ("_now", "_position", "_sequences", "next_at")
+
+    def __init__(self, state: ConsumerState, now: float) -> None:
+        self.next_at = FOREVER
+        self._now = now
+        self._position = 0
+        self._sequences: list[int] = list(state.pending)
+
+    @property
+    def is_over(self) -> bool:
+        return self._position == len(self._sequences)
+
+    def look(self, state: ConsumerState, most: int) -> list[int]:
+        """Which of the next ones are due."""
+        sequences, pending, again = self._sequences, state.pending, state.again
+        found: list[int] = []
+        stop = min(self._position + most, len(sequences))
+        for position in range(self._position, stop):
+            sequence = sequences[position]
+            one: Pending | None = pending.get(sequence)
+            if one is None or sequence in again:
+                continue
+            if one.deadline <= self._now:
                 found.append(sequence)
+            elif one.deadline < self.next_at:
+                self.next_at = one.deadline
+        self._position = stop
         return found

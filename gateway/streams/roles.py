@@ -186,6 +186,9 @@ class Delivering(Protocol):
     def set_timer(self) -> None:
         """Something may be over earlier than before."""
 
+    def expect_by(self, when: float) -> None:
+        """A pending message is to be delivered again then, unless it is acknowledged."""
+
     def wake_by(self, when: float) -> None:
         """Look at what is over at that time at the latest."""
 
