@@ -8,6 +8,7 @@ cdef class OutgoingQueue(Window):
     cdef public object ready, holding
     cdef public int most_qos
     cdef bint _loading
+    cdef readonly bint lacks_memory
     cdef public long long sent_through
     cdef long long _committed
     cdef object _awaited

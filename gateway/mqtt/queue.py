@@ -42,6 +42,7 @@ class OutgoingQueue(Window):
         "_loading",
         "bytes",
         "holding",
+        "lacks_memory",
         "max_bytes",
         "max_messages",
         "most_qos",
@@ -65,6 +66,8 @@ class OutgoingQueue(Window):
         self._awaited: object | None = None
         # The last place that may have been sent to an earlier client.
         self.sent_through = 0
+        # Why the last message that was not taken was not: its share of the gateway's memory is used up.
+        self.lacks_memory = False
 
     def __len__(self) -> int:
         """How many messages wait; those on their way to the client are not counted."""
@@ -92,9 +95,11 @@ class OutgoingQueue(Window):
         # What can be sent at once needs no room to wait.
         idle = not waiting and not self.behind and len(self.sent) < self.window
         if not idle and (len(self) >= self.max_messages or self.bytes + message.size > self.max_bytes):
+            self.lacks_memory = False
             return False
         on_disk = self.behind or (away and self.store is not None)  # Nothing may pass what is on the disk.
-        if not on_disk and not self._has_memory(message.size):
+        self.lacks_memory = not on_disk and not self._has_memory(message.size)
+        if self.lacks_memory:
             return False
         sequence = self.sequence + 1
         store = self.store

@@ -44,6 +44,11 @@ SUBSCRIPTIONS = "subscriptions"
 WILLS = "wills"
 # Before a filter in the store: it is subscribed to beyond a bridge. No filter has it [MQTT-1.5.4-2].
 REMOTE = b"\0"
+# Why messages do not get to a client, as the log says it.
+OVERSIZED = "larger than its maximum packet size"
+SLOW = "it takes messages too slowly"
+FULL = "its queue was full while it was away"
+NO_MEMORY = "its share of limits.max-memory-bytes was used up"
 AS_SUBJECT = bytes.maketrans(b"/+#", b".*>")
 
 
@@ -66,7 +71,7 @@ class AttachedClient(Protocol):
         """Another connection is the client now."""
 
 
-def ignore(session: "MqttSession") -> None:
+def ignore(session: "MqttSession", cause: str) -> None:
     """A session that has ended loses nothing."""
 
 
@@ -95,9 +100,9 @@ class MqttSession(MqttPort):
     recognised (gateway.accounts.token_proof). `client` is the connected client or None.
     `received` holds the identifiers of QoS 2 messages that the client has sent and not yet released. With a `store` the
     session outlives the process. `expiry_seconds` counts from the end of the connection; 0 ends the session with it.
-    `expect_replies` is to be called before a message goes out that is to be answered, `lost` when a message found no
-    room. `limits` are the queue's own where it has some, as a bridge's; `retains`: the peer takes retain flags.
-    `remote_filters` are those that the broker beyond a bridge has subscriptions for, with their QoS.
+    `expect_replies` is to be called before a message goes out that is to be answered, `lost` when a message does not
+    get to the client, with the cause. `limits` are the queue's own where it has some, as a bridge's; `retains`: the peer
+    takes retain flags. `remote_filters` are those that the broker beyond a bridge has subscriptions for, with their QoS.
     """
 
     __slots__ = (
@@ -116,8 +121,6 @@ class MqttSession(MqttPort):
         "proof",
         "received",
         "remote_filters",
-        "reported",
-        "reported_oversized",
         "retains",
         "runtime",
         "store",
@@ -131,7 +134,7 @@ class MqttSession(MqttPort):
         account: Account,
         client_id: bytes,
         expect_replies: Callable[[], None],
-        lost: Callable[["MqttSession"], None],
+        lost: Callable[["MqttSession", str], None],
     ) -> None:
         super().__init__(runtime.settings.limits.max_pending_bytes)
         config = runtime.settings.mqtt
@@ -158,9 +161,6 @@ class MqttSession(MqttPort):
         self.remote_filters: dict[bytes, int] = {}
         # How many topics may have an alias at the client.
         self.most_aliases = 0
-        # How many of the dropped messages, and of the oversized ones among them, the log has told of.
-        self.reported = 0
-        self.reported_oversized = 0
 
     @property
     def identity(self) -> Identity | None:
@@ -396,7 +396,7 @@ class MqttSession(MqttPort):
         if not outgoing.add(message, route.topic, qos, retain, route.identifiers, expires_at, away):
             if not message.refused:  # That is counted for all at once.
                 self.dropped += 1
-                self._lost(self)
+                self._lost(self, NO_MEMORY if outgoing.lacks_memory else FULL if away else SLOW)
             return False
         if not away and len(outgoing.sent) < outgoing.window:
             self.pump()
@@ -404,7 +404,7 @@ class MqttSession(MqttPort):
 
     def drop(self, topic: bytes, oversized: bool) -> None:
         super().drop(topic, oversized)
-        self._lost(self)
+        self._lost(self, OVERSIZED if oversized else SLOW)
 
     def encode_unshared(self, message: Message, route: MqttRoute) -> bytes:
         retain = route.retain_as_published and message.is_retained()

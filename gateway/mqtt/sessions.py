@@ -9,7 +9,8 @@ import trio
 from gateway.accounts.account import Account
 from gateway.accounts.permissions import EVERYTHING
 from gateway.accounts.review import review
-from gateway.mqtt.bridge_ids import is_bridge, label_of
+from gateway.mqtt.bridge_ids import is_bridge
+from gateway.mqtt.losses import Losses
 from gateway.mqtt.replies import ReplyReceiver
 from gateway.mqtt.session import AttachedClient, MqttSession, QueueLimits, session_bytes, will_bytes
 from gateway.runtime.deadlines import Deadline
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leafgate.mqtt")
 
-# How often lost messages are told of, and of how many sessions one by one.
-LOSS_REPORT_SECONDS = 60.0
-LOSSES_IN_DETAIL = 10
 # A will for which the disk has no room is said again and again, as long as so many bytes of such wills wait.
 UNSAID_SECONDS = 1.0
 UNSAID_OVERHEAD = 1024
@@ -80,8 +78,7 @@ class MqttSessions:
         self._sessions: dict[bytes, MqttSession] = {}
         self._absences: dict[bytes, Absence] = {}
         self._unsaid_bytes = 0
-        # Sessions that have lost messages since the last report.
-        self._losers: dict[bytes, MqttSession] = {}
+        self._losses = Losses(runtime.deadlines)
         # What sessions had lost that are over.
         self._dropped_before = 0
         self._oversized_before = 0
@@ -239,12 +236,6 @@ class MqttSessions:
         self._go_absent(session, self._account.clock(), will, delay, session.expiry_seconds, stopping)
         if due is not None:
             self._say_of_absent(due, session)
-
-    def lost(self, session: MqttSession) -> None:
-        """A message did not get to the session's client. It is counted there; here it gets into the log."""
-        if not self._losers:
-            self._runtime.deadlines.call_at(trio.current_time() + LOSS_REPORT_SECONDS, self._report_losses)
-        self._losers[session.client_id] = session
 
     def restore(self, found: list[RestoredSession]) -> None:
         """Take up the sessions that an earlier run left in the store."""
@@ -405,42 +396,11 @@ class MqttSessions:
         self._account.publish(message, session, whole=may_wait, done=done)
 
     def _make(self, client_id: bytes) -> MqttSession:
-        return MqttSession(self._runtime, self._account, client_id, self.expect_replies, self.lost)
+        return MqttSession(self._runtime, self._account, client_id, self.expect_replies, self._losses.note)
 
     def _settings_changed(self) -> None:
         for session in list(self._sessions.values()):
             session.settings_changed()
-
-    def _report_losses(self, now: float) -> None:
-        losers = [one for one in self._losers.values() if one.dropped != one.reported]
-        self._losers.clear()
-        for session in losers[:LOSSES_IN_DETAIL]:
-            self._report_loss(session)
-        others = losers[LOSSES_IN_DETAIL:]
-        if others:
-            count = sum(one.dropped - one.reported for one in others)
-            for session in others:
-                session.reported, session.reported_oversized = session.dropped, session.oversized
-            log.warning("event=dropped sessions=%d messages=%d", len(others), count)
-
-    def _report_loss(self, session: MqttSession) -> None:
-        """One line, with each cause and how many messages it cost since the last one."""
-        count = session.dropped - session.reported
-        oversized = session.oversized - session.reported_oversized
-        session.reported, session.reported_oversized = session.dropped, session.oversized
-        causes = []
-        if oversized:
-            causes.append(f"{oversized} above its maximum packet size")
-        if count > oversized:
-            away = "its queue was full while it was away" if session.client is None else "it takes messages too slowly"
-            causes.append(f"{count - oversized}: {away}")
-        log.warning(
-            "event=dropped %s messages=%d total=%d reason=%r",
-            label_of(session.client_id),
-            count,
-            session.dropped,
-            ", ".join(causes),
-        )
 
     def _save(self, session: MqttSession, ended_at: float, will: StoredWill | None) -> None:
         if self.store is not None and session.key:

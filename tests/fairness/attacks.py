@@ -91,13 +91,14 @@ def flood(address: Address, hello: bytes, data: bytes, begun: Begun) -> None:
 # NATS.
 
 
-def publication(subject: bytes, header: bytes, payload: bytes = b"x") -> bytes:
-    return b"HPUB %b %d %d\r\n%b%b\r\n" % (subject, len(header), len(header) + len(payload), header, payload)
+def publication(subject: bytes, header: bytes, payload: bytes = b"x", reply: bytes = b"") -> bytes:
+    head = b"HPUB %b %b %d %d\r\n" % (subject, reply, len(header), len(header) + len(payload))
+    return head + header + payload + b"\r\n"
 
 
 def header_spaces(to: Addresses, begun: Begun) -> None:
     header = b"NATS/1.0\r\nNats-Msg-Id: a" + b" " * 4000 + b"\rX\r\n\r\n"
-    flood(to["nats"], NATS_CONNECT, publication(b"$LEAFGATE.publish.x", header) * 16, begun)
+    flood(to["nats"], NATS_CONNECT, publication(b"$LEAFGATE.publish.x", header, reply=b"answers") * 16, begun)
 
 
 def header_lines(to: Addresses, begun: Begun) -> None:

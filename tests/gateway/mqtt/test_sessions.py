@@ -202,8 +202,53 @@ async def test_message_above_the_clients_maximum_is_told_of_as_such(
             await trio.sleep(1)
         await trio.sleep(61)
         (line,) = [line for line in caplog.messages if "event=dropped" in line]
-        assert line.endswith("client-id='small' messages=3 total=3 reason='3 above its maximum packet size'")
+        assert line.endswith("client-id='small' messages=3 total=3 reason='3: larger than its maximum packet size'")
         assert await gateway.mqtt_sessions.losses() == (3, 3)
+
+
+async def test_cause_of_a_loss_is_that_of_its_moment_and_not_of_the_report(
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+):
+    """A client that was away, missed messages and is back; then it takes nothing and leaves."""
+    limits = Limits(max_payload_bytes=4096, max_pending_bytes=4096)
+    async with running_gateway(Config(limits=limits, mqtt=Mqtt(max_queued_messages=1))) as gateway:
+        reader = Peer(gateway, b"reader", maximum_packet_size=3000)
+        reader.subscribe(b"t", 1)
+        reader.disconnect()
+        sensor = Peer(gateway, b"sensor")
+        for packet_id in range(1, 4):
+            sensor.publish(b"t", b"", 1, packet_id)
+        reader = Peer(gateway, b"reader", maximum_packet_size=3000)
+        reader.subscribe(b"t", 0)
+        reader.hear()
+        sensor.publish(b"t", bytes(3500))
+        await trio.sleep(30)
+        reader.sink.room = 0
+        for _ in range(5):
+            sensor.publish(b"t", bytes(2000))
+        reader.disconnect()
+        await trio.sleep(31)
+        (line,) = [line for line in caplog.messages if "event=dropped" in line]
+        assert line.endswith(
+            "client-id='reader' messages=6 total=6 reason='2: its queue was full while it was away, "
+            "1: larger than its maximum packet size, 3: it takes messages too slowly'"
+        )
+
+
+async def test_client_that_used_up_its_share_of_the_memory_is_told_of_as_such(
+    caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+):
+    async with running_gateway(Config(limits=Limits(max_memory_bytes=1 << 20))) as gateway:
+        away = Peer(gateway, b"away")
+        away.subscribe(b"t", 1)
+        away.disconnect()
+        sensor = Peer(gateway, b"sensor")
+        for packet_id in range(1, 11):
+            sensor.publish(b"t", bytes(50_000), 1, packet_id)
+        await trio.sleep(61)
+        (line,) = [line for line in caplog.messages if "event=dropped" in line]
+        assert "its share of limits.max-memory-bytes was used up" in line
+        assert "queue was full" not in line
 
 
 async def test_slow_client_is_told_of_as_such(caplog: pytest.LogCaptureFixture, autojump_clock: MockClock):
