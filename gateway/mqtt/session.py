@@ -101,8 +101,9 @@ class MqttSession(MqttPort):
     `received` holds the identifiers of QoS 2 messages that the client has sent and not yet released. With a `store` the
     session outlives the process. `expiry_seconds` counts from the end of the connection; 0 ends the session with it.
     `expect_replies` is to be called before a message goes out that is to be answered, `lost` when a message does not
-    get to the client, with the cause. `limits` are the queue's own where it has some, as a bridge's; `retains`: the peer
-    takes retain flags. `remote_filters` are those that the broker beyond a bridge has subscriptions for, with their QoS.
+    get to the client, with the cause. `limits` are the queue's own where it has some, as a bridge's; `retains`: the
+    peer takes retain flags. `remote_filters` are those that the broker beyond a bridge has subscriptions for, with
+    their QoS.
     """
 
     __slots__ = (
