@@ -16,6 +16,7 @@ from gateway.doors.door import Door
 from gateway.doors.listeners import OpenListener
 from gateway.doors.session_makers import session_makers
 from gateway.runtime.identity import Names, new_gateway_id, new_server_id
+from gateway.runtime.neighbour import Neighbour
 from gateway.runtime.runtime import Runtime
 from gateway.services.acknowledged_publish import AcknowledgedPublish
 from gateway.services.presence import take_back
@@ -73,6 +74,7 @@ class Gateway:
         self.key = make_server_key(config)
         server_id = self.key.public if self.key is not None else new_server_id()
         self.runtime = Runtime(self.settings, Names(server_id, config.server_name, gateway_id))
+        self.runtime.neighbour = Neighbour() if config.pair is not None else None
         self.reader = Reader(self.runtime.switch, self.runtime.turns)
         self.registry = Registry(self.runtime, self.reader)
         self.accounts: dict[str, Account] = {}

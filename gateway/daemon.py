@@ -45,10 +45,13 @@ if TYPE_CHECKING:
     from gateway.integrations.integrations import Integrations
     from gateway.monitoring.service import MonitoringService
     from gateway.mqtt.sessions import MqttSessions
+    from gateway.pair.mirrored_sessions import MirroredSessions
+    from gateway.pair.pair import Pair
     from gateway.reloading.reloader import Outcome, Reloader
     from gateway.services.rules import RuleAtWork, Rules
     from gateway.storage.storage import Storage
     from gateway.storage.streams.store import StreamStore
+    from gateway.streams.account_streams import AccountStreams
     from gateway.uplink.leafnode_uplink import LeafnodeUplink
     from gateway.uplink.uplinks import Uplinks
 
@@ -208,6 +211,39 @@ def make_serial(gateway: Gateway, faults: dict[str, str]) -> "SerialService":
     return SerialService(site, gateway.settings.config.serial, faults)
 
 
+def make_pair(gateway: Gateway, addresses: list[tuple[str, str]]) -> "Pair | None":
+    config = gateway.settings.config
+    if config.pair is None:
+        return None
+    from gateway.pair.pair import Pair
+
+    account = gateway.accounts[config.pair_account]
+    sessions = make_mirrored_sessions(gateway, account) if config.pair.sessions else None
+
+    def streams() -> "AccountStreams | None":
+        service = gateway.stream_service
+        return service.accounts.get(account.name) if service is not None else None
+
+    return Pair(gateway.runtime, config.pair, account, lambda: addresses, sessions, streams)
+
+
+def make_mirrored_sessions(gateway: Gateway, account: Account) -> "MirroredSessions":
+    """With what an earlier run has left; to be made before the journal is started."""
+    from gateway.pair.mirrored_sessions import MirroredSessions
+    from gateway.pair.notes import Notes
+    from gateway.pair.session_copies import PLACE_BYTES, SHADOW, SessionCopies
+
+    storage = gateway.storage
+    assert storage is not None
+    sessions = gateway.ask_for_mqtt().of(account)
+    store, shadow = storage.account(account.name), storage.account(account.name + SHADOW)
+    copies = SessionCopies(sessions, store.mqtt_sessions, shadow.mqtt_sessions, account.clock, shadow.restored)
+    gateway.runtime.budget.elsewhere["pair"] = lambda: PLACE_BYTES * copies.places
+    notes = Notes(storage.journal, account.name)
+    notes.load()
+    return MirroredSessions(sessions, store.mqtt_sessions, account.durability, account.clock, copies, notes)
+
+
 class Daemon:
     """One run of a gateway, on the loop that serves its reader and its deadlines."""
 
@@ -234,6 +270,7 @@ class Daemon:
         self.serial: SerialService | None = None
         self.rules_at_work: list[RuleAtWork] = []
         self.rules: Rules | None = None
+        self.pair: Pair | None = None
         self.reception = Reception(gateway.door)
         self.started = 0.0
         self.sources: Sources
@@ -250,6 +287,7 @@ class Daemon:
         config, settings = gateway.settings.config, gateway.settings
         self.started = trio.current_time()
         gateway.restore()
+        self.pair = make_pair(gateway, self.addresses)
         self.sources = self._make_sources()
         self.system = self._make_system()
         self.console = self._make_console()
@@ -288,6 +326,8 @@ class Daemon:
                     runtime.nursery = connections
                     await self._begin_streams()
                     self._set_rules(config)
+                    if self.pair is not None:
+                        self.pair.begin()
                     self._set_uplinks(config)
                     self._set_buffers(config)
                     self._set_bridges(config)
@@ -301,7 +341,7 @@ class Daemon:
                     self.system.tell_end("SHUTDOWN")
                     now, span = trio.current_time(), settings.timeouts.drain_seconds
                     connections.cancel_scope.deadline = now + span
-                    await say_goodbye(runtime, registry, now + span * ROUTING_SHARE)
+                    await say_goodbye(runtime, registry, now + span * ROUTING_SHARE, self._hand_over)
                     await registry.emptied()
                 registry.cut_all()
                 if self.storage is not None:
@@ -329,6 +369,8 @@ class Daemon:
                 opening.cancel_scope.cancel()
         finally:
             self.reception.close()
+            if self.pair is not None:
+                self.pair.begin_to_drain()
         name = received.name if received is not None else "none"
         log.info("event=stopping signal=%s connections=%d", name, len(self.gateway.registry.open))
         timeouts = self.gateway.settings.timeouts
@@ -341,6 +383,11 @@ class Daemon:
                     leaving.start_soon(self._cancel_on_signal, signals, patience)
                     await send_away(self.gateway.runtime, self.gateway.registry)
                     leaving.cancel_scope.cancel()
+
+    async def _hand_over(self) -> None:
+        """Clients have gone; the other gateway of a pair is to have what they left before the link to it goes, too."""
+        if self.pair is not None:
+            await self.pair.hand_over(self.gateway.settings.timeouts.drain_seconds * ROUTING_SHARE / 2)
 
     async def _open_and_reload(self, nursery: trio.Nursery) -> None:
         """Say that the gateway is up once everything is open, and let its configuration change from then on; where that
@@ -565,6 +612,7 @@ class Daemon:
             serial_faults=self.serial_faults,
             listener_faults=self.listener_faults,
             configuration_fault=lambda: self.reloader.fault if self.reloader is not None else "",
+            pair=lambda: self.pair.status() if self.pair is not None else {},
         )
 
     def _make_system(self) -> SystemService:

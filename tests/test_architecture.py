@@ -186,7 +186,7 @@ ORDER = (
     ("console", "system"),
     ("monitoring", "reloading"),
     ("doors",),
-    ("forwarding", "integrations"),
+    ("forwarding", "integrations", "pair"),
     ("bridges", "uplink", "devices", "websocket"),
     ("nats", "mqtt", "fluent"),
     ("streams",),

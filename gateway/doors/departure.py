@@ -2,12 +2,13 @@
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import trio
 
 from gateway.runtime.runtime import Runtime
 from gateway.runtime.turns import OwnTurn
+from gateway.transport.census import is_link
 from gateway.transport.connection import Connection
 from gateway.transport.registry import Registry
 from protocols.close_reason import CloseReason
@@ -26,7 +27,7 @@ async def send_away(runtime: Runtime, registry: Registry) -> None:
         connection.session.announce_lame_duck()
     runtime.switch.flush()
     await trio.sleep(timeouts.lame_duck_grace_seconds)
-    remaining = registry.open_clients()
+    remaining = sorted(registry.open_clients(), key=is_link)
     span = timeouts.lame_duck_seconds - timeouts.lame_duck_grace_seconds
     pace = min(LAME_DUCK_PACE_SECONDS, span / max(len(remaining), 1))
     for connection in remaining:
@@ -35,18 +36,31 @@ async def send_away(runtime: Runtime, registry: Registry) -> None:
         await trio.sleep(pace * random.uniform(0.5, 1.0))
 
 
-async def say_goodbye(runtime: Runtime, registry: Registry, until: float) -> None:
+async def nothing_more() -> None:
+    """Links may go at once."""
+
+
+async def say_goodbye(
+    runtime: Runtime, registry: Registry, until: float, before_links: Callable[[], Awaitable[None]] = nothing_more
+) -> None:
     """Route what peers have sent already, then say goodbye to each; what is queued is delivered in the time left.
 
     That may be more than there is time for, which ends at `until` (trio's clock): what is not acted on then is left.
-    Links go last: what clients leave behind, their wills, is for hubs too.
+    Links go last, once `before_links` has returned: what clients leave behind, their wills, is for hubs too.
     """
     runtime.in_order.hurry()
     connections = sorted(registry.open.values(), key=lambda one: not one.session.is_client)
     with trio.move_on_at(until):
         await drain(runtime, connections)
     runtime.switch.flush()
+    links = [one for one in connections if is_link(one)]
     for connection in connections:
+        if not is_link(connection):
+            connection.close(CloseReason.SERVER_SHUTDOWN, linger=math.inf)
+    runtime.switch.flush()
+    if links:
+        await before_links()
+    for connection in links:
         connection.close(CloseReason.SERVER_SHUTDOWN, linger=math.inf)
     runtime.switch.flush()
 

@@ -76,7 +76,7 @@ class RuleSource(Protocol):
 @dataclass(kw_only=True)
 class Sources:
     """What there is to look at; None: not configured. `started` is in trio's clock, faults are by name;
-    `configuration_fault` says why the last configuration was not taken.
+    `configuration_fault` says why the last configuration was not taken; `pair` is as /varz has it.
     """
 
     runtime: Runtime
@@ -96,6 +96,7 @@ class Sources:
     listener_faults: dict[str, str] = field(default_factory=dict)
     tls: "Collection[ServerTls]" = ()
     configuration_fault: Callable[[], str] = str
+    pair: "Callable[[], Mapping[str, object]]" = dict
 
 
 class Observer:
@@ -188,6 +189,7 @@ class Observer:
             buffers=self.buffers(),
             integrations=tuple(integration_snapshot(one) for one in sources.integrations()),
             jetstream=self._jetstream(),
+            pair=self._sources.pair(),
         )
 
     def _listeners(self) -> dict[str, ListenerSnapshot]:
@@ -322,6 +324,9 @@ class Observer:
         refused = self._sources.configuration_fault()
         if refused:
             found["configuration"] = f"not taken: {refused}"
+        pair = self._sources.pair()
+        if pair and not pair["connected"]:
+            found["pair"] = "the other gateway is not there"
         links = [one.status() for one in self._sources.uplinks]
         if any(link.fault for link in links):
             found["uplinks"] = {link.name: f"{link.url}: {link.fault}" for link in links if link.fault}

@@ -274,6 +274,8 @@ class ServerSnapshot:
     integrations: tuple[IntegrationSnapshot, ...] = ()
     # As /varz has it; nothing where there are no streams.
     jetstream: Mapping[str, object] = field(default_factory=dict)
+    # How it goes with the other gateway of a pair; nothing where there is no pair.
+    pair: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

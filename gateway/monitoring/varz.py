@@ -48,6 +48,7 @@ async def varz(provider: SnapshotProvider, query: dict[str, str]) -> Fields:
         "bridges": [asdict(one) | {"since": timestamp(one.since)} for one in server.bridges],
         "integrations": [asdict(one) | {"since": timestamp(one.since)} for one in server.integrations],
         **({"rules": [dict(one) for one in server.rules]} if server.rules else {}),
+        **({"pair": dict(server.pair)} if server.pair else {}),
         "storage": {} if server.storage is None else asdict(server.storage),
         "write_deadline": nanoseconds(server.write_deadline),
         "start": timestamp(server.start),

@@ -360,11 +360,18 @@ class MqttClient:
         if not self.client_id:
             self.client_id = decision.client_id_prefix + b"auto-" + new_token().encode()
         sessions = self._directory.of(decision.account)
+        if self._is_sent_on():
+            return
         refusal = refusal_of(self.connection, self._directory, sessions, packet, self.client_id, decision)
         if refusal is not None:
             if refusal[0] is ReasonCode.CLIENT_IDENTIFIER_NOT_VALID:
                 self._request.report(f"{refusal[2]}: {shown(self.client_id)}", decision.user)
             self._refuse(*refusal)
+            return
+        fetching = sessions.fetch(self.client_id)
+        if fetching is not None:
+            self._request.held = held
+            self.connection.wait_for(fetching, lambda came: self._fetched(packet, decision, came))
             return
         if not decision.account.enter(instead=sessions.has_client(self.client_id)):
             detail = "the account has as many connections as it may"
@@ -378,6 +385,23 @@ class MqttClient:
         if self.connection.close_reason is None:
             self._act(held)
 
+    def _is_sent_on(self) -> bool:
+        """Whether the client is told to go to the other gateway of the pair, because this one ends."""
+        neighbour = self.runtime.neighbour
+        if neighbour is None or not (neighbour.is_draining and neighbour.mqtt):
+            return False
+        self._refuse(ReasonCode.USE_ANOTHER_SERVER, CloseReason.SERVER_SHUTDOWN, "the gateway is stopping")
+        return True
+
+    def _fetched(self, packet: packets.Connect, identity: Identity, came: bool) -> None:
+        """The session was at the other gateway of the pair."""
+        held, self._request.held = self._request.held or [], None
+        if came:
+            self._decided(packet, identity, held)
+        else:
+            detail = "the session is at the other gateway of the pair, which does not give it away: try again"
+            self._refuse(ReasonCode.SERVER_BUSY, CloseReason.STORAGE_FAILURE, detail)
+
     def _lose(self, detail: str) -> None:
         self.violate(ReasonCode.NOT_AUTHORIZED, detail, CloseReason.CREDENTIALS_REVOKED)
 
@@ -385,7 +409,7 @@ class MqttClient:
         self.violate(ReasonCode.NOT_AUTHORIZED, "user authentication expired", CloseReason.AUTHENTICATION_EXPIRED)
 
     def _refuse(self, code: ReasonCode, reason: CloseReason, detail: str) -> None:
-        connack = encoder.encode_connack(self.version, False, code, self.problem(detail))
+        connack = encoder.encode_connack(self.version, False, code, self._referring(code, self.problem(detail)))
         self.connection.close(reason, detail, connack if self._takes(len(connack)) else b"")
 
     def _takes(self, size: int) -> bool:
@@ -467,10 +491,22 @@ class MqttClient:
     def _say_farewell(self, reason: CloseReason) -> None:
         """A DISCONNECT with the reason: only 5.0 has it."""
         code = self._farewell or FAREWELLS.get(reason)
+        neighbour = self.runtime.neighbour
+        if reason is CloseReason.SERVER_SHUTDOWN and neighbour is not None and neighbour.mqtt:
+            code = ReasonCode.USE_ANOTHER_SERVER
         if self.version == MQTT_5_0 and self._farewell is not None and code is not None:
-            farewell = encoder.encode_disconnect(MQTT_5_0, code, self._reason())
+            farewell = encoder.encode_disconnect(MQTT_5_0, code, self._referring(code, self._reason()))
             if self._takes(len(farewell)):
                 self.write(farewell)
+
+    def _referring(self, code: ReasonCode, properties: Properties | None) -> Properties | None:
+        """The same with where to go, for a client that is sent to the other gateway of the pair (4.11)."""
+        neighbour = self.runtime.neighbour
+        if code is not ReasonCode.USE_ANOTHER_SERVER or neighbour is None or self.version != MQTT_5_0:
+            return properties
+        referring = properties or Properties()
+        referring.server_reference = neighbour.mqtt
+        return referring
 
     def _reason(self) -> Properties | None:
         return self.problem(self.connection.close_detail) if self._explains else None

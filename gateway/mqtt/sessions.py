@@ -1,7 +1,7 @@
 """All MQTT sessions by client id: who takes which over, how long they outlive their clients, and their wills."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -60,6 +60,19 @@ class NewClient(AttachedClient, Protocol):
     def proof(self) -> bytes: ...
 
 
+class Elsewhere(Protocol):
+    """The other gateway of a pair, which may have sessions that are wanted here."""
+
+    def owner_of(self, client_id: bytes) -> str | None:
+        """The user whose a session there is, empty for nobody's; None where it is not known that there is one."""
+
+    async def fetch(self, client_id: bytes) -> bool:
+        """Have it here; False where the other gateway does not give it away in time."""
+
+    def used(self, session: MqttSession) -> None:
+        """A client has come to a session here."""
+
+
 class MqttSessions:
     """The sessions of one account, at most `max-sessions`. With a `store` those that outlive their client outlive the
     process too.
@@ -82,6 +95,8 @@ class MqttSessions:
         # What sessions had lost that are over.
         self._dropped_before = 0
         self._oversized_before = 0
+        # None where there is no pair.
+        self.elsewhere: Elsewhere | None = None
         for section in ("limits", "mqtt"):
             runtime.settings.subscribe(section, self._settings_changed)
 
@@ -133,9 +148,34 @@ class MqttSessions:
     def belongs_to_other(self, client_id: bytes, user: str) -> bool:
         """Whether a session is another user's, who keeps it until it ends. What nobody has may be anybody's."""
         session = self._sessions.get(client_id)
-        if session is None or session.user == user:
-            return False
-        return bool(session.user) or session.client is not None
+        if session is None:
+            owner = self.elsewhere.owner_of(client_id) if self.elsewhere is not None else None
+            return bool(owner) and owner != user
+        return session.user != user and (bool(session.user) or session.client is not None)
+
+    def fetch(self, client_id: bytes) -> Awaitable[bool] | None:
+        """Have the session of a client here, where the other gateway of a pair has it; None where that is not so."""
+        elsewhere = self.elsewhere
+        if elsewhere is None or client_id in self._sessions or elsewhere.owner_of(client_id) is None:
+            return None
+        return elsewhere.fetch(client_id)
+
+    def find(self, client_id: bytes) -> MqttSession | None:
+        return self._sessions.get(client_id)
+
+    def lasting(self) -> list[MqttSession]:
+        """The sessions that outlive the process, those of bridges aside."""
+        return [one for client_id, one in self._sessions.items() if one.store is not None and not is_bridge(client_id)]
+
+    def give_away(self, session: MqttSession, detail: str) -> None:
+        """The session is at the other gateway of the pair now: its client goes, and is to look for it there."""
+        if session.client is not None:
+            session.client.connection.close(CloseReason.DUPLICATE_CLIENT_ID, detail)
+        if self._sessions.get(session.client_id) is session:
+            absence = self._absences.get(session.client_id)
+            if absence is not None:
+                absence.will = None
+            self._end(session)
 
     def has_client(self, client_id: bytes) -> bool:
         """Whether a client of this id is connected."""
@@ -166,6 +206,8 @@ class MqttSessions:
         session.expiry_seconds = expiry_seconds
         session.hold_will(client.will)
         session.attach(client)
+        if self.elsewhere is not None:
+            self.elsewhere.used(session)
         self.connected += 1
         # A will that cannot be written down now is none to outlive a crash.
         lasting = expiry_seconds or (client.will is not None and not self.obstacle)

@@ -27,7 +27,7 @@ from gateway.nats.credentials import credentials_of
 from gateway.nats.liveness import Liveness
 from gateway.nats.message_trace import Traced, header_fields, set_apart
 from gateway.nats.no_responders import NoResponders
-from gateway.nats.server_info import new_nonce, server_info, stream_info, tls_info
+from gateway.nats.server_info import new_nonce, server_info, servers_info, stream_info, tls_info
 from gateway.nats.traced_way import TracedWay, request_of
 from gateway.runtime.budget import Holding, subscription_bytes
 from gateway.runtime.turns import DECODED_AT_ONCE, TURN_SECONDS
@@ -168,6 +168,8 @@ class NatsClientSession(Port):
             self._take_rights(somebody.permissions)
         if not self._greeted:
             self._write(self.greet())
+        if self.runtime.neighbour is not None:
+            self.runtime.neighbour.hearers.add(self)
         if somebody is not None and not somebody.account.enter():
             self._account = None
             self._turn_away()
@@ -258,6 +260,11 @@ class NatsClientSession(Port):
         if self.options.protocol >= 1:
             self._write(server.encode_info(self._info() | {"ldm": True}))
 
+    def servers_changed(self) -> None:
+        """The other gateway of the pair is there, or not any more."""
+        if self.options.protocol >= 1 and self.connection.close_reason is None:
+            self._write(server.encode_info(self._info()))
+
     def closing_bytes(self, reason: CloseReason) -> bytes:
         return b""
 
@@ -311,6 +318,8 @@ class NatsClientSession(Port):
             yield SubscriptionSnapshot(text(one.subject), text(one.sid), text(one.queue), one.delivered, one.maximum)
 
     def closed(self, reason: CloseReason) -> None:
+        if self.runtime.neighbour is not None:
+            self.runtime.neighbour.hearers.discard(self)
         self._liveness.end()
         self._request.end()
         self._drop_subscriptions()
@@ -642,6 +651,7 @@ class NatsClientSession(Port):
             server_info(self.runtime)
             | stream_info(self.runtime)
             | tls_info(self.connection)
+            | servers_info(self.connection)
             | {
                 "max_payload": self.decoder.max_payload,
                 "host": host,

@@ -19,6 +19,7 @@ from gateway.dataplane.port import Port, Receiver
 from gateway.dataplane.router import ROUTED
 from gateway.dataplane.subject_tree import Interest
 from gateway.dataplane.transit import concerns, told_count
+from gateway.nats import aside
 from gateway.nats.leaf_interest import InterestFeed
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.identity import Names
@@ -45,6 +46,7 @@ class LeafnodeSession(LeafPort):
     kind = "leafnode"
 
     __slots__ = (
+        "_aside",
         "_deadline",
         "_feed",
         "_heard",
@@ -72,6 +74,8 @@ class LeafnodeSession(LeafPort):
         self._left: list[object] = []
         self.has_more = False
         self._interest: dict[tuple[bytes, bytes], LeafInterest] = {}
+        # Who takes what the other end sends aside, where that may be the other gateway of a pair.
+        self._aside: Callable[[bytes], None] | None = None
         # There once the link is up.
         self._feed: InterestFeed | None = None
         self.rtt: float | None = None
@@ -100,6 +104,8 @@ class LeafnodeSession(LeafPort):
         else:
             self._heard = True
             events = self.decoder.receive(data)
+            if self._aside is not None:
+                events = aside.take_out(events, self._aside)
         self.act(events)
         self.has_more = bool(self._left) or self.decoder.has_more
 
@@ -164,6 +170,9 @@ class LeafnodeSession(LeafPort):
             self.account.router.unobserve(self)
             self._feed.end()
             self._feed = None
+        if self._aside is not None and self.runtime.neighbour is not None:
+            self._aside = None
+            self.runtime.neighbour.left(self)
         dropped, self._interest = self._interest, {}
         withdraw(self.runtime.turns, self.account.router, dropped.values())
 
@@ -176,11 +185,28 @@ class LeafnodeSession(LeafPort):
         self._feed = InterestFeed(self, self.connection, account.router, self.permits)
         self._feed.begin()
         account.router.observe(self)
+        if self.runtime.neighbour is not None:
+            self._aside = self.runtime.neighbour.joined(self)
 
     def watch_for_loops(self, subject: bytes) -> None:
         """Tell the other end of a subject by which it is noticed when links form a loop."""
         self.loop_subject = subject
         self.write(link.encode_interest(subject, b"", 1))
+
+    # What the other gateway of a pair has to do with it (gateway.runtime.neighbour.Link).
+
+    def is_by(self, uplink: str, account: str) -> bool:
+        return not uplink and self.account is not None and self.account.name == account
+
+    def local_host(self) -> str:
+        return str(self.connection.local_address()[0])
+
+    def send_aside(self, data: bytes) -> None:
+        self.write(aside.encode(data))
+        self.runtime.switch.flush()
+
+    def end(self, detail: str) -> None:
+        self.connection.close(CloseReason.PROTOCOL_VIOLATION, detail)
 
     # What a role says.
 

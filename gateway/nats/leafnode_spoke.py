@@ -181,6 +181,9 @@ class SpokeSession(LeafnodeSession):
     def describe(self) -> PeerSnapshot:
         return replace(super().describe(), name=self.info.server_name, version=self.info.version)
 
+    def is_by(self, uplink: str, account: str) -> bool:
+        return uplink != "" and self.owner.config.name == uplink
+
     # What the link carries.
 
     def permits(self, subject: bytes, queue: bytes) -> bool:

@@ -31,6 +31,15 @@ def stream_info(runtime: Runtime) -> dict[str, object]:
     return {"jetstream": True, "domain": runtime.domain} if runtime.domain else {}
 
 
+def servers_info(connection: Connection) -> dict[str, object]:
+    """What INFO says of other servers that the client may go to: those of its own kind."""
+    neighbour, listener = connection.runtime.neighbour, connection.listener
+    if neighbour is None:
+        return {}
+    servers = neighbour.servers(listener is not None and listener.protocol == "websocket")
+    return {"connect_urls": servers} if servers else {}
+
+
 def tls_info(connection: Connection) -> dict[str, object]:
     """What INFO says of TLS at the listener that a peer has come to."""
     listener = connection.listener

@@ -10,6 +10,7 @@ from gateway.runtime.deadlines import Deadlines
 from gateway.runtime.identity import Names
 from gateway.runtime.lane import Lane
 from gateway.runtime.logs import Repeats
+from gateway.runtime.neighbour import Neighbour
 from gateway.runtime.ordered_work import OrderedWork
 from gateway.runtime.turns import Turns
 from gateway.settings.live import Settings
@@ -19,7 +20,7 @@ class Runtime:
     """`stopping` is set when nothing new shall begin any more. `nursery` holds the tasks that live as long as the
     connections do; it is set while the daemon runs. `handshakes` are those of TLS that wait for their turn, `in_order`
     messages on their way to very many. `repeats` writes what peers can make the log say without end. `domain` is that
-    of the streams, empty where there are none.
+    of the streams, empty where there are none; `neighbour` the other gateway of a pair, None where there is no pair.
     """
 
     __slots__ = (
@@ -29,6 +30,7 @@ class Runtime:
         "handshakes",
         "in_order",
         "names",
+        "neighbour",
         "nursery",
         "repeats",
         "settings",
@@ -41,6 +43,7 @@ class Runtime:
         self.settings = settings
         self.names = names
         self.domain = ""
+        self.neighbour: Neighbour | None = None
         self.budget = Budget(memory_limit(settings))
         self.switch = Switch(self.budget)
         self.budget.elsewhere["outboxes"] = lambda: self.switch.pending

@@ -27,6 +27,7 @@ FIXED = (
     "trust-clock",
     "control-socket",
     "streams",
+    "pair",
     "authentication.operator",
     "authentication.resolver.directory",
     "authentication.system-account",

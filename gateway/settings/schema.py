@@ -20,6 +20,7 @@ from gateway.settings.file import KeyedValueError, read_config_file
 from gateway.settings.fluent import FluentEntrance
 from gateway.settings.integration import KINDS, Integration
 from gateway.settings.line_pattern import longest_line
+from gateway.settings.pair import Pair
 from gateway.settings.paths import path_of
 from gateway.settings.rule import Rule
 from gateway.settings.secret import Secret, read_secret
@@ -365,6 +366,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     rules: tuple[Rule, ...] = ()
     # None where there are no streams here.
     streams: Streams | None = None
+    # None where no other gateway stands in for this one.
+    pair: Pair | None = None
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     mqtt: Mqtt = Mqtt()
@@ -398,6 +401,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
         self._check_rules()
         self._check_buffers()
         self._check_integrations()
+        self._check_pair()
 
     def _check_users(self) -> None:
         """The rules between users, accounts and listeners."""
@@ -569,6 +573,35 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
                     "without a data-directory only memory = true is possible, and what waits ends with the process"
                 )
                 raise KeyedValueError(f"{place}.memory", sentence)
+
+    def _check_pair(self) -> None:
+        """The other gateway can come, or be gone to, and what it is to have can be had."""
+        pair = self.pair
+        if pair is None:
+            return
+        if pair.uplink and pair.uplink not in [one.name for one in self.uplinks]:
+            raise KeyedValueError("pair.uplink", f"there is no uplink with name = {pair.uplink!r}")
+        named = {"", DEFAULT_ACCOUNT, *(one.name for one in self.accounts)}
+        if pair.account not in named and not self.authentication.operator:
+            raise KeyedValueError("pair.account", f"there is no account {pair.account!r}")
+        if pair.uplink and pair.account and pair.account != self.pair_account:
+            raise KeyedValueError("pair.account", f"the uplink joins the account {self.pair_account}")
+        if not pair.uplink and not any(one.protocol in ("leafnode", "websocket") for one in self.listeners):
+            sentence = "name the uplink that leads to the other gateway, or have a leafnode listener that it comes to"
+            raise KeyedValueError("pair.uplink", sentence)
+        if pair.streams and self.streams is None:
+            raise KeyedValueError("pair.streams", "without a table [streams] there are none")
+        if pair.sessions and not self.data_directory:
+            sentence = "without a data-directory there are none to mirror; write sessions = false, or give it one"
+            raise KeyedValueError("pair.sessions", sentence)
+
+    @property
+    def pair_account(self) -> str:
+        """The account that the two gateways of a pair share."""
+        pair = self.pair
+        name = pair.uplink if pair is not None else ""
+        joined = next((one.account for one in self.uplinks if name and one.name == name), "")
+        return joined or (pair.account if pair is not None and not name else "") or DEFAULT_ACCOUNT
 
     def _missing_uplink(self, buffer: StoreAndForward) -> str:
         known = [one.name for one in self.uplinks]

@@ -3,6 +3,7 @@ for the disk.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 from gateway.storage.identities import Identities
 from gateway.storage.journal import Journal
@@ -15,6 +16,24 @@ from protocols.mqtt.packets import Subscription
 
 # The message of a place in a queue whose message is not needed any more.
 NO_MESSAGE = 0
+
+
+class Watcher(Protocol):
+    """Hears what is noted of sessions, by their keys, as it is noted."""
+
+    def saved(self, session: StoredSession) -> None: ...
+
+    def deleted(self, key: int) -> None: ...
+
+    def subscription_changed(self, key: int, topic_filter: bytes) -> None: ...
+
+    def queued(self, key: int) -> None: ...
+
+    def released(self, key: int, sequence: int) -> None: ...
+
+    def dequeued(self, key: int, sequence: int) -> None: ...
+
+    def received_changed(self, key: int) -> None: ...
 
 
 class SessionStore:
@@ -33,6 +52,7 @@ class SessionStore:
         self.bytes = 0
         # Where ids are that are kept beside the messages of streams (Durability.identities).
         self.identities: Identities | None = None
+        self.watcher: Watcher | None = None
 
     def load(self) -> list[RestoredSession]:
         """What the database holds; to be called once, before anything else. Raises sqlite3.Error."""
@@ -57,6 +77,8 @@ class SessionStore:
         """Insert or replace a session; what is under it stays."""
         self._journal.batch.session.put(session.key, session_row(session, self._account))
         self._journal.note()
+        if self.watcher is not None:
+            self.watcher.saved(session)
 
     def delete(self, key: int) -> None:
         """Remove a session and everything under it."""
@@ -65,6 +87,15 @@ class SessionStore:
         self._journal.note()
         if self.identities is not None:
             self.identities.forget_session(key)
+        if self.watcher is not None:
+            self.watcher.deleted(key)
+
+    def adopt(self, session: StoredSession, before: "SessionStore") -> None:
+        """Make a session of another account this one's, with everything under it."""
+        size = before._waiting.get(session.key, 0)
+        before._count(session.key, -size)
+        self._count(session.key, size)
+        self.save(session)
 
     def save_subscription(self, key: int, subscription: Subscription, identifier: int = 0) -> None:
         """Insert a subscription, or replace the one with the same topic filter."""
@@ -73,10 +104,14 @@ class SessionStore:
         row = (key, wanted.topic_filter, *options)
         self._journal.batch.subscription.put((key, wanted.topic_filter), row)
         self._journal.note()
+        if self.watcher is not None:
+            self.watcher.subscription_changed(key, wanted.topic_filter)
 
     def delete_subscription(self, key: int, topic_filter: bytes) -> None:
         self._journal.batch.subscription.remove((key, topic_filter))
         self._journal.note()
+        if self.watcher is not None:
+            self.watcher.subscription_changed(key, topic_filter)
 
     def enqueue(
         self,
@@ -101,7 +136,14 @@ class SessionStore:
         text = " ".join(map(str, identifiers)) if identifiers else None
         journal.batch.queue.put((key, sequence), (key, sequence, record, flags, text))
         journal.note()
+        if self.watcher is not None:
+            self.watcher.queued(key)
         return True
+
+    def enqueue_released(self, key: int, sequence: int) -> None:
+        """Queue the place of a QoS 2 message that its client has, as it was elsewhere."""
+        self._journal.batch.queue.put((key, sequence), (key, sequence, NO_MESSAGE, 2 | RELEASED, None))
+        self._journal.note()
 
     def release(self, key: int, sequence: int, message: Message) -> None:
         """The client has a QoS 2 message: only its place is needed, until `dequeue`."""
@@ -111,6 +153,8 @@ class SessionStore:
         self._count(key, -message.size)
         self._messages.drop_place(message)
         self._journal.note()
+        if self.watcher is not None:
+            self.watcher.released(key, sequence)
 
     def dequeue(self, key: int, sequence: int, message: Message | None) -> None:
         """Remove a place from the queue; `message` is None when it was released."""
@@ -119,9 +163,13 @@ class SessionStore:
             self._count(key, -message.size)
             self._messages.drop_place(message)
         self._journal.note()
+        if self.watcher is not None:
+            self.watcher.dequeued(key, sequence)
 
     def remember_received(self, key: int, packet_id: int, identities: Identities | None = None) -> None:
         """A QoS 2 message came with this id; its PUBREL is awaited. `identities`: where the message's ids are kept."""
+        if self.watcher is not None:
+            self.watcher.received_changed(key)
         if identities is not None:
             identities.remember_received(key, packet_id)
             return
@@ -129,6 +177,8 @@ class SessionStore:
         self._journal.note()
 
     def forget_received(self, key: int, packet_id: int) -> None:
+        if self.watcher is not None:
+            self.watcher.received_changed(key)
         if self.identities is None or not self.identities.forget_received(key, packet_id):
             self._journal.batch.received.remove((key, packet_id))
             self._journal.note()

@@ -27,7 +27,7 @@ ANYTHING: st.SearchStrategy[Any] = st.recursive(
 
 
 def is_secret(path: str) -> bool:
-    return path.endswith((".password", ".token", ".scram", ".nkey")) and not path.startswith("listeners")
+    return path.endswith((".password", ".token", ".scram", ".nkey", ".secret")) and not path.startswith("listeners")
 
 
 def secret_values(path: str) -> st.SearchStrategy[Any]:

@@ -1,0 +1,1 @@
+"""Two gateways, one site: each stands in for the other one when that is gone."""
