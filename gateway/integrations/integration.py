@@ -66,15 +66,15 @@ class Integration:
 
     # What a subclass calls.
 
-    def make_outlet(self, account: Account) -> Outlet:
-        """From the stream that is configured, else from the subjects."""
+    def make_outlet(self, account: Account, subjects: Sequence[str] | None = None) -> Outlet:
+        """From the stream that is configured, else from the subjects: those of the configuration, or others."""
         config = self.config
+        subjects = config.subjects if subjects is None else subjects
         if config.stream:
-            name, streams_of = account.name, self.site.streams_of
-            stream, subjects = config.stream, config.subjects
+            name, streams_of, stream = account.name, self.site.streams_of, config.stream
             self.outlet = StreamOutlet(lambda: streams_of(name), stream, self.label, subjects, self.drops)
         else:
-            self.outlet = PlainOutlet(account, config.subjects, config.max_pending_bytes, self.drops)
+            self.outlet = PlainOutlet(account, subjects, config.max_pending_bytes, self.drops)
         return self.outlet
 
     def make_inlet(self, account: Account, publish: SubjectRule | None) -> Inlet:
@@ -88,6 +88,19 @@ class Integration:
             self._good_since = trio.current_time()
             log.info("integration=%s event=up", self.label)
             self._told = ""
+
+    def falters(self, reason: str) -> None:
+        """The other side is away or refuses, and `serve` goes on by itself; `goes` says that this is over. Of an outage
+        the first reason is logged.
+        """
+        self._fell(reason, again=not self._told)
+
+    def _fell(self, reason: str, again: bool) -> None:
+        self.history.failed(reason)
+        self.history.down(reason)
+        if again and reason != self._told:
+            self._told = reason
+            log.warning("integration=%s event=down reason=%r waiting=%d", self.label, reason, self.waiting[0])
 
     # Life.
 
@@ -151,11 +164,7 @@ class Integration:
         except Exception:  # A defect of one integration is no reason for anything else to end.
             log.exception("integration=%s event=defect", self.label)
             reason, lasting = "there is a defect: the log has it", True
-        self.history.failed(reason)
-        self.history.down(reason)
-        if reason != self._told:
-            self._told = reason
-            log.warning("integration=%s event=down reason=%r waiting=%d", self.label, reason, self.waiting[0])
+        self._fell(reason, again=True)
         if self.outlet is not None:
             self.outlet.rewind()
         return lasting

@@ -19,6 +19,7 @@ from gateway.settings.bridge import Bridge, BrokerUrl, parse_broker_url
 from gateway.settings.file import KeyedValueError, read_config_file
 from gateway.settings.fluent import FluentEntrance
 from gateway.settings.integration import KINDS, Integration
+from gateway.settings.kafka import Kafka
 from gateway.settings.line_pattern import longest_line
 from gateway.settings.pair import Pair
 from gateway.settings.paths import path_of
@@ -362,6 +363,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     uplinks: tuple[Uplink, ...] = ()
     store_and_forward: tuple[StoreAndForward, ...] = ()
     bridges: tuple[Bridge, ...] = ()
+    kafka: tuple[Kafka, ...] = ()
     serial: tuple[Serial, ...] = ()
     rules: tuple[Rule, ...] = ()
     # None where there are no streams here.

@@ -1,0 +1,1 @@
+"""Kafka: messages that become records of topics, and records that become messages."""
