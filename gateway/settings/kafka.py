@@ -10,8 +10,8 @@ from gateway.settings.file import KeyedValueError
 from gateway.settings.integration import Integration, check_filter
 from gateway.settings.secret import Secret
 from gateway.settings.security import SubjectRule
-from protocols.transform_template import TransformTemplate
 from protocols.subjects import is_subset, is_valid_filter, overlaps
+from protocols.transform_template import TransformTemplate
 
 # What a template may name beside functions of the subject.
 OUT_NAMES = ("subject", "header")

@@ -9,8 +9,8 @@ from gateway.storage.streams.stored_message import StoredMessage
 from protocols.foreign_text import make_subject, make_token
 from protocols.message import Message, make_message
 from protocols.nats.headers import find_field
-from protocols.transform_template import TransformTemplate
 from protocols.subjects import matches
+from protocols.transform_template import TransformTemplate
 
 # Names of topics have at most so many characters, out of these.
 LONGEST_TOPIC = 249

@@ -11,6 +11,7 @@ from msgspec import inspect
 from gateway.errors import ConfigError
 from gateway.settings.addresses import ServerUrl
 from gateway.settings.bridge import Bridge, BridgeTopic, BrokerUrl
+from gateway.settings.kafka import In, Kafka, KafkaTls, Out
 from gateway.settings.schema import Config, Listener, Monitoring, Serial, load_config
 from gateway.settings.secret import Secret
 from gateway.settings.security import LinkTls, UplinkTls, User
@@ -71,6 +72,15 @@ def test_reference_file_with_its_optional_tables_has_their_defaults(load):
     assert msgspec.structs.replace(bridge, tls=None, password=None, proxy=None) == Bridge(
         name="cloud", urls=urls, topics=topics, user="site-7"
     )
+    (kafka,) = config.kafka
+    assert kafka.tls == KafkaTls()
+    assert msgspec.structs.replace(kafka, tls=None, password=None, user="", publish=None, properties={}) == Kafka(
+        name="plant",
+        servers=("broker.example:9092",),
+        out=(Out(subject="sensors.*.temperature", topic="temperature", key="$1"),),
+        in_=(In(topic="orders.*", subject="orders.$1.{{key}}"),),
+        group="leafgate",
+    )
 
 
 def keys_of(kind: inspect.Type, path: str = "") -> set[str]:
@@ -112,6 +122,8 @@ def test_reference_file_names_every_key():
         "uplinks.password.",
         "uplinks.token.",
         "bridges.password.",
+        "kafka.password.",
+        "kafka.properties.",
         "rules.fields.",
     )
     assert {key for key in named - keys_of(inspect.type_info(Config)) if not key.startswith(free)} == set()
