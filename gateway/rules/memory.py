@@ -30,12 +30,12 @@ class Memory:
     them with a window wait in `early`.
     """
 
-    __slots__ = ("_entries", "bytes", "early", "forgotten", "max_bytes", "max_subjects", "open")
+    __slots__ = ("_entries", "early", "forgotten", "max_bytes", "max_subjects", "open", "size")
 
     def __init__(self, max_subjects: int, max_bytes: int) -> None:
         self.max_subjects = max_subjects
         self.max_bytes = max_bytes
-        self.bytes = 0
+        self.size = 0
         self.forgotten = 0
         self.early: list[Entry] = []
         self.open: dict[bytes, Entry] = {}
@@ -48,7 +48,7 @@ class Memory:
         entry = self._entries.pop(subject, None)
         if entry is None:
             entry = self._entries[subject] = Entry(subject)
-            self.bytes += entry.size
+            self.size += entry.size
             self.trim()
         else:
             self._entries[subject] = entry
@@ -57,15 +57,15 @@ class Memory:
     def resize(self, entry: Entry, size: int) -> None:
         """It takes so many bytes now, beside itself."""
         whole = ENTRY_BYTES + len(entry.subject) + size
-        self.bytes += whole - entry.size
+        self.size += whole - entry.size
         entry.size = whole
 
     def trim(self) -> None:
         """Forget what was not touched for longest, as far as it is too much. One entry stays, whatever its size."""
-        while len(self._entries) > self.max_subjects or (self.bytes > self.max_bytes and len(self._entries) > 1):
+        while len(self._entries) > self.max_subjects or (self.size > self.max_bytes and len(self._entries) > 1):
             subject = next(iter(self._entries))
             entry = self._entries.pop(subject)
-            self.bytes -= entry.size
+            self.size -= entry.size
             self.forgotten += 1
             if entry.window is not None:
                 self.early.append(entry)
@@ -75,4 +75,4 @@ class Memory:
         self._entries.clear()
         self.open.clear()
         self.early.clear()
-        self.bytes = 0
+        self.size = 0

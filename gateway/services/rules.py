@@ -92,7 +92,7 @@ class RuleAtWork:
             last_error=rule.last_error,
             fault=rule.last_error if is_recent else "",
             subjects=len(rule.memory),
-            bytes=rule.memory.bytes,
+            bytes=rule.memory.size,
             forgotten_subjects=rule.memory.forgotten,
         )
 

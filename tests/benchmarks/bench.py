@@ -156,6 +156,7 @@ def measure_once(case: Case, name: str, plan: Plan) -> tuple[Outcome, float]:
             case.keeping,
             case.synced,
             case.commit_interval,
+            rules=case.rules,
         )
         server = running.enter_context(start(name, wish, plan.server_core))
         taking_part = [server, hub] if hub else [server]

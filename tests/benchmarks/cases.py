@@ -34,6 +34,7 @@ class Case:
     accounts: bool = False
     tls: bool = False
     rights: bool = False
+    rules: bool = False
     keeping: Keeping = ""
     synced: bool = False
     commit_interval: int = 0

@@ -80,13 +80,16 @@ def connect(server: ServerProcess, protocol: str) -> Client:
     return NatsClient.over_websocket(address) if protocol == "websocket" else NatsClient.over_tcp(address)
 
 
-def delivered_size(publisher: Client, receivers: Sequence[Client], payload: bytes, subject: str = SUBJECT) -> int:
+def delivered_size(
+    publisher: Client, receivers: Sequence[Client], payload: bytes, subject: str = SUBJECT, sent: bytes = b""
+) -> int:
     """The wire size of one delivery (less WebSocket framing), found by sending one; publishes again until it arrives.
+    `sent` is what is published, where that is not the payload that arrives.
 
     Interest needs a moment to travel over a leafnode link, hence the tries.
     """
     first = receivers[0]
-    probe = publisher.publication(subject, payload)
+    probe = publisher.publication(subject, sent or payload)
     for attempt in range(_PROBE_TRIES):
         publisher.stream.send(probe)
         first_copy = _quiet_read(first, 0.05)
@@ -96,7 +99,7 @@ def delivered_size(publisher: Client, receivers: Sequence[Client], payload: byte
             # Earlier tries may still be on their way: let them pass, then measure a single one.
             for receiver in receivers:
                 _quiet_read(receiver, 0.3)
-            return delivered_size(publisher, receivers, payload, subject)
+            return delivered_size(publisher, receivers, payload, subject, sent)
         for receiver in receivers[1:]:
             receiver.stream.receive_exactly(len(first_copy))
         return len(first_copy)

@@ -15,7 +15,8 @@ from mqtt_measures import (
 )
 from mqtt_packets import V5
 from repeated_rows import RELAY_CASES, REPEATED_CASES
-from servers import Store
+from rule_measures import RuleCost
+from servers import GATEWAY, Store
 from stored_rows import STORED_CASES
 from tls_rows import TLS_CASES
 
@@ -93,9 +94,22 @@ _MQTT_CASES = (
     ),
 )
 
+_RULE_CASES = (
+    Case(
+        (
+            Row("rule", "NATS 1→1 through a rule that makes an object of four fields", "k deliveries/s", scale=1e-3),
+            Row("rule-cost", "CPU for each beyond one that is only delivered", "µs (less is better)", "cost"),
+        ),
+        RuleCost(),
+        servers=(GATEWAY,),
+        rules=True,
+    ),
+)
+
 CASES: Sequence[Case] = (
     *MIXED_CASES,
     *_NATS_CASES,
+    *_RULE_CASES,
     *REST_CASES,
     *_MQTT_CASES,
     *STORED_CASES,

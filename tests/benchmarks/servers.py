@@ -49,7 +49,8 @@ class Wish:
 
     `keeping`: what is published is kept on the disk, in a stream of JetStream or (the gateway, a bridge of mosquitto)
     for a hub, which may be away; ports are fixed, so that a server may be started again. `synced`: nats-server syncs
-    each message. `commit_interval` is in milliseconds. With `streams` there is JetStream in any case.
+    each message. `commit_interval` is in milliseconds. With `streams` there is JetStream in any case. With
+    `rules` the gateway has one (rule_measures).
     """
 
     protocols: frozenset[str]
@@ -63,6 +64,7 @@ class Wish:
     synced: bool = False
     commit_interval: int = 0
     streams: bool = False
+    rules: bool = False
 
     @property
     def is_on_disk(self) -> bool:
@@ -91,6 +93,17 @@ accounts: {
     imports: [{stream: {account: plant, subject: "plant.>"}, prefix: in}]
   }
 }
+"""
+# What is published below it goes through a rule.
+RULED = "ruled"
+# What comes out is about of the size of what comes in.
+_GATEWAY_RULES = f"""
+[[rules]]
+name = "bench"
+from = "{RULED}.*"
+to = "made.$1"
+when = "quality > 5 and unit == 'F'"
+fields = {{ id = "id", celsius = "round(convert(t, 'F', 'C'), 1)", quality = "quality", at = "ts" }}
 """
 # What a machine of a plant may do; nats-server's MQTT needs subjects of its own.
 _GATEWAY_RIGHTS = """
@@ -250,6 +263,8 @@ def _start_gateway(server: ServerProcess, wish: Wish, core: int) -> None:
         lines += [_GATEWAY_RIGHTS % (USER_PASSWORD, USER_PASSWORD)]
     if wish.streams:
         lines += ["[streams]"]
+    if wish.rules:
+        lines += [_GATEWAY_RULES]
     config = server.directory / "leafgate.toml"
     config.write_text("\n".join(lines) + "\n")
     server.start([*(gateway_command(wish.python) or []), "run", "-c", str(config)], core)

@@ -179,7 +179,7 @@ def test_memory_is_bounded_in_bytes():
     one = rule(fields={"text": "payload"}, deadband=0, max_bytes=65_536)
     for number in range(100):
         assert take(one, "x" * 5000, f"raw.{number}", 1.0) is not None
-    assert one.memory.bytes <= 65_536
+    assert one.memory.size <= 65_536
     assert one.memory.forgotten > 90
 
 

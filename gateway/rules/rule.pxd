@@ -1,0 +1,32 @@
+cimport cython
+from gateway.rules.memory cimport Entry, Memory
+
+cdef Py_ssize_t REMEMBERED_SUBJECTS, LONGEST_REMEMBERED
+
+@cython.final
+cdef class Place:
+    cdef readonly bytes subject
+    cdef readonly tuple tokens
+
+@cython.final
+cdef class Rule:
+    cdef readonly object config, errors, name
+    cdef readonly long long taken, made, filtered, held
+    cdef readonly str last_error
+    cdef readonly bint is_timed
+    cdef readonly Memory memory
+    cdef public object report
+    cdef object _transform, _when, _value
+    cdef list _fields, _wildcards
+    cdef dict _places
+    cdef tuple _functions
+    cdef bint _deadband, _numbers, _reads, _remembers
+    cdef double _throttle, _repeat, _window
+    @cython.locals(place=Place)
+    cpdef Place place_of(self, bytes subject)
+    cpdef object take(self, Place place, bytes payload, double now)
+    @cython.locals(entry=Entry)
+    cpdef _collect(self, bytes subject, object value, double now)
+    @cython.locals(memory=Memory, entry=Entry, since=double, is_old=bint, made=bytes)
+    cpdef object _pass(self, bytes subject, object value, bytes payload, double now)
+    cpdef bytes _encoded(self, object value, bytes payload)
