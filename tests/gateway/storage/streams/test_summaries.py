@@ -127,8 +127,9 @@ async def test_damaged_summary_is_passed_over(tmp_path: Path, column: str) -> No
 async def test_file_without_summaries_opens_and_gets_them(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         await fill(store.create("$G", "s"), store, 200)
-    execute(tmp_path, "DROP TABLE summary")
-    execute(tmp_path, f"PRAGMA user_version = {len(MIGRATIONS) - 1}")
+    for table in ("summary", "departed"):
+        execute(tmp_path, f"DROP TABLE {table}")
+    execute(tmp_path, f"PRAGMA user_version = {len(MIGRATIONS) - 2}")
     async with opened(tmp_path) as store:
         (stream,) = store.streams()
         before = known(stream)
