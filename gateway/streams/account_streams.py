@@ -49,7 +49,7 @@ INTEGRATION_PREFIX = "integration/"
 PATIENCE_SECONDS = 5.0
 DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 HASH_SIZE = 8
-ADVISORY = "$JS.EVENT.ADVISORY."
+ADVISORY, METRIC = "$JS.EVENT.ADVISORY.", "$JS.EVENT.METRIC."
 # To so many a run of messages goes at once.
 FEW_RECEIVERS = 16
 
@@ -184,6 +184,17 @@ class AccountStreams:
         for consumer in [*stream.consumers.values()]:
             await consumer.reader.recount()
             consumer.open()
+
+    def readable(self, name: str) -> ServedStream | None:
+        """The stream whose messages may be had directly by a name: its own, or that of what it is a mirror of."""
+        stream = self.streams.get(name)
+        if stream is not None and stream.config.allow_direct:
+            return stream
+        for one in self.streams.values():
+            config = one.config
+            if config.mirror_direct and config.mirror is not None and config.mirror.name == name:
+                return one
+        return None
 
     def check_overlap(self, config: StreamConfig) -> None:
         """No message is to come into two streams. Raises ApiError."""
@@ -334,11 +345,17 @@ class AccountStreams:
 
     def tell(self, kind: str, subject: str, **fields: object) -> None:
         now = time_text(self._stores.memory.wall_ns())
-        told: dict[str, object] = {"type": f"io.nats.jetstream.advisory.v1.{kind}", "id": new_token(), "timestamp": now}
+        told: dict[str, object] = {"type": f"io.nats.jetstream.{kind}", "id": new_token(), "timestamp": now}
         if self.domain:
             fields["domain"] = self.domain
-        self.publish(make_message(f"{ADVISORY}{subject}".encode(), msgspec.json.encode(told | fields)))
+        self.publish(make_message(subject.encode(), msgspec.json.encode(told | fields)))
 
+        self._tell(f"advisory.v1.{kind}", f"{ADVISORY}{subject}", fields)
+
+    def measure(self, kind: str, subject: str, **fields: object) -> None:
+        self._tell(f"metric.v1.{kind}", f"{METRIC}{subject}", fields)
+
+    def _tell(self, kind: str, subject: str, fields: dict[str, object]) -> None:
     def tell_action(self, what: str, action: str, stream: str, consumer: str = "") -> None:
         """That a stream or a consumer was made, changed or deleted."""
         done = {"create": "CREATED", "modify": "UPDATED", "delete": "DELETED"}[action]

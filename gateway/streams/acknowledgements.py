@@ -6,6 +6,7 @@ from gateway.dataplane.port import Port
 from gateway.streams.ack_receivers import AckReceiver
 from gateway.streams.consumer_state import Pending
 from gateway.streams.roles import Delivering
+from gateway.streams.sampling import tell_some
 from gateway.streams.times import SECOND
 from protocols.nats.stream_replies import Delivery
 
@@ -25,14 +26,20 @@ class Acknowledgements:
         second = f"{home.domain or '_'}.{home.hash}".encode()
         subjects = b"$JS.ACK.%b.*.*.*.*.*" % path, b"$JS.ACK.%b.%b.*.*.*.*.>" % (second, path)
         self._receivers = [AckReceiver(subject, self, consumer.state) for subject in subjects]
-        self._has_news = False
+        self._has_news = self._is_sampled = False
 
     def open(self) -> None:
         """Hear them, where there is anything to acknowledge."""
-        config, stream = self._consumer.config, self._consumer.stream.config
-        for receiver in self._receivers if config.acknowledges else ():
-            receiver.is_simple = config.ack_policy == "explicit" and not stream.is_queue
+        self.configure()
+        for receiver in self._receivers if self._consumer.config.acknowledges else ():
             self._home.subscribe(receiver)
+
+    def configure(self) -> None:
+        """Take them as the configuration says."""
+        config, stream = self._consumer.config, self._consumer.stream.config
+        self._is_sampled = config.ack_policy == "explicit" and bool(config.sample_freq)
+        for receiver in self._receivers:
+            receiver.is_simple = config.ack_policy == "explicit" and not stream.is_queue and not self._is_sampled
 
     def close(self) -> None:
         for receiver in self._receivers:
@@ -50,6 +57,8 @@ class Acknowledgements:
         else:
             one = state.settle(delivery.sequence)
             settled = [(delivery.sequence, one)] if one is not None else []
+            if one is not None and self._is_sampled:
+                tell_some(self._consumer, delivery, one.deadline, trio.current_time())
         for sequence, pending in settled:
             self._through_with(sequence, pending)
         if settled:

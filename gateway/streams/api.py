@@ -139,8 +139,8 @@ class Api:
 
     def _get_directly(self, asked: bytes, message: Message, source: Port) -> bool:
         name, _, subject = asked.partition(b".")
-        stream = self._home.streams.get(name.decode("utf-8", "replace"))
-        if stream is None or not stream.config.allow_direct or not message.reply:
+        stream = self._home.readable(name.decode("utf-8", "replace"))
+        if stream is None or not message.reply:
             return False
         self._direct.get(stream, subject, message.payload(), message.reply, source)
         return True

@@ -111,6 +111,7 @@ class Consumer:
         filters_changed = self.config.filters != config.filters
         self.config = config
         self._run.headers_only = config.headers_only
+        self._acks.configure()
         self._leave_keepsake()
         self.pause_until = config.pause_ns
         if filters_changed:
@@ -336,6 +337,11 @@ class Consumer:
         """Publish an advisory about this consumer."""
         where = {"stream": self.stream.name, "consumer": self.name}
         self.home.tell(kind, f"CONSUMER.{subject}.{self.stream.name}.{self.name}", **where, **fields)
+
+    def measure(self, **fields: object) -> None:
+        """Publish how long an acknowledgement took."""
+        where = {"stream": self.stream.name, "consumer": self.name}
+        self.home.measure("consumer_ack", f"CONSUMER.ACK.{self.stream.name}.{self.name}", **where, **fields)
 
     def removed(self, sequence: int) -> None:
         """A message has gone from the stream; 0: some have."""

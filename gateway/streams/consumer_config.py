@@ -209,6 +209,8 @@ def check(config: ConsumerConfig, stream: StreamConfig) -> None:
         raise ApiError(errors.BACKOFF_NEGATIVE)
     if config.backoff and 0 < config.max_deliver <= len(config.backoff):
         raise ApiError(errors.BACKOFF_TOO_LONG)
+    if config.sample_freq:
+        percentage_of(config.sample_freq)
     check_priorities(config)
     (check_pull if config.is_pull else check_push)(config, stream)
     check_limits(config, stream)
@@ -237,10 +239,20 @@ def check_direct(config: ConsumerConfig, stream: StreamConfig) -> None:
 
 def check_features(config: ConsumerConfig) -> None:
     """Raises ApiError where something is asked for that there is not."""
-    if config.sample_freq:
-        raise ApiError(errors.CONSUMER_FEATURE.with_text("sample_freq"))
     if config.ack_policy == "flow_control":
         raise ApiError(errors.CONSUMER_FEATURE.with_text("the ack policy flow_control"))
+
+
+def percentage_of(text: str) -> int:
+    """What `sample_freq` says, with or without its sign. Raises ApiError."""
+    number = text.removesuffix("%")
+    digits = number[1:] if number.startswith(("-", "+")) else number
+    if not (digits.isascii() and digits.isdigit()):
+        fault = f'strconv.Atoi: parsing "{number}": invalid syntax'
+        raise ApiError(errors.INVALID_SAMPLING.with_text(fault))
+    if int(number) < 0:
+        raise ApiError(errors.INVALID_SAMPLING.with_text("<nil>"))
+    return int(number)
 
 
 def check_priorities(config: ConsumerConfig) -> None:

@@ -166,6 +166,7 @@ DIRECT_NEEDS_PUSH = Fault(400, 10090, "consumer direct requires a push based con
 DIRECT_DURABLE = Fault(400, 10091, "consumer direct requires an ephemeral consumer")
 FILTER_NOT_SUBSET = Fault(400, 10093, "consumer filter subject is not a valid subset of the interest subjects")
 INVALID_POLICY = Fault(400, 10094, "{}")
+INVALID_SAMPLING = Fault(400, 10095, "failed to parse consumer sampling configuration: {}")
 QUEUE_NEEDS_EXPLICIT = Fault(400, 10098, "workqueue stream requires explicit ack")
 QUEUE_UNFILTERED = Fault(400, 10099, "multiple non-filtered consumers not allowed on workqueue stream")
 QUEUE_NOT_UNIQUE = Fault(400, 10100, "filtered consumer not unique on workqueue stream")

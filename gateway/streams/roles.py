@@ -88,6 +88,9 @@ class Home(Protocol):
     def tell(self, kind: str, subject: str, **fields: object) -> None:
         """Publish an advisory on `$JS.EVENT.ADVISORY.<subject>`."""
 
+    def measure(self, kind: str, subject: str, **fields: object) -> None:
+        """Publish what was measured on `$JS.EVENT.METRIC.<subject>`."""
+
     def spawn(self, task: Callable[[], Awaitable[None]]) -> None:
         """Run a task whose fault is logged and harms nobody else."""
 
@@ -182,6 +185,9 @@ class Delivering(Protocol):
 
     def tell(self, kind: str, subject: str, **fields: object) -> None:
         """Publish an advisory about this consumer."""
+
+    def measure(self, **fields: object) -> None:
+        """Publish how long an acknowledgement took."""
 
     def set_timer(self) -> None:
         """Something may be over earlier than before."""

@@ -15,7 +15,8 @@ from nats.errors import TimeoutError as NatsTimeoutError
 
 PATIENCE_SECONDS = 10.0
 PINS = {"pinned_client_id", "pinned_ts", "pinned_id"}
-MASKED = PINS | {"ts", "created", "time", "timestamp", "first_ts", "last_ts", "last_active", "id", "pause_remaining"}
+TIMES = {"ts", "created", "time", "timestamp", "first_ts", "last_ts", "last_active", "pause_remaining", "ack_time"}
+MASKED = PINS | TIMES | {"id"}
 # How much a stream takes is counted with what it takes on the disk, which is not the same.
 SIZES = {"bytes", "memory", "storage", "max_memory", "max_storage"}
 # In a text of Go's about what it could not read.
@@ -122,6 +123,13 @@ class Script:
     async def waiting(self, stream: str, consumer: str, requests: int) -> None:
         """Return once so many requests wait at a consumer: nats-server takes them up beside what is published."""
         await self._told(stream, consumer, "num_waiting", requests)
+
+    async def holding(self, stream: str, messages: int) -> None:
+        """Return once a stream has so many messages."""
+        while True:
+            message = await self._ask(f"{self.prefix}.STREAM.INFO.{stream}", b"")
+            if json.loads(message.data)["state"]["messages"] == messages:
+                return
 
     async def _told(self, stream: str, consumer: str, name: str, value: int) -> None:
         while True:

@@ -116,3 +116,55 @@ def test_whatever_its_pace_a_consumer_sends_all_in_order(pair: tuple[Peer, Peer]
         await script.request("STREAM.DELETE.P")
 
     compare(pair, scenario)
+
+
+@pytest.mark.parametrize("frequency", ["100%", "100", "+100", "250"])
+def test_acknowledgements_are_measured(pair: tuple[Peer, Peer], frequency: str) -> None:
+    async def scenario(script: Script) -> None:
+        await fill(script, "M")
+        await make(script, "M", 6, sample_freq=frequency)
+
+        async def acknowledge() -> None:
+            messages = await script.next("M", "C", {"batch": 4}, 4)
+            await script.confirm(messages[0])
+            await script.confirm(messages[1], b"+TERM")
+            await script.confirm(messages[0])
+            await script.confirm(messages[2], b"-NAK")
+            (again,) = await script.next("M", "C", {"batch": 1}, 1)
+            await script.confirm(again, b"+NXT")
+
+        measured = await script.heard("$JS.EVENT.METRIC.>", 2, acknowledge)
+        assert all(0 <= json.loads(one.data)["ack_time"] < 60 * 10**9 for one in measured)
+        await script.request("STREAM.DELETE.M")
+
+    compare(pair, scenario)
+
+
+@pytest.mark.parametrize("frequency", ["-1", "x", "50%%", "%", "1.5", ""])
+def test_what_is_to_be_measured_is_looked_at(pair: tuple[Peer, Peer], frequency: str) -> None:
+    async def scenario(script: Script) -> None:
+        await fill(script, "N")
+        config = {"durable_name": "C", "ack_policy": "explicit", "sample_freq": frequency}
+        await script.request("CONSUMER.CREATE.N.C", {"stream_name": "N", "config": config})
+        await script.request("STREAM.DELETE.N")
+
+    compare(pair, scenario)
+
+
+def test_a_mirror_is_read_under_the_name_of_its_origin(pair: tuple[Peer, Peer]) -> None:
+    async def scenario(script: Script) -> None:
+        await script.request("STREAM.CREATE.GONE", {"name": "GONE", "subjects": ["gone.>"], "allow_direct": True})
+        await script.publish("gone.a", b"1")
+        await script.publish("gone.b", b"2")
+        await script.request("STREAM.CREATE.COPY", {"name": "COPY", "mirror": {"name": "GONE"}, "allow_direct": True})
+        await script.holding("COPY", 2)
+        await script.request("STREAM.DELETE.GONE")
+        await script.direct("GONE.gone.a")
+        await script.direct("GONE", {"seq": 2})
+        await script.direct("GONE", {"last_by_subj": "gone.*"})
+        await script.direct("GONE.gone.c")
+        await script.direct("COPY.gone.b")
+        await script.request("STREAM.DELETE.COPY")
+        await script.direct("GONE.gone.a")
+
+    compare(pair, scenario)
