@@ -5,9 +5,9 @@ Every message is a row of one table, parted by its time; `(stream, seq, time)` i
 there once. What the database has is where the copy goes on: nothing else is remembered.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.errors import GatewayError
 from gateway.storage.streams.stored_message import StoredMessage
@@ -17,6 +17,10 @@ CONNECT_SECONDS = 10
 # What a statement may take: a database that hangs is one that is away.
 STATEMENT_MILLISECONDS = 60_000
 MICROSECOND = 1000
+# What a search has in memory, and looks at before it says how far it got.
+ROWS_AT_ONCE = 32
+ROW_BYTES = 100
+MOST_LOOKED_AT = 16 << 20
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 COLUMNS = "stream, seq, time, subject, headers, payload"
 TYPES = ("int4", "int8", "timestamptz", "text", "jsonb", "bytea")
@@ -26,10 +30,23 @@ class ArchiveError(GatewayError):
     """The database cannot be reached, or does not do as it is told."""
 
 
-class ArchiveDatabase:
-    """One connection. Everything raises ArchiveError; then it is of no more use."""
+class Wanted(NamedTuple):
+    """Messages from a sequence on, in front of another one, not older than a time, as far as their subject is taken; so
+    many at most, and no more behind so many bytes.
+    """
 
-    def __init__(self, conninfo: str, table: str, partition_days: int) -> None:
+    first: int
+    end: int
+    since_ns: int
+    takes: Callable[[bytes], bool]
+    most: int
+    most_bytes: int
+
+
+class ArchiveDatabase:
+    """One connection. Everything raises ArchiveError; then it is of no more use. Who only reads makes no tables."""
+
+    def __init__(self, conninfo: str, table: str, partition_days: int, writes: bool = True) -> None:
         try:
             import psycopg
             from psycopg.types.json import Jsonb
@@ -43,7 +60,8 @@ class ArchiveDatabase:
         try:
             options = f"-c statement_timeout={STATEMENT_MILLISECONDS}"
             self._connection = psycopg.connect(conninfo, connect_timeout=CONNECT_SECONDS, options=options)
-            self._prepare()
+            if writes:
+                self._prepare()
         except psycopg.Error as error:
             raise ArchiveError(one_line(error)) from None
 
@@ -88,6 +106,45 @@ class ArchiveDatabase:
                 )
         except self._psycopg.Error as error:
             raise ArchiveError(one_line(error)) from None
+
+    def find(self, gateway: str, account: str, name: str, created: int) -> int:
+        """The number of a stream in the table; 0 where nothing of it is there."""
+        try:
+            row = self._execute(
+                f"SELECT id FROM {self._table}_streams WHERE (gateway, account, name, created) = (%s, %s, %s, %s)",
+                (gateway, account, name, created),
+            ).fetchone()
+            self._connection.commit()
+            return int(row[0]) if row is not None else 0
+        except self._psycopg.errors.UndefinedTable:
+            return 0
+        except self._psycopg.Error as error:
+            raise ArchiveError(one_line(error)) from None
+
+    def read(self, stream: int, wanted: "Wanted") -> tuple[list[StoredMessage], int]:
+        """Messages in order, and where to go on: behind the last one, or where the search was to end."""
+        statement = (
+            f"SELECT seq, time, subject, headers, payload FROM {self._table}"
+            " WHERE stream = %s AND seq >= %s AND seq < %s AND time >= %s ORDER BY seq"
+        )
+        since = EPOCH + timedelta(microseconds=wanted.since_ns // MICROSECOND)
+        found: list[StoredMessage] = []
+        size = looked_at = 0
+        try:
+            with self._connection.transaction(), self._connection.cursor(name="history") as rows:
+                rows.itersize = ROWS_AT_ONCE
+                rows.execute(statement, (stream, wanted.first, wanted.end, since))
+                for row in rows:
+                    message = message_of(row)
+                    looked_at += len(message.payload) + ROW_BYTES
+                    if wanted.takes(message.subject):
+                        found.append(message)
+                        size += message.size
+                    if len(found) >= wanted.most or size >= wanted.most_bytes or looked_at >= MOST_LOOKED_AT:
+                        return found, message.sequence + 1
+        except self._psycopg.Error as error:
+            raise ArchiveError(one_line(error)) from None
+        return found, wanted.end
 
     def _row(self, stream: int, message: StoredMessage) -> tuple[object, ...]:
         headers = None
@@ -136,6 +193,17 @@ class ArchiveDatabase:
 
     def _execute(self, statement: str, values: tuple[object, ...] = ()) -> Any:
         return self._connection.execute(statement, values)
+
+
+def message_of(row: tuple[int, datetime, str, list[list[str]] | None, bytes]) -> StoredMessage:
+    """A row as the message that it was."""
+    sequence, time, subject, headers, payload = row
+    header = b""
+    if headers:
+        fields = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        header = b"NATS/1.0\r\n" + fields.encode("utf-8", "surrogateescape") + b"\r\n"
+    time_ns = (time - EPOCH) // timedelta(microseconds=1) * MICROSECOND
+    return StoredMessage(sequence, time_ns, subject.encode("utf-8", "surrogateescape"), header, payload)
 
 
 def time_of(message: StoredMessage) -> datetime:

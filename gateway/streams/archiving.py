@@ -12,6 +12,7 @@ from gateway.settings.archive import Archive
 from gateway.storage.streams.stored_message import StoredMessage
 from gateway.streams.account_streams import AccountStreams
 from gateway.streams.archive_database import ArchiveDatabase, ArchiveError
+from gateway.streams.archive_history import ArchiveHistory
 from gateway.streams.served_stream import ServedStream
 
 log = logging.getLogger("leafgate.streams")
@@ -28,17 +29,26 @@ MISSED = "the stream let go what the database never had"
 
 class Archiving:
     """One stream. `last` is the last sequence that the database has; `copied` and `missed` count messages since the
-    start, `fault` says why the database takes nothing now.
+    start, `fault` says why the database takes nothing now. `history` reads what it has.
     """
 
     def __init__(self, settings: Archive, names: Names) -> None:
         self.settings = settings
+        self.history = ArchiveHistory(settings, names)
         self.last = self.copied = self.missed = 0
         self.fault = ""
         self._names = names
         self._database: ArchiveDatabase | None = None
         self._stream: ServedStream | None = None
         self._number = 0
+        # The last sequence of what is just being written, and who waits until it is.
+        self._in_hand = 0
+        self._written = trio.Event()
+
+    async def written(self, end: int) -> None:
+        """Return once nothing in front of a sequence is just being written."""
+        while self.last < end - 1 and self._in_hand > self.last:
+            await self._written.wait()
 
     @property
     def lag(self) -> int:
@@ -75,8 +85,14 @@ class Archiving:
                 self.missed += stored.first - self.last - 1
                 log.warning("event=archive-gap stream=%s first=%d reason=%r", stream.name, self.last + 1, MISSED)
             begun = time.monotonic()
-            await trio.to_thread.run_sync(self._add, messages)
-            self.last = messages[-1].sequence
+            self._in_hand = messages[-1].sequence
+            try:
+                await trio.to_thread.run_sync(self._add, messages)
+                self.last = messages[-1].sequence
+            finally:
+                self._in_hand = 0
+                self._written.set()
+                self._written = trio.Event()
             self.copied += len(messages)
             log.debug("event=archived count=%d seconds=%.3f", len(messages), time.monotonic() - begun)
 

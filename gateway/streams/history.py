@@ -7,10 +7,11 @@ subject filter, empty for all; its headers, in MQTT user properties, say from wh
     Nats-Start-Sequence  from this number on, or
     Nats-Start-Time      from this time on, RFC 3339; with none of both: the newest
     Nats-Count           how many at most, 100 where nothing is said
+    Nats-Archive         true: what the stream has let go comes from the database that it is copied into
 
 Each message comes as it was published, with Nats-Stream, Nats-Subject, Nats-Sequence and Nats-Time-Stamp. The last
 reply is empty and has the status 204, the last sequence, and 1 where there is more; 404 where there was nothing. The
-asker gets what it may receive.
+asker gets what it may receive. Where the database cannot be asked the only reply is a 503.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.dataplane.port import Port, Receiver
 from gateway.storage.streams.stored_message import StoredMessage
+from gateway.streams.archive_database import ArchiveError, Wanted
 from gateway.streams.direct_get import BUSY, MOST_BYTES_AT_ONCE, NOT_FOUND, facts, wanted_by
 from gateway.streams.message_headers import nats_fields, number, status, with_fields
 from gateway.streams.served_stream import ServedStream
@@ -27,10 +29,12 @@ from protocols.subjects import is_valid_filter, overlaps
 
 if TYPE_CHECKING:
     from gateway.streams.account_streams import AccountStreams
+    from gateway.streams.archiving import Archiving
 
 SUBJECT = b"$LEAFGATE.stream.get"
 STREAM, COUNT = b"Nats-Stream", b"Nats-Count"
 SEQUENCE, TIME = b"Nats-Start-Sequence", b"Nats-Start-Time"
+ARCHIVE = b"Nats-Archive"
 DEFAULT_COUNT, MOST_COUNT = 100, 1000
 # What the replies to one request may take; who wants more asks again, from where they ended.
 MOST_BYTES = 1 << 20
@@ -40,6 +44,8 @@ NO_STREAM = status("404 Stream Not Found")
 AMBIGUOUS = status("400 Nats-Stream Is Missing")
 BAD_FILTER = status("400 Invalid Subject")
 BAD_BEGIN = status("400 Invalid Start")
+NO_ARCHIVE = status("400 No Archive")
+ARCHIVE_AWAY = status("503 Archive Not Available")
 
 
 class Asked(NamedTuple):
@@ -48,6 +54,7 @@ class Asked(NamedTuple):
     sequence: int
     since: int
     most: int
+    archive: "Archiving | None" = None
 
 
 class History(Receiver):
@@ -104,7 +111,13 @@ class History(Receiver):
                 return BAD_BEGIN
         if not count:
             return BAD_BEGIN
-        return Asked(found[0], subject_filter, sequence, since, min(count, MOST_COUNT))
+        asked = Asked(found[0], subject_filter, sequence, since, min(count, MOST_COUNT))
+        if fields.get(ARCHIVE, b"").lower() != b"true":
+            return asked
+        archiving = self._home.archives.get(found[0].name)
+        if archiving is None:
+            return NO_ARCHIVE
+        return asked._replace(archive=archiving) if sequence or since else BAD_BEGIN
 
     async def _answer(self, asked: Asked, reply: bytes, asker: Port) -> None:
         home, stream = self._home, asked.stream
@@ -118,6 +131,8 @@ class History(Receiver):
                 return
             end = ("Nats-Last-Sequence", found[-1].sequence), ("Nats-Num-Pending", more)
             home.answer(reply, b"", asker, status("204 EOB", *end))
+        except ArchiveError:
+            home.answer(reply, b"", asker, ARCHIVE_AWAY)
         finally:
             self._running -= 1
             home.flush()
@@ -128,13 +143,22 @@ class History(Receiver):
         wanted = receivable(asker, wanted_by(asked.subject_filter.decode("utf-8", "surrogateescape")))
         first = asked.sequence
         if asked.since:
-            first = stored.sequence_at(asked.since)
+            first = stored.sequence_at(asked.since) if asked.archive is None else 1
         elif not first:
             return await self._newest(asked, wanted), 0
         found: list[StoredMessage] = []
         size = 0
         while first <= stored.committed:
-            messages, first = await stored.read(first, asked.most + 1 - len(found), MOST_BYTES_AT_ONCE, wanted)
+            room, begin = asked.most + 1 - len(found), first
+            if asked.archive is not None and first < stored.first:
+                old = Wanted(first, stored.first, asked.since, wanted, room, MOST_BYTES)
+                await asked.archive.written(old.end)
+                messages, first = await asked.archive.history.read(asked.stream, old)
+            else:
+                messages, first = await stored.read(first, room, MOST_BYTES_AT_ONCE, wanted)
+                if asked.archive is not None and begin < stored.first:
+                    first = begin  # It has let go some of what was being read: that is in the database.
+                    continue
             for message in messages:
                 if message.time_ns < asked.since:
                     continue

@@ -63,7 +63,9 @@ class StreamService:
         self.archives.append(archiving)
         while settings.account not in self.accounts:  # noqa: ASYNC110 -- accounts come now and then
             await trio.sleep(ACCOUNT_SECONDS)
-        await archiving.run(self.accounts[settings.account])
+        home = self.accounts[settings.account]
+        home.archives[settings.stream] = archiving
+        await archiving.run(home)
 
     async def open(self, account: Account) -> None:
         """Serve the streams of an account, those that are there first."""
