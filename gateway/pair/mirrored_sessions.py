@@ -117,11 +117,12 @@ class MirroredSessions:
         found = []
         for session in self._sessions.lasting():
             note = self._notes.of(session.client_id)
-            found.append(wire.Owned(session.client_id, session.client is not None, note.used, note.through))
+            told = session.client_id, session.user, session.client is not None
+            found.append(wire.Owned(*told, note.used, note.through))
         return found
 
-    def keep_only(self, theirs: set[bytes]) -> None:
-        self.copies.keep_only(theirs)
+    def know(self, theirs: list[wire.Owned]) -> None:
+        self.copies.keep_only({one.id: one.user for one in theirs})
 
     async def give_up(self, client_id: bytes, through: int, deliver: Deliver) -> None:
         await give_up(self._sessions, self._store, self._clock, client_id, through, deliver)
@@ -230,7 +231,7 @@ class LinkedSessions:
 
     def take_sessions(self, packet: wire.Sessions) -> None:
         self._theirs = packet.owned
-        self._mirrored.keep_only({one.id for one in packet.owned})
+        self._mirrored.know(packet.owned)
         self._came.set()
 
     def take_settled(self) -> None:

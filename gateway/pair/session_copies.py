@@ -64,27 +64,31 @@ class SessionCopies:
         self._left = {one.session.client_id: one for one in found}
         self._copies: dict[bytes, Copy] = {}
         self._drafts: dict[bytes, Copy] = {}
+        # Whose each session is that is there, while the other gateway is: also of those that are not whole here yet.
+        self._there: dict[bytes, str] = {}
         self.places = 0
 
     def __len__(self) -> int:
         return len(self._left) + len(self._copies)
 
     def owner_of(self, client_id: bytes) -> str | None:
-        """Whose a session is; None where there is no copy."""
+        """Whose a session is; None where there is none at the other gateway."""
         copy = self._copies.get(client_id)
         if copy is not None:
             return copy.stored.user
         left = self._left.get(client_id)
-        return left.session.user if left is not None else None
+        return left.session.user if left is not None else self._there.get(client_id)
 
-    def keep_only(self, client_ids: set[bytes]) -> None:
-        """The other gateway has no more than these: what is not among them has ended."""
+    def keep_only(self, there: dict[bytes, str]) -> None:
+        """The other gateway has no more than these, of these users: what is not among them has ended."""
+        self._there = there
         for client_id in [*self._left, *self._copies]:
-            if client_id not in client_ids:
+            if client_id not in there:
                 self._forget(client_id)
 
     def begin_anew(self) -> None:
         """What was not told to its end is not worth having."""
+        self._there.clear()
         for client_id in list(self._drafts):
             self._drop(self._drafts.pop(client_id))
 
@@ -92,6 +96,7 @@ class SessionCopies:
         """Make a session ours: it takes messages from now on. Returns the last place in its queue that both had; None
         where there is no copy.
         """
+        self._there.pop(client_id, None)
         left, copy = self._left.pop(client_id, None), self._copies.pop(client_id, None)
         restored = copy.restored() if copy is not None else left
         if restored is None or self._sessions.find(client_id) is not None:
@@ -120,6 +125,7 @@ class SessionCopies:
             return
         client_id = item.id
         if isinstance(item, wire.Ended):
+            self._there.pop(client_id, None)
             self._forget(client_id)
             return
         copy = self._drafts.get(client_id) or self._copies.get(client_id)
@@ -151,6 +157,7 @@ class SessionCopies:
 
     def _begin(self, item: wire.Begun) -> None:
         client_id = item.head.id
+        self._there[client_id] = item.head.user
         before = self._drafts.pop(client_id, None)
         if before is not None:
             self._drop(before)

@@ -151,6 +151,7 @@ class Owned(msgspec.Struct, frozen=True, array_like=True):
     """
 
     id: bytes
+    user: str
     connected: bool
     used: float
     through: int
