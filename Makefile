@@ -1,6 +1,6 @@
 # make run: start the gateway. make console: build its page, which takes Node. make test, test-pure, bench, fuzz, fuzz-mqtt,
 # torture, torture-bridges, torture-uplink, torture-streams, walks, reloads, fairness, console-open, arm,
-# lint, man, guide, deb, chart, clean.
+# lint, man, crds, guide, deb, chart, clean.
 # Everything lives in .venv, or in .venv-pure with LEAFGATE_PURE=1. ARGS="…" is handed on to the program that is started.
 
 PYTHON ?= python3
@@ -25,7 +25,7 @@ PEERS := tests/integration
 NPM := $(shell command -v npm 2>/dev/null)
 
 .PHONY: run console test test-pure bench fuzz fuzz-mqtt torture torture-bridges torture-uplink torture-streams walks \
-	reloads fairness console-open arm lint man guide deb chart clean
+	reloads fairness console-open arm lint man crds guide deb chart clean
 
 run: $(VENV)/installed
 	$(BIN)/leafgate run $(ARGS)
@@ -86,6 +86,10 @@ lint: $(VENV)/installed $(VENV)/installed-lint
 # Everything that the parser understands, as a manual page; a test holds that it is of this parser.
 man: $(VENV)/installed
 	$(BIN)/python -m gateway.command.manual > configs/leafgate.1
+
+# The resources of the operator, made of the configuration's structs; a test holds that they are.
+crds: $(VENV)/installed $(VENV)/installed-test
+	$(BIN)/python -m gateway.operator.schemas > configs/operator/crds.yaml
 
 # The guide as a site that can be read from a disk, in dist/guide.
 guide: $(VENV)/installed-guide

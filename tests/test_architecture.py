@@ -180,6 +180,7 @@ def test_no_modules_import_each_other_in_a_circle(room):
 
 # From the command line down: each may import those behind it, and those beside it.
 ORDER = (
+    ("operator",),
     ("command",),
     ("daemon",),
     ("assembly",),

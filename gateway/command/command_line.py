@@ -214,6 +214,13 @@ def _add_service_commands(commands: Commands) -> None:
     commands.choices["uninstall-service"].set_defaults(command=_uninstall_service)
 
 
+def _add_operator_command(commands: Commands) -> None:
+    from gateway.command.operator_parser import add_operator_command
+
+    add_operator_command(commands)
+    commands.choices["operator"].set_defaults(command=_operator)
+
+
 def _add_shell_commands(commands: Commands) -> None:
     from gateway.command.shell_parser import add_shell_commands
 
@@ -253,6 +260,7 @@ GROUPS: tuple[tuple[tuple[str, ...], Callable[[Commands], None]], ...] = (
     (STREAM_COMMANDS, _add_stream_commands),
     (("status", "top"), _add_watch_commands),
     (("install-service", "uninstall-service"), _add_service_commands),
+    (("operator",), _add_operator_command),
     (("completion",), _add_shell_commands),
     (("device",), _add_device_commands),
     (("rules",), _add_rules_commands),
@@ -408,6 +416,13 @@ def _uninstall_service(options: argparse.Namespace) -> int:
     from gateway.command.service import uninstall
 
     return uninstall(options)
+
+
+def _operator(options: argparse.Namespace) -> int:
+    """Become another program: nothing of it is imported here, and nothing of this stays in memory there."""
+    from gateway.command.operator_parser import arguments_of
+
+    os.execv(sys.executable, [sys.executable, "-m", "gateway.operator", *arguments_of(options)])
 
 
 def _device(options: argparse.Namespace) -> int:

@@ -23,6 +23,8 @@ NAMESPACES += [] if os.geteuid() == 0 else ["--map-root-user"]
 # Beside this interpreter, and where Debian and Go put theirs.
 PLACES = (str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin", str(Path.home() / "go/bin"))
 PROGRAMS = ("leafgate", "nats-server", "nats", "mosquitto", "mosquitto_pub", "node")
+# Of one page alone.
+MORE_PROGRAMS = {"kubernetes": ("helm",)}
 ALL_PAGES = sorted(PAGES.glob("*.md"))
 TRIED = [page for page in ALL_PAGES if blocks(page)]
 
@@ -37,6 +39,7 @@ def environment() -> dict[str, str]:
         "NO_COLOR": "1",
         "MICROPYPATH": f"{sys.prefix}/share/leafgate/micropython:.frozen",
         "TZ": "UTC",
+        "CHECKOUT": str(REPOSITORY),
     }
 
 
@@ -57,7 +60,7 @@ def follow(page: Path, directory: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("page", TRIED, ids=lambda page: page.stem)
 def test_page_holds_when_it_is_followed(page: Path, tmp_path: Path) -> None:
-    for program in PROGRAMS:
+    for program in (*PROGRAMS, *MORE_PROGRAMS.get(page.stem, ())):
         require_peer(program)
     done = follow(page, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from gateway.command.client_commands import target_of
-from gateway.command.clients.link import Interest, Outgoing, Received
+from gateway.command.clients.link import ANSWER_SECONDS, Interest, Outgoing, Received, Target
 from gateway.command.clients.opening import new_inbox, open_link
 from gateway.errors import ClientError, ConfigError
 
@@ -29,12 +29,8 @@ class ApiError(ClientError):
 class Api:
     """As a context it has a connection. Everything raises ClientError."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        target = target_of(options)
-        if target.speaks_mqtt:
-            raise ConfigError("--server: streams are reached by NATS: nats, tls, ws or wss")
-        domain: str = options.domain
-        self._timeout: float = options.timeout
+    def __init__(self, target: Target, domain: str = "", timeout: float = ANSWER_SECONDS) -> None:
+        self._timeout = timeout
         self._api = f"$JS.{domain}.API." if domain else "$JS.API."
         # In front of what is published into buckets of a domain.
         self.lead = self._api if domain else ""
@@ -142,6 +138,14 @@ class Api:
     def _next_inbox(self) -> bytes:
         self._count += 1
         return b"%b.%d" % (self._inbox, self._count)
+
+
+def api_of(options: argparse.Namespace) -> Api:
+    """That of the server that the options name."""
+    target = target_of(options)
+    if target.speaks_mqtt:
+        raise ConfigError("--server: streams are reached by NATS: nats, tls, ws or wss")
+    return Api(target, options.domain, options.timeout)
 
 
 def checked(told: Document) -> Document:

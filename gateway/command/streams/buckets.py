@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from gateway.command.message_text import escape, write_line
 from gateway.command.status import size_text
-from gateway.command.streams.api import Api, ApiError, Document
+from gateway.command.streams.api import Api, ApiError, Document, api_of
 from gateway.command.streams.commands import DEFAULTS, confirm, print_json, print_lines
 from gateway.command.streams.reading import Selection, Stored, get, of_api, read
 from gateway.command.streams.tables import span, table
@@ -29,7 +29,7 @@ POLL_SECONDS = 0.5
 
 def run_kv_command(options: argparse.Namespace) -> int:
     """Raises GatewayError."""
-    with Api(options) as api:
+    with api_of(options) as api:
         ACTIONS[options.action](api, options)
     return EXIT_OK
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.command.message_text import tell, write_line
 from gateway.command.status import size_text
-from gateway.command.streams.api import Api, Document
+from gateway.command.streams.api import Api, Document, api_of
 from gateway.command.streams.reading import Selection, Stored, get, read
 from gateway.command.streams.tables import described, table
 from gateway.errors import ClientError, ConfigError
@@ -46,7 +46,7 @@ DEFAULTS: Document = {
 
 def run_stream_command(options: argparse.Namespace) -> int:
     """Raises GatewayError."""
-    with Api(options) as api:
+    with api_of(options) as api:
         ACTIONS[options.action](api, options)
     return EXIT_OK
 

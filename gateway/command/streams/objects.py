@@ -15,7 +15,7 @@ from gateway.command.clients.link import Outgoing
 from gateway.command.message_text import escape, tell
 from gateway.command.progress_bar import ProgressBar
 from gateway.command.status import size_text
-from gateway.command.streams.api import Api, Document, checked
+from gateway.command.streams.api import Api, Document, api_of, checked
 from gateway.command.streams.buckets import ROLLUP, checked_bucket
 from gateway.command.streams.commands import DEFAULTS, confirm, print_json, print_lines
 from gateway.command.streams.export import STANDARD, opened, writing
@@ -32,7 +32,7 @@ DIGEST = "SHA-256="
 
 def run_object_command(options: argparse.Namespace) -> int:
     """Raises GatewayError."""
-    with Api(options) as api:
+    with api_of(options) as api:
         ACTIONS[options.action](api, options)
     return EXIT_OK
 

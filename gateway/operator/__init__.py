@@ -1,0 +1,1 @@
+"""The operator: a program of its own that keeps gateways in a Kubernetes cluster as custom resources describe them."""

@@ -1,0 +1,60 @@
+"""`python -m gateway.operator`, which `leafgate operator` becomes."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gateway.command.operator_parser import DESCRIPTION, add_operator_options
+
+EXIT_FAILURE = 1
+EXIT_CONFIGURATION = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="leafgate operator", description=DESCRIPTION)
+    add_operator_options(parser)
+    options = parser.parse_args(arguments)
+    try:
+        import kopf
+    except ImportError as error:
+        print(f"leafgate: kopf is missing: pip install 'leafgate[operator]' ({error})", file=sys.stderr)
+        return EXIT_FAILURE
+    if options.check:
+        return check(options.check)
+    from gateway.operator.handlers import Handlers
+    from gateway.operator.reconciler import Options
+
+    kopf.configure(log_prefix=True)
+    # Which handler has run is nothing that anybody wants to know; what came of it is told.
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    registry = kopf.OperatorRegistry()
+    Handlers(Options(options.image, options.resync_seconds)).register(registry)
+    kopf.run(
+        registry=registry,
+        standalone=True,
+        clusterwide=not options.namespace,
+        namespaces=options.namespace,
+        liveness_endpoint=f"http://{options.healthz}/healthz" if options.healthz else None,
+    )
+    return 0
+
+
+def check(files: list[Path]) -> int:
+    """Say what is wrong with the resources in files."""
+    from gateway.errors import ConfigError
+    from gateway.operator.checking import check_files
+
+    try:
+        found = check_files(files)
+    except ConfigError as error:
+        print(f"leafgate: {error}", file=sys.stderr)
+        return EXIT_CONFIGURATION
+    for title, fault in found:
+        print(f"{title}: {fault or 'is right'}")
+    return EXIT_CONFIGURATION if any(fault for _, fault in found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
