@@ -4,6 +4,7 @@ import errno
 import logging
 import socket
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -15,10 +16,13 @@ from gateway.doors.session_makers import SessionMaker
 from gateway.doors.turning_away import refusal, turn_away
 from gateway.runtime.runtime import Runtime
 from gateway.runtime.turns import TURN_SECONDS
+from gateway.settings.schema import Listener
+from gateway.transport.connection import Connection, Session
 from gateway.transport.registry import Registry
 from gateway.transport.transport import peer_address
 
 if TYPE_CHECKING:
+    from gateway.doors.proxied import TrustedProxies
     from gateway.transport.tls_contexts import ServerTls
 
 log = logging.getLogger("leafgate.listeners")
@@ -28,6 +32,15 @@ ACCEPT_BATCH = 64
 # When the process is out of descriptors, accepting again at once would only burn the processor.
 EXHAUSTED_PAUSE_SECONDS = 0.1
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def proxies_of(listener: Listener) -> "TrustedProxies | None":
+    """Who may come here; None for everybody."""
+    if not listener.proxy_protocol:
+        return None
+    from gateway.doors.proxied import TrustedProxies
+
+    return TrustedProxies(listener)
 
 
 class Door:
@@ -55,6 +68,7 @@ class Door:
         self._tls = tls
         self._fileno = listener.socket.fileno()
         self._is_open = False
+        self._proxies = proxies_of(listener.config)
 
     def open(self) -> None:
         """Take peers from now on."""
@@ -91,6 +105,12 @@ class Door:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         host = peer_address(sock)[0]
+        if self._proxies is not None and host not in self._proxies:
+            if host:
+                self._refuse_stranger(sock, host)
+            else:  # It is gone: a proxy that looked whether the gateway is there.
+                sock.close()
+            return
         limit = self._registry.full_for(host)
         if limit is not None:
             text = "event=turned-away address=%s peer=%s limit=%s"
@@ -100,12 +120,28 @@ class Door:
             return
         connection = self._registry.connection_over(sock)
         connection.listener = self.listener.config
-        session = self._make_session(connection, self.listener.config)
-        if self._tls is not None:
-            self._tls.look(connection.started, self._runtime.spawn)
-            session = secured(connection, session, self.listener.config, self._tls)
-        connection.session = session
+        if self._proxies is not None:
+            from gateway.doors.proxied import ProxyPreface
+
+            connection.session = ProxyPreface(connection, self.listener.config, partial(self._session_of, connection))
+        else:
+            connection.session = self._session_of(connection)
         connection.begin()
+
+    def _session_of(self, connection: Connection) -> Session:
+        session = self._make_session(connection, self.listener.config)
+        if self._tls is None:
+            return session
+        self._tls.look(connection.started, self._runtime.spawn)
+        return secured(connection, session, self.listener.config, self._tls)
+
+    def _refuse_stranger(self, sock: socket.socket, host: str) -> None:
+        from gateway.doors.proxied import ONLY_PROXIES, farewell
+
+        text = "event=turned-away address=%s peer=%s reason='no trusted proxy'"
+        key = ("not-trusted", self.listener.address, host)
+        self._runtime.repeats.log(log, logging.WARNING, key, text, self.listener.address, host)
+        turn_away(sock, farewell(self.listener.config, ONLY_PROXIES))
 
     def _rest(self, error: OSError) -> None:
         text = "event=accept-failed address=%s error=%r"

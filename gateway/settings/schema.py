@@ -112,6 +112,7 @@ class Listener(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
     same_origin: bool = False
     allowed_origins: tuple[str, ...] = ()
     compression: bool = False
+    proxy_protocol: bool = False
     trusted_proxies: tuple[str, ...] = ()
     tls: Tls | None = None
     no_auth_user: str = ""
@@ -140,11 +141,17 @@ class Listener(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="
                 ("same-origin", self.same_origin),
                 ("allowed-origins", self.allowed_origins),
                 ("compression", self.compression),
-                ("trusted-proxies", self.trusted_proxies),
                 ("cookies", self.cookies),
             ):
                 if used:
                     raise KeyedValueError(key, f"only websocket listeners have it, this one is {self.protocol}")
+        if self.proxy_protocol and not self.trusted_proxies:
+            raise KeyedValueError(
+                "trusted-proxies", "with proxy-protocol it says who may speak for others, as 10.0.0.7"
+            )
+        if self.trusted_proxies and not (self.proxy_protocol or self.protocol == "websocket"):
+            sentence = f"only websocket listeners have it without proxy-protocol = true, this one is {self.protocol}"
+            raise KeyedValueError("trusted-proxies", sentence)
         if self.protocol not in ("websocket", "leafnode"):
             leafnode_keys = {"isolate": self.isolate, "min-version": self.min_version, "advertise": self.advertise}
             misplaced = next((key for key, used in leafnode_keys.items() if used), None)

@@ -19,11 +19,21 @@ def client_address(peer: str, forwarded: list[str], trusted: tuple[Network, ...]
     client: Address | None = None
     address = _parse(peer)
     for text in reversed(forwarded[-MOST_PROXIES:]):
-        if address is None or not any(address in network for network in trusted):
+        if address is None or not _is_among(address, trusted):
             break
         address = _parse(text)
         client = address or client
     return str(client) if client is not None else ""
+
+
+def is_trusted(peer: str, trusted: tuple[Network, ...]) -> bool:
+    """Whether an address is a trusted proxy's."""
+    address = _parse(peer)
+    return address is not None and _is_among(address, trusted)
+
+
+def _is_among(address: Address, networks: tuple[Network, ...]) -> bool:
+    return any(address in network for network in networks)
 
 
 def _parse(text: str) -> Address | None:

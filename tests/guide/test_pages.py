@@ -25,6 +25,7 @@ PLACES = (str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin", str
 PROGRAMS = ("leafgate", "nats-server", "nats", "mosquitto", "mosquitto_pub", "node")
 # Of one page alone.
 MORE_PROGRAMS = {"kubernetes": ("helm",)}
+PROGRAMS = ("leafgate", "nats-server", "nats", "mosquitto", "mosquitto_pub", "node", "haproxy")
 ALL_PAGES = sorted(PAGES.glob("*.md"))
 TRIED = [page for page in ALL_PAGES if blocks(page)]
 

