@@ -24,8 +24,8 @@ BUILT_PAGE := gateway/console/built/index.html.gz
 PEERS := tests/integration
 NPM := $(shell command -v npm 2>/dev/null)
 
-.PHONY: run console test test-pure bench fuzz fuzz-mqtt torture torture-bridges torture-uplink torture-streams walks \
-	reloads fairness console-open arm lint man crds guide deb chart clean
+.PHONY: run console test test-pure bench fuzz fuzz-mqtt torture torture-bridges torture-uplink torture-streams \
+	torture-kafka walks reloads fairness console-open arm lint man crds guide deb chart clean
 
 run: $(VENV)/installed
 	$(BIN)/leafgate run $(ARGS)
@@ -58,6 +58,9 @@ torture-uplink: $(VENV)/installed $(VENV)/installed-test
 
 torture-streams: $(VENV)/installed $(VENV)/installed-test
 	$(BIN)/python -m tests.torture.streams.campaign --minutes $(TORTURE_MINUTES) $(ARGS)
+
+torture-kafka: $(VENV)/installed $(VENV)/installed-test
+	$(BIN)/python -m tests.torture.kafka --minutes $(TORTURE_MINUTES) $(ARGS)
 
 walks: $(VENV)/installed $(VENV)/installed-test
 	$(BIN)/python -m tests.torture.walks $(ARGS)

@@ -41,7 +41,7 @@ class Integration:
         self.site = site
         self.config = config
         self.label = config.label
-        self.history = LinkHistory()
+        self.history = LinkHistory(str)
         self.drops = Drops(site.runtime.deadlines, log, f"integration={self.label}")
         self.outlet: Outlet | None = None
         self.inlet: Inlet | None = None

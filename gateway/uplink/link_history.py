@@ -1,6 +1,7 @@
 """Link history: whether a link to a hub is up, since when, and how often it was lost."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
@@ -36,10 +37,11 @@ class LinkStatus:
 
 class LinkHistory:
     """`since` is when the link came up or went down last (at first: the start), in trio's clock. `flaps` counts the
-    times that a link was lost, `last_error` is what went wrong last.
+    times that a link was lost, `last_error` is what went wrong last, in `words` that say where to look.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, words: Callable[[str], str] = explain) -> None:
+        self._words = words
         self.is_up = False
         self.since = trio.current_time()
         self.flaps = 0
@@ -73,7 +75,7 @@ class LinkHistory:
     def down(self, reason: str) -> None:
         """The connection ended because of `reason`; what the hub or we said before that is the better reason."""
         if not self._is_told:
-            self.last_error = explain(reason)
+            self.last_error = self._words(reason)
         self._is_told = False
         if not self.is_up:
             return
@@ -83,7 +85,7 @@ class LinkHistory:
         self._lost.append(self.since)
 
     def failed(self, reason: str) -> None:
-        self.last_error = explain(reason)
+        self.last_error = self._words(reason)
         self.standing_by_for = ""
         self._is_told = True
 

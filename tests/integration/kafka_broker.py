@@ -73,6 +73,9 @@ class Kafka:
 
     def start(self) -> None:
         self.peer.start()
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
         wait_until(self._accepts, "a broker that takes connections", START_SECONDS)
         self.ask(self._is_there)
 
@@ -175,8 +178,10 @@ class Kafka:
 
         self.ask(write)
 
-    def read(self, topic: str, count: int, partitions: int = 4) -> list[Any]:
-        """All records that a topic has, once those are so many at least; in order of each partition."""
+    def read(
+        self, topic: str, count: int, partitions: int = 4, enough: Callable[[list[Any]], bool] = bool
+    ) -> list[Any]:
+        """All records that a topic has, once those are so many at least, and `enough`; in order of each partition."""
 
         async def read() -> list[Any]:
             consumer = AIOKafkaConsumer(bootstrap_servers=self.server(), auto_offset_reset="earliest")
@@ -188,7 +193,8 @@ class Kafka:
                 while True:
                     ends = await consumer.end_offsets(places)
                     at = [await consumer.position(place) for place in places]
-                    if len(found) >= count and at == [ends[place] for place in places]:
+                    is_enough = len(found) >= count and (not count or enough(found))
+                    if is_enough and at == [ends[place] for place in places]:
                         return found
                     batches = await consumer.getmany(*places, timeout_ms=200)
                     found += [record for records in batches.values() for record in records]

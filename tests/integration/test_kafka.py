@@ -13,6 +13,7 @@ import pytest
 from tests.integration.kafka_broker import PASSWORD, USER, Kafka, kafka
 from tests.integration.leafnode_pair import PATIENCE_SECONDS, client, run
 from tests.integration.peers import Peer, gateway, wait_until
+from tests.torture.kafka import torture
 
 SECONDS = 60
 # What is waited for shortly, so that tests are.
@@ -144,7 +145,7 @@ def test_what_a_stream_has_arrives_once_and_in_order_although_the_broker_is_kill
         store(edge, 501, 1500)
         wait_until(lambda: not status(edge)["up"], "the integration is down", SECONDS)
         assert status(edge)["waiting_msgs"] == 1000
-        assert "refused" in told(edge, "healthz")["integrations"]["kafka/plant"]
+        assert "efused" in told(edge, "healthz")["integrations"]["kafka/plant"]
         broker.start()
         store(edge, 1501, 2000)
         wait_sent(edge, 2000)
@@ -250,8 +251,9 @@ def test_unknown_topics_and_records_that_are_too_large_are_told_and_the_rest_goe
             edge, ("a.known", b"1"), ("a.missing", b"2"), ("b.1", b"small"), ("b.1", b"x" * 5000), ("a.known", b"3")
         )
         publish(edge, *[(f"b.{number % 3}", b"%04d" % number * 20) for number in range(100)])
-        records = broker.read("small", 101)
-        assert {record.value[:4] for record in records} == {b"smal", *(b"%04d" % number for number in range(100))}
+        wanted = {b"smal", *(b"%04d" % number for number in range(100))}
+        records = broker.read("small", 101, enough=lambda found: len({record.value[:4] for record in found}) >= 101)
+        assert {record.value[:4] for record in records} == wanted
         assert {record.value for record in broker.read("known", 2)} == {b"1", b"3"}
         wait_until(lambda: len(status(edge)["dropped_msgs"]) == 2, "two reasons", SECONDS)
         dropped = status(edge)["dropped_msgs"]
@@ -262,3 +264,10 @@ def test_unknown_topics_and_records_that_are_too_large_are_told_and_the_rest_goe
             lambda: "nowhere" in str(told(edge, "healthz")) or "lost" in str(told(edge, "healthz")), "a sentence"
         )
         wait_until(lambda: status(edge)["received_msgs"] >= 2, "what came from a known topic", SECONDS)
+
+
+def test_nothing_is_lost_and_nothing_overtakes_while_both_sides_are_killed(broker: Kafka, tmp_path: Path) -> None:
+    """As `make torture-kafka`, for a moment."""
+    outcome = torture(broker, tmp_path / "edge", 0.0, 2, 7, kills_broker=False)
+    assert outcome.complaints == [], outcome.summary()
+    assert all(outcome.acknowledged.values()), outcome.summary()
