@@ -79,6 +79,16 @@ AUDITED: dict[str, list[Attack]] = {
 }
 # Those of libraries, over what is let through to them.
 BORROWED = {
+    **{
+        f"protocols.numbers.{name}": [Attack("search", "", pump, "") for pump in ("a", " ", "=", "\1")]
+        for name in (
+            "remote_write._UNFIT_METRIC",
+            "remote_write._UNFIT_LABEL",
+            "line_protocol._UNFIT",
+            "line_protocol._IN_MEASUREMENT",
+            "line_protocol._IN_KEY",
+        )
+    },
     "h11._readers.header_field_re": [
         Attack("fullmatch", lead, pump, end)
         for lead in (b"", b"a", b"a:", b"a: x")
@@ -107,6 +117,10 @@ OUR_OWN = {
     "gateway.settings.schema": "the operator's pattern, compiled to look at its groups",
     "gateway.settings.line_pattern": "a class of characters, tried on single bytes",
     "gateway.devices.lines": "the operator's pattern",
+    "gateway.settings.numbers.TARGET": "the configuration",
+    "gateway.settings.numbers.LABEL": "the configuration",
+    "protocols.subject_template._PLACE": "the configuration",
+    "protocols.subject_template._TOKEN": "the configuration",
     **{
         f"gateway.command.importing.nats_dialect.{name}": "the operator's file, read by a command"
         for name in ("NUMBER", "FLOAT", "VARIABLE", "DURATION")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from gateway.errors import ConfigError
 from gateway.settings.addresses import ServerUrl
+from gateway.settings.integration import KINDS
 from gateway.settings.schema import Config, Listener
 from gateway.settings.security import LinkTls
 from gateway.transport.connection import Connection, Session
@@ -60,6 +61,12 @@ def check_tls(config: Config) -> None:
         _check_client_tls(f"uplinks[{index}].tls", uplink.tls, uplink.urls[0], uplink.handshake_timeout_seconds)
     for index, bridge in enumerate(config.bridges):
         _check_client_tls(f"bridges[{index}].tls", bridge.tls, bridge.urls[0], bridge.answer_timeout_seconds)
+    for kind in KINDS:
+        for index, one in enumerate(getattr(config, kind)):
+            tls = getattr(one, "tls", None)
+            if tls is not None:
+                url = getattr(one, "url", None) or one.urls[0]
+                _check_client_tls(f"{kind.replace('_', '-')}[{index}].tls", tls, url, one.answer_timeout_seconds)
 
 
 def _check_client_tls(key: str, tls: LinkTls | None, url: ServerUrl, seconds: float) -> None:

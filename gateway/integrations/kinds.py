@@ -2,8 +2,10 @@
 
 from gateway.integrations.integration import Integration
 from gateway.integrations.site import Site
+from gateway.settings.fluent import Fluent
 from gateway.settings.integration import Integration as IntegrationKeys
 from gateway.settings.kafka import Kafka
+from gateway.settings.numbers import Influx, RemoteWrite
 
 
 def make_integration(site: Site, config: IntegrationKeys) -> Integration:
@@ -11,4 +13,16 @@ def make_integration(site: Site, config: IntegrationKeys) -> Integration:
         from gateway.integrations.kafka.kafka import KafkaIntegration
 
         return KafkaIntegration(site, config)
+    if isinstance(config, Fluent):
+        from gateway.integrations.fluent.sender import FluentSender
+
+        return FluentSender(site, config)
+    if isinstance(config, RemoteWrite):
+        from gateway.integrations.numbers.remote_write import RemoteWriter
+
+        return RemoteWriter(site, config)
+    if isinstance(config, Influx):
+        from gateway.integrations.numbers.influx import InfluxWriter
+
+        return InfluxWriter(site, config)
     raise NotImplementedError(config.kind)

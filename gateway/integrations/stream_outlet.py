@@ -64,14 +64,21 @@ class StreamOutlet(Outlet):
     async def _find(self) -> None:
         """Wait until the stream is there, and go on with it where it was left."""
         self._leave()
-        while (stream := self._look()) is None:  # noqa: ASYNC110 -- streams come now and then
+        while not self._join():  # noqa: ASYNC110 -- streams tell nobody that they are there
             await trio.sleep(LOOK_SECONDS)
+
+    def _join(self) -> bool:
+        """Go on with the stream where it was left, if it is there."""
+        stream = self._look()
+        if stream is None:
+            return False
         self.fault = ""
         self.start_anew()
         self._stream = stream
         self._cursor = stream.stored.cursor(self._cursor_name)
         self._next = self._cursor.floor + 1
         stream.stored.listeners.append(self.wake)
+        return True
 
     def _look(self) -> ServedStream | None:
         streams = self._streams_of()
@@ -98,7 +105,11 @@ class StreamOutlet(Outlet):
 
     @property
     def waiting(self) -> tuple[int, int]:
-        """With a filter all that there is, wanted or not; bytes as messages have on the average."""
+        """With a filter all that there is, wanted or not; bytes as messages have on the average. It is asked also while
+        nothing was taken yet, because the other side is away.
+        """
+        if self._stream is None:
+            self._join()
         if self._stream is None or self._cursor is None:
             return 0, 0
         stored = self._stream.stored
@@ -107,3 +118,8 @@ class StreamOutlet(Outlet):
 
     def close(self) -> None:
         self._leave()
+        self._streams_of = nothing
+
+
+def nothing() -> None:
+    """Where one looks that is closed."""

@@ -33,18 +33,24 @@ class JsonFormatter(logging.Formatter):
         self._encode = dumps
 
     def format(self, record: logging.LogRecord) -> str:
-        message = shorten(record.getMessage(), LONGEST_LINE)
-        entry: dict[str, object] = {
-            "time": timestamp(record),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": message,
-        }
-        for key, value in FIELD.findall(message):
-            entry.setdefault(key, value_of(value))
+        entry = fields_of(record)
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
         return self._encode(entry)
+
+
+def fields_of(record: logging.LogRecord) -> dict[str, object]:
+    """A line as an object: what stands in it as key=value are fields, too."""
+    message = shorten(record.getMessage(), LONGEST_LINE)
+    entry: dict[str, object] = {
+        "time": timestamp(record),
+        "level": record.levelname.lower(),
+        "logger": record.name,
+        "message": message,
+    }
+    for key, value in FIELD.findall(message):
+        entry.setdefault(key, value_of(value))
+    return entry
 
 
 class TextFormatter(logging.Formatter):
@@ -138,6 +144,7 @@ def start_logging(config: Logging) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if config.format == "json" else TextFormatter())
     logger = logging.getLogger("leafgate")
-    logger.handlers[:] = [handler]
+    # Those that publish it stay.
+    logger.handlers[:] = [handler, *(one for one in logger.handlers if not isinstance(one, logging.StreamHandler))]
     logger.setLevel(config.level.upper())
     logger.propagate = False

@@ -6,6 +6,7 @@ rules between keys; only ranges of single values are checked while a file is rea
 
 import re
 import socket
+from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,10 +18,11 @@ from msgspec import Meta
 from gateway.settings.addresses import ServerUrl, is_loopback, join_address, parse_server_url, split_address
 from gateway.settings.bridge import Bridge, BrokerUrl, parse_broker_url
 from gateway.settings.file import KeyedValueError, read_config_file
-from gateway.settings.fluent import FluentEntrance
+from gateway.settings.fluent import Fluent, FluentEntrance, FluentUrl, parse_fluent_url
 from gateway.settings.integration import KINDS, Integration
 from gateway.settings.kafka import Kafka
 from gateway.settings.line_pattern import longest_line
+from gateway.settings.numbers import HttpUrl, Influx, RemoteWrite, parse_http_url
 from gateway.settings.pair import Pair
 from gateway.settings.paths import path_of
 from gateway.settings.rule import Rule
@@ -372,6 +374,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     bridges: tuple[Bridge, ...] = ()
     kafka: tuple[Kafka, ...] = ()
     serial: tuple[Serial, ...] = ()
+    fluent: tuple[Fluent, ...] = ()
+    influx: tuple[Influx, ...] = ()
+    remote_write: tuple[RemoteWrite, ...] = ()
     rules: tuple[Rule, ...] = ()
     # None where there are no streams here.
     streams: Streams | None = None
@@ -687,15 +692,23 @@ def _add_user_files(document: dict[str, Any]) -> None:
         document["users"] = users + read_user_files(path_of(directory))
 
 
+# URLs of integrations and bridges, by their classes.
+URL_READERS: dict[type, Callable[[str], ServerUrl]] = {
+    BrokerUrl: parse_broker_url,
+    FluentUrl: parse_fluent_url,
+    HttpUrl: parse_http_url,
+}
+
+
 def _decode_value(kind: type, value: Any) -> Any:
     if kind is Secret:
         return read_secret(value)
-    if kind not in (ServerUrl, ProxyUrl, BrokerUrl):
+    if kind not in (ServerUrl, ProxyUrl, *URL_READERS):
         raise NotImplementedError(kind)
     if not isinstance(value, str):
         raise ValueError("a URL is a string")
-    if kind is BrokerUrl:
-        return parse_broker_url(value)
+    if kind in URL_READERS:
+        return URL_READERS[kind](value)
     if kind is ProxyUrl:
         return ProxyUrl.of(parse_server_url(value, PROXY_PORTS))
     return parse_server_url(value, UPLINK_PORTS)

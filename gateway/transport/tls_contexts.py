@@ -268,7 +268,7 @@ class ClientTerms:
         self.seconds = seconds
         self._pins = frozenset(pin.lower() for pin in config.pinned_certificates)
         self.takes_long = False
-        self._host = config.server_name or host
+        self.host = config.server_name or host
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION
@@ -289,7 +289,11 @@ class ClientTerms:
         return True
 
     def engine(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> ssl.SSLObject:
-        return self.context.wrap_bio(incoming, outgoing, server_hostname=self._host)
+        return self.context.wrap_bio(incoming, outgoing, server_hostname=self.host)
 
     def complaint(self, engine: ssl.SSLObject, certificate: bytes, identity: str) -> str:
+        return self.complaint_about(certificate)
+
+    def complaint_about(self, certificate: bytes) -> str:
+        """Why the server is not the one that is meant, by its certificate as DER; empty where it is."""
         return pin_complaint(self._pins, x509.load_der_x509_certificate(certificate)) if self._pins else ""

@@ -63,21 +63,18 @@ def encode_labels(metric: str, labels: Mapping[str, str]) -> bytes:
     )
 
 
-def encode_request(series: Mapping[bytes, Mapping[int, float]]) -> bytes:
-    """A request of series, by their labels, with samples by their time in milliseconds, the oldest first."""
-    times: dict[int, bytes] = {}
+def encode_series(labels: bytes, samples: Mapping[int, float], times: dict[int, bytes]) -> bytes:
+    """A part of a request, which is some of them one behind the other: a series with samples by their time in
+    milliseconds, the oldest first. `times` keeps how a time is written, for as long as one request takes.
+    """
     pack = VALUE.pack
-    pieces: list[bytes] = []
-    for labels, samples in series.items():
-        encoded = [labels]
-        for time_ms, value in samples.items():
-            stamp = times.get(time_ms)
-            if stamp is None:
-                stamp = times[time_ms] = SAMPLE_TIME + varint(time_ms)
-            encoded.append(b"%c%c%b%b" % (SAMPLES, 9 + len(stamp), pack(SAMPLE_VALUE, value), stamp))
-        content = b"".join(encoded)
-        pieces += (SERIES, varint(len(content)), content)
-    return b"".join(pieces)
+    encoded = [labels]
+    for time_ms, value in samples.items():
+        stamp = times.get(time_ms)
+        if stamp is None:
+            stamp = times[time_ms] = SAMPLE_TIME + varint(time_ms)
+        encoded.append(b"%b%c%b%b" % (SAMPLES, 9 + len(stamp), pack(SAMPLE_VALUE, value), stamp))
+    return _field(SERIES, b"".join(encoded))
 
 
 def as_snappy(data: bytes) -> bytes:

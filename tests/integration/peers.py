@@ -34,6 +34,8 @@ PACKAGES = {
     HAPROXY: "Debian: haproxy",
     "promtool": "Debian: prometheus",
     "helm": "Go: helm.sh/helm/v4/cmd/helm@v4.3.1",
+    "influxd": "Debian: influxdb",
+    "victoria-metrics": "Debian: victoria-metrics",
     "zsh": "Debian: zsh",
     "fish": "Debian: fish",
 }

@@ -112,6 +112,9 @@ def test_reference_file_names_every_key():
         "monitoring.tls.",
         "authentication.default-permissions.",
         "accounts.default-permissions.",
+        # In place of user and password.
+        "remote-write.token",
+        "influx.token",
     )
     assert {key for key in keys_of(inspect.type_info(Config)) - named if not key.startswith(repeated)} == set()
     free = (
@@ -125,6 +128,12 @@ def test_reference_file_names_every_key():
         "kafka.password.",
         "kafka.properties.",
         "rules.fields.",
+        "fluent.password.",
+        "fluent.shared-key.",
+        "remote-write.password.",
+        "remote-write.labels.",
+        "influx.password.",
+        "influx.tags.",
     )
     assert {key for key in named - keys_of(inspect.type_info(Config)) if not key.startswith(free)} == set()
 

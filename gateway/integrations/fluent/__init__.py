@@ -1,0 +1,1 @@
+"""A sink for events: Fluentd, Fluent Bit, and whatever speaks their forward protocol."""

@@ -1,0 +1,1 @@
+"""Sinks for numbers: Prometheus remote write and InfluxDB's line protocol."""
