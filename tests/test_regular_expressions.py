@@ -52,6 +52,16 @@ AUDITED: dict[str, list[Attack]] = {
     "protocols.mqtt.header_mapping._STATUS_CODE": [Attack("fullmatch", b"", b"5", b"")],
     "protocols.mqtt.header_mapping._NAME": [Attack("fullmatch", b"", b"a", end) for end in (b"", b":", b" ")],
     "protocols.mqtt.header_mapping._SECONDS": [Attack("fullmatch", b"", b"5", end) for end in (b"", b"x")],
+    **{
+        f"protocols.numbers.{name}": [Attack("search", "", pump, "") for pump in ("a", " ", "=", "\1")]
+        for name in (
+            "remote_write._UNFIT_METRIC",
+            "remote_write._UNFIT_LABEL",
+            "line_protocol._UNFIT",
+            "line_protocol._IN_MEASUREMENT",
+            "line_protocol._IN_KEY",
+        )
+    },
     "protocols.mqtt.primitives._UNFIT": [Attack("search", "", pump, end) for pump in ("a", "é") for end in ("", "\1")],
     "protocols.nats.client.WHITE_SPACE": [Attack("search", b"", b"a", end) for end in (b"", b" ")],
     **{
@@ -79,16 +89,6 @@ AUDITED: dict[str, list[Attack]] = {
 }
 # Those of libraries, over what is let through to them.
 BORROWED = {
-    **{
-        f"protocols.numbers.{name}": [Attack("search", "", pump, "") for pump in ("a", " ", "=", "\1")]
-        for name in (
-            "remote_write._UNFIT_METRIC",
-            "remote_write._UNFIT_LABEL",
-            "line_protocol._UNFIT",
-            "line_protocol._IN_MEASUREMENT",
-            "line_protocol._IN_KEY",
-        )
-    },
     "h11._readers.header_field_re": [
         Attack("fullmatch", lead, pump, end)
         for lead in (b"", b"a", b"a:", b"a: x")
