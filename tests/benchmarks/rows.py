@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from cases import Case, Row, mqtt
 from consumer_rows import CONSUMER_CASES
+from kafka_rows import KAFKA_CASES
 from measures import idle_nats, request_reply
 from mixed_rows import MIXED_CASES, REST_CASES
 from mqtt_measures import (
@@ -114,6 +115,7 @@ CASES: Sequence[Case] = (
     *_MQTT_CASES,
     *STORED_CASES,
     *CONSUMER_CASES,
+    *KAFKA_CASES,
     *TLS_CASES,
     *REPEATED_CASES,
     *RELAY_CASES,
