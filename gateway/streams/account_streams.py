@@ -349,18 +349,18 @@ class AccountStreams:
                 changed()
 
     def tell(self, kind: str, subject: str, **fields: object) -> None:
-        now = time_text(self._stores.memory.wall_ns())
-        told: dict[str, object] = {"type": f"io.nats.jetstream.{kind}", "id": new_token(), "timestamp": now}
-        if self.domain:
-            fields["domain"] = self.domain
-        self.publish(make_message(subject.encode(), msgspec.json.encode(told | fields)))
-
         self._tell(f"advisory.v1.{kind}", f"{ADVISORY}{subject}", fields)
 
     def measure(self, kind: str, subject: str, **fields: object) -> None:
         self._tell(f"metric.v1.{kind}", f"{METRIC}{subject}", fields)
 
     def _tell(self, kind: str, subject: str, fields: dict[str, object]) -> None:
+        now = time_text(self._stores.memory.wall_ns())
+        told: dict[str, object] = {"type": f"io.nats.jetstream.{kind}", "id": new_token(), "timestamp": now}
+        if self.domain:
+            fields["domain"] = self.domain
+        self.publish(make_message(subject.encode(), msgspec.json.encode(told | fields)))
+
     def tell_action(self, what: str, action: str, stream: str, consumer: str = "") -> None:
         """That a stream or a consumer was made, changed or deleted."""
         done = {"create": "CREATED", "modify": "UPDATED", "delete": "DELETED"}[action]
