@@ -40,6 +40,7 @@ HOT_MODULES = [
     "gateway.dataplane.mqtt_window",
     "gateway.dataplane.nats_receivers",
     "gateway.dataplane.mqtt_receivers",
+    "gateway.dataplane.drawers",
     "gateway.dataplane.subject_tree",
     "gateway.dataplane.routes",
     "gateway.dataplane.deliveries",

@@ -1,4 +1,5 @@
 cimport cython
+from gateway.dataplane.drawers cimport Drawers
 from gateway.dataplane.port cimport Receiver
 from protocols.scanning cimport cut, find_byte
 
@@ -29,7 +30,7 @@ cdef class Walk:
     cdef _cut(self)
 
 cdef class SubjectTree:
-    cdef dict _literals
+    cdef Drawers _literals
     cdef Node _root
     cdef Py_ssize_t _wildcards
     cdef readonly Py_ssize_t count

@@ -1,11 +1,12 @@
 """Subject tree: which subscriptions match a subject (hot).
 
-Literal filters stand in a dict, found by one look-up. Filters with wildcards stand in a tree of tokens; a walk follows
+Literal filters are found by one look-up. Filters with wildcards stand in a tree of tokens; a walk follows
 at most the literal child, `*` and `>` of each level.
 """
 
 from collections.abc import Iterator
 
+from gateway.dataplane.drawers import Drawers
 from gateway.dataplane.port import Receiver
 from protocols.scanning import cut, find_byte
 
@@ -130,7 +131,7 @@ class SubjectTree:
     __slots__ = ("_literals", "_root", "_wildcards", "changes", "count", "looked")
 
     def __init__(self) -> None:
-        self._literals: dict[bytes, Interest] = {}
+        self._literals = Drawers()
         self._root = Node()
         self._wildcards = 0
         self.count = 0
@@ -190,7 +191,7 @@ class SubjectTree:
 
     def find(self, subject: bytes, found: list[Interest]) -> Walk | None:
         """Append what `match` returns; what is left of the walk where that takes long."""
-        literal = self._literals.get(subject)
+        literal: Interest | None = self._literals.get(subject)
         if literal is not None:
             found.append(literal)
         if self._wildcards and not has_empty_token(subject):
@@ -240,7 +241,7 @@ class SubjectTree:
 
         None comes where there is none, so that no step takes long.
         """
-        yield from list(self._literals.values())
+        yield from self._literals.values()
         nodes = [self._root]
         while nodes:
             node = nodes.pop()
@@ -309,9 +310,10 @@ class SubjectTree:
         """The interest of a filter, made if there is none."""
         tokens = subject.split(b".")
         if b"*" not in tokens and tokens[-1] != b">":
-            interest = self._literals.get(subject)
+            interest: Interest | None = self._literals.get(subject)
             if interest is None:
-                interest = self._literals[subject] = Interest(subject)
+                interest = Interest(subject)
+                self._literals.put(subject, interest)
             return interest
         node = self._root
         for token in tokens:
@@ -338,7 +340,7 @@ class SubjectTree:
 
     def _drop(self, subject: bytes) -> None:
         """Take out a filter that nobody holds any more, and the nodes that only it needed."""
-        if self._literals.pop(subject, None) is not None:
+        if self._literals.pop(subject) is not None:
             return
         self._wildcards -= 1
         _prune(self._root, subject.split(b"."), 0)

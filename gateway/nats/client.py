@@ -17,6 +17,7 @@ from gateway.accounts.permissions import EVERYTHING, Permissions
 from gateway.accounts.review import review
 from gateway.accounts.withdrawal import withdraw
 from gateway.dataplane.deliveries import FanOut
+from gateway.dataplane.drawers import Drawers
 from gateway.dataplane.nats_receivers import NatsSubscription
 from gateway.dataplane.port import Port, Receiver
 from gateway.dataplane.router import ROUTED, Drawn
@@ -107,7 +108,7 @@ class NatsClientSession(Port):
         self.has_more = False
         self._request = AdmissionRequest(connection, admission)
         self.options = server.DEFAULT_OPTIONS
-        self.subscriptions: dict[bytes, NatsSubscription] = {}
+        self.subscriptions = Drawers()
         self.holding = Holding(self.runtime.budget)
         self._liveness = Liveness(connection)
         # Whether there was a first byte.
@@ -293,7 +294,7 @@ class NatsClientSession(Port):
         if presence is not None and not self.allows(presence.subject):
             self._refuse(f'Publish to "{text(presence.subject)}"')
             self._tell_presence("")
-        review(self.runtime.turns, list(self.subscriptions.values()), self._review)
+        review(self.runtime.turns, self.subscriptions.values(), self._review)
 
     def identity_lost(self, refusal: Refusal) -> None:
         """See gateway.accounts.identity.Member."""
@@ -314,7 +315,7 @@ class NatsClientSession(Port):
         )
 
     def _list_subscriptions(self) -> Iterator[SubscriptionSnapshot]:
-        for one in list(self.subscriptions.values()):
+        for one in self.subscriptions.values():
             yield SubscriptionSnapshot(text(one.subject), text(one.sid), text(one.queue), one.delivered, one.maximum)
 
     def closed(self, reason: CloseReason) -> None:
@@ -474,12 +475,12 @@ class NatsClientSession(Port):
                 return
             subscription = self.subscription_type(self, event.subject, event.queue, event.sid)
             subscription.filtered = self._permissions.filters(event.subject)
-            self.subscriptions[event.sid] = subscription
+            self.subscriptions.put(event.sid, subscription)
             self.account.router.subscribe(subscription)
         self._accepted()
 
     def _on_unsubscribe(self, event: server.Unsubscribe) -> None:
-        subscription = self.subscriptions.get(event.sid)
+        subscription: NatsSubscription | None = self.subscriptions.get(event.sid)
         if subscription is not None:
             if event.maximum > subscription.delivered:
                 subscription.maximum = event.maximum
@@ -684,7 +685,7 @@ class NatsClientSession(Port):
         self.connection.close(reason, "", encode_error(error))
 
     def _remove(self, subscription: NatsSubscription) -> None:
-        if self.subscriptions.pop(subscription.sid, None) is not None:
+        if self.subscriptions.pop(subscription.sid) is not None:
             size = subscription_bytes(subscription.subject, subscription.queue, subscription.sid)
             self.holding.add(SUBSCRIPTIONS, -size)
         self.account.router.unsubscribe(subscription)
@@ -707,9 +708,8 @@ class NatsClientSession(Port):
             self._presence.tell(True, {"name": self.options.name})
 
     def _drop_subscriptions(self) -> None:
-        dropped, self.subscriptions = self.subscriptions, {}
-        if dropped:  # Who was never admitted has no account.
-            withdraw(self.runtime.turns, self.account.router, dropped.values())
+        if len(self.subscriptions):  # Who was never admitted has no account.
+            withdraw(self.runtime.turns, self.account.router, self.subscriptions.drain())
         self.holding.release()
 
 

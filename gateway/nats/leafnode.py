@@ -14,6 +14,7 @@ import trio
 from gateway.accounts.account import Account
 from gateway.accounts.client_facts import ClientFacts
 from gateway.accounts.withdrawal import withdraw
+from gateway.dataplane.drawers import FEW, Drawers
 from gateway.dataplane.nats_receivers import LeafInterest, LeafPort
 from gateway.dataplane.port import Port, Receiver
 from gateway.dataplane.router import ROUTED
@@ -73,7 +74,7 @@ class LeafnodeSession(LeafPort):
         self.loop_subject = b""
         self._left: list[object] = []
         self.has_more = False
-        self._interest: dict[tuple[bytes, bytes], LeafInterest] = {}
+        self._interest = Drawers()
         # Who takes what the other end sends aside, where that may be the other gateway of a pair.
         self._aside: Callable[[bytes], None] | None = None
         # There once the link is up.
@@ -173,8 +174,7 @@ class LeafnodeSession(LeafPort):
         if self._aside is not None and self.runtime.neighbour is not None:
             self._aside = None
             self.runtime.neighbour.left(self)
-        dropped, self._interest = self._interest, {}
-        withdraw(self.runtime.turns, self.account.router, dropped.values())
+        withdraw(self.runtime.turns, self.account.router, self._interest.drain())
 
     def join(self, account: Account) -> None:
         """Both ends have agreed: tell the other one of the interest here from now on."""
@@ -253,7 +253,7 @@ class LeafnodeSession(LeafPort):
             )
             self.connection.close(CloseReason.LEAFNODE_LOOP, "our own interest came back over the link", farewell)
             return
-        known = self._interest.get((event.subject, event.queue))
+        known: LeafInterest | None = self._interest.get((event.subject, event.queue))
         if known is not None:
             if known.queue and known.weight != event.weight:
                 known.weight = event.weight
@@ -262,11 +262,11 @@ class LeafnodeSession(LeafPort):
         if event.subject.startswith(FOREIGN) or not self.takes(event):
             return
         interest = LeafInterest(self, event.subject, event.queue, event.weight)
-        self._interest[event.subject, event.queue] = interest
+        self._interest.put((event.subject, event.queue), interest)
         self.account.router.subscribe(interest)
 
     def on_unsubscribe(self, event: link.LeafUnsubscribe) -> None:
-        interest = self._interest.pop((event.subject, event.queue), None)
+        interest: LeafInterest | None = self._interest.pop((event.subject, event.queue))
         if interest is not None and self.account is not None:
             self.account.router.unsubscribe(interest)
             self.gave_up(interest)
@@ -332,14 +332,18 @@ class LeafnodeSession(LeafPort):
 
     def list_interest(self) -> Iterator[SubscriptionSnapshot]:
         """What the other end is interested in, for whoever watches."""
-        for one in list(self._interest.values()):
+        for one in self._interest.values():
             yield SubscriptionSnapshot(one.subject.decode("utf-8", "replace"), "", one.queue.decode("utf-8", "replace"))
 
     def forget_routes(self) -> None:
         """Rights are others: routes hold the ones before."""
-        if self.account is not None:
-            for interest in self._interest.values():
-                self.account.router.forget(interest.subject)
+        if self.account is None:
+            return
+        if len(self._interest) > FEW:  # To go through them all would take longer than to make all routes again.
+            self.account.router.forget(b">")
+            return
+        for interest in self._interest.values():
+            self.account.router.forget(interest.subject)
 
     def write(self, data: bytes) -> None:
         self.connection.outbox.write(data)
