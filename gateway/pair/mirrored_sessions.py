@@ -91,7 +91,7 @@ class MirroredSessions:
     def parted(self) -> None:
         """The other gateway is gone: what was its is ours from now on."""
         self._link = None
-        self.copies.begin_anew()
+        self.copies.settle_drafts()
         names = self.copies.names()
         for client_id in names:
             self._take_over(client_id)

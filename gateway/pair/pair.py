@@ -93,7 +93,7 @@ class Pair:
         if self._sessions is not None:
             feed = self._linked.feed if self._linked is not None else None
             copies = self._sessions.copies
-            told |= {"sessions": len(copies), "messages": copies.places}
+            told |= {"sessions": len(copies), "messages": copies.messages}
             told |= {"untold": feed.untold if feed is not None else len(self._sessions)}
         return told
 

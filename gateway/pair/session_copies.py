@@ -66,10 +66,17 @@ class SessionCopies:
         self._drafts: dict[bytes, Copy] = {}
         # Whose each session is that is there, while the other gateway is: also of those that are not whole here yet.
         self._there: dict[bytes, str] = {}
+        # Of those and the drafts together.
         self.places = 0
 
     def __len__(self) -> int:
         return len(self._left) + len(self._copies)
+
+    @property
+    def messages(self) -> int:
+        """How many are queued in those that are whole."""
+        found = sum(len(one.places) for one in self._copies.values())
+        return found + sum(one.queue_count for one in self._left.values())
 
     def owner_of(self, client_id: bytes) -> str | None:
         """Whose a session is; None where there is none at the other gateway."""
@@ -86,11 +93,16 @@ class SessionCopies:
             if client_id not in there:
                 self._forget(client_id)
 
-    def begin_anew(self) -> None:
-        """What was not told to its end is not worth having."""
+    def settle_drafts(self) -> None:
+        """The other gateway has gone: what it has told of a session is better than nothing, but not than all of it as
+        it was before.
+        """
         self._there.clear()
         for client_id in list(self._drafts):
-            self._drop(self._drafts.pop(client_id))
+            if client_id in self._copies or client_id in self._left:
+                self._drop(self._drafts.pop(client_id))
+            else:
+                self._complete(client_id)
 
     def activate(self, client_id: bytes) -> int | None:
         """Make a session ours: it takes messages from now on. Returns the last place in its queue that both had; None

@@ -31,7 +31,8 @@ class Box(Peer):
 
 
 @contextmanager
-def box(directory: Path, name: str, other: Box | None, config: str, pair: str) -> Iterator[Box]:
+def box(directory: Path, name: str, other: int | None, config: str, pair: str) -> Iterator[Box]:
+    """One of them; `other` is the leafnode port of the other one, for the one that dials."""
     directory.mkdir(parents=True, exist_ok=True)
     ports = {protocol: free_port() for protocol in (*PROTOCOLS, "monitoring")}
     lines = [f'name = "{name}"', f'data-directory = "{directory / "data"}"']
@@ -39,8 +40,8 @@ def box(directory: Path, name: str, other: Box | None, config: str, pair: str) -
         lines += ["[[listeners]]", f'protocol = "{protocol}"', f'address = "127.0.0.1:{ports[protocol]}"']
     lines += ["[monitoring]", f'address = "127.0.0.1:{ports["monitoring"]}"']
     if other is not None:
-        lines += ["[[uplinks]]", 'name = "other"', f'urls = ["{other.url("leafnode", "nats-leaf")}"]']
-        lines += ["jetstream = false", "reconnect-max-seconds = 0.5"]
+        lines += ["[[uplinks]]", 'name = "other"', f'urls = ["nats-leaf://127.0.0.1:{other}"]']
+        lines += ["jetstream = false", "reconnect-max-seconds = 0.5", "ignore-discovered-servers = true"]
     lines += ["[pair]", f'secret = "{SECRET}"', 'uplink = "other"' if other is not None else "", pair, config]
     file = directory / "leafgate.toml"
     file.write_text("\n".join(lines) + "\n")
@@ -56,7 +57,7 @@ def two_boxes(directory: Path, config: str = "", pair: str = "") -> Iterator[tup
     """Both know each other; `config` is more of both files, `pair` more keys of `[pair]`."""
     with (
         box(directory / "one", "box-1", None, config, pair) as first,
-        box(directory / "two", "box-2", first, config, pair) as second,
+        box(directory / "two", "box-2", first.ports["leafnode"], config, pair) as second,
     ):
         await_pair(first, second)
         yield first, second
