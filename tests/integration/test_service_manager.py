@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,8 @@ def told(request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[t
     manager = Manager(address)
     monkeypatch.setenv("NOTIFY_SOCKET", address)
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
-    with gateway(tmp_path / "edge", data_directory=tmp_path / "data") as peer:
+    with closing(manager), gateway(tmp_path / "edge", data_directory=tmp_path / "data") as peer:
         yield manager, peer
-    manager.close()
 
 
 def test_manager_hears_of_start_reload_signs_of_life_and_end(told: tuple[Manager, Peer]) -> None:
