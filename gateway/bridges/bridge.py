@@ -7,6 +7,7 @@ is on the disk, within the same limits, and what was exchanged of a QoS 2 messag
 import logging
 import random
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -25,6 +26,7 @@ from gateway.transport.connection import Session
 from gateway.transport.registry import Registry
 from gateway.uplink.dialing import DialError, dial
 from gateway.uplink.dropped_messages import DroppedMessages
+from gateway.uplink.explanations import explain
 from gateway.uplink.leafnode_uplink import leaf_name
 from gateway.uplink.link_history import LinkHistory
 from protocols.close_reason import CloseReason
@@ -108,9 +110,9 @@ class Bridge:
         self.remapping = Remapping(entries_of(config))
         self.session: MqttSession = sessions.hold(bridge_id(config.name), config)
         self.attempts = 0
-        self.history = LinkHistory()
+        self.history = LinkHistory(partial(explain, peer="broker"))
         self.refused = 0
-        self.not_taken = DroppedMessages(runtime.deadlines, self)
+        self.not_taken = DroppedMessages(runtime.deadlines, self, log, "bridge")
         self.url = config.urls[0]
         self._runtime = runtime
         self._registry = registry

@@ -1,4 +1,4 @@
-"""Dropped messages: what a link kept back because the hub would not have taken it, counted and told by its reason."""
+"""Dropped messages: what a link kept back because the other end would not take it, counted and told by its reason."""
 
 import logging
 from typing import Protocol
@@ -6,8 +6,6 @@ from typing import Protocol
 import trio
 
 from gateway.runtime.deadlines import Deadline, Deadlines
-
-log = logging.getLogger("leafgate.uplink")
 
 # The first is told at once, further ones no more often than this.
 REPORT_SECONDS = 60.0
@@ -19,9 +17,11 @@ class Labelled(Protocol):
 
 
 class DroppedMessages:
-    """`total` counts since the start. A reason is one of few texts."""
+    """`total` counts since the start. A reason is one of few texts. `kind` is what the log calls the link."""
 
-    def __init__(self, deadlines: Deadlines, link: Labelled) -> None:
+    def __init__(self, deadlines: Deadlines, link: Labelled, log: logging.Logger, kind: str) -> None:
+        self._log = log
+        self._kind = kind
         self.total = 0
         self._deadlines = deadlines
         self._link = link
@@ -38,9 +38,8 @@ class DroppedMessages:
         """Tell what was not told, one line a reason, and look again later as long as there is something."""
         self._deadline = None
         for reason, count in self._untold.items():
-            log.warning(
-                "uplink=%s event=dropped count=%d total=%d reason=%r", self._link.label, count, self.total, reason
-            )
+            text = "%s=%s event=dropped count=%d total=%d reason=%r"
+            self._log.warning(text, self._kind, self._link.label, count, self.total, reason)
         if self._untold:
             self._untold.clear()
             self._deadline = self._deadlines.call_at(now + REPORT_SECONDS, self._report)

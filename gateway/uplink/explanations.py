@@ -35,9 +35,9 @@ MEANINGS = (
 )
 
 
-def explain(error: str) -> str:
-    """The error with what it means before it, where that is known."""
+def explain(error: str, peer: str = "hub") -> str:
+    """The error with what it means before it, where that is known. `peer` is what the other end is called."""
     for words, meaning in MEANINGS:
         if words in error:
-            return f"{meaning} ({error})"
+            return f"{meaning.replace('hub', peer)} ({error})"
     return error

@@ -91,7 +91,7 @@ class LeafnodeUplink:
         self.attempts = 0
         self.history = LinkHistory()
         self.refused = RefusedInterest()
-        self.dropped = DroppedMessages(runtime.deadlines, self)
+        self.dropped = DroppedMessages(runtime.deadlines, self, log, "uplink")
         self.line = LinkLine(runtime)
         # What the hub said in the current attempt, and what it said of itself once it took us.
         self._complaint = ""

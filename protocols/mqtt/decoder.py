@@ -20,7 +20,7 @@ from protocols.mqtt.acknowledgements import (
 from protocols.mqtt.connect import parse_connack, parse_connect
 from protocols.mqtt.encoder import encode_disconnect
 from protocols.mqtt.errors import PacketError
-from protocols.mqtt.packets import Connect, Pingreq
+from protocols.mqtt.packets import Connect, Pingreq, Pingresp
 from protocols.mqtt.parsers import (
     FilterList,
     parse_auth,
@@ -73,7 +73,8 @@ NAMES = (
 CONNECT = 0x10
 PUBLISH = 0x30
 PINGREQ = 0xC0
-PINGREQ_SIZE = 2
+PINGRESP = 0xD0
+PING_SIZE = 2
 AUTH = 0xF0
 TYPE = 0xF0
 FLAGS = 0x0F
@@ -238,10 +239,11 @@ class Decoder:
                     self._room -= 1 + (position - begin) // ACKNOWLEDGED_AS_ONE
                     continue
             self._room -= PACKET_COST
-            if first == PINGREQ and self.version and self._from_client and data[position + 1 : position + 2] == b"\0":
-                count = count_repeats(data, position, PINGREQ_SIZE)
-                events.append(Pingreq(count))
-                position += count * PINGREQ_SIZE
+            ping = PINGREQ if self._from_client else PINGRESP
+            if first == ping and self.version and data[position + 1 : position + 2] == b"\0":
+                count = count_repeats(data, position, PING_SIZE)
+                events.append(Pingreq(count) if self._from_client else Pingresp(count))
+                position += count * PING_SIZE
                 continue
             parser = self._parser(first)
             size, body = read_length(data, position + 1)

@@ -113,7 +113,9 @@ class Pingreq(Struct):
 
 
 class Pingresp(Struct):
-    pass
+    """As many as came in a row."""
+
+    count: int = 1
 
 
 class Disconnect(Struct):

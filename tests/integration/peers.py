@@ -8,6 +8,7 @@ import importlib.util
 import itertools
 import json
 import os
+import resource
 import secrets
 import shutil
 import signal
@@ -160,6 +161,11 @@ class Peer:
         for port in self.ports.values():
             self.wait_ready(lambda port=port: _accepts(port))  # type: ignore[misc]
 
+    def resident_bytes(self) -> int:
+        """How much memory the process has."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * resource.getpagesize()
+
     def send_signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
@@ -304,11 +310,11 @@ def nats_server_ready(peer: Peer) -> None:
 
 
 @contextmanager
-def mosquitto(directory: Path, config: str = "") -> Iterator[Peer]:
+def mosquitto(directory: Path, config: str = "", port: int | None = None) -> Iterator[Peer]:
     """A mosquitto that lets everybody in."""
     program = require_peer(MOSQUITTO)
     directory.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = free_port() if port is None else port
     file = directory / "mosquitto.conf"
     # `user` keeps it from leaving root, which could not read its own directory then.
     file.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n{config}\n")

@@ -7,8 +7,9 @@ import pytest
 
 from protocols.errors import PeerViolation
 from protocols.leafnode.spoke import SpokeDecoder
+from protocols.mqtt.decoder import ClientDecoder as MqttClientDecoder
 from protocols.mqtt.decoder import Decoder
-from protocols.mqtt.packets import Pingreq, Puback
+from protocols.mqtt.packets import Pingreq, Pingresp, Puback
 from protocols.nats.client import ClientDecoder
 from protocols.nats.heartbeats import Ping, Pong
 from protocols.nats.server import ServerDecoder
@@ -92,3 +93,11 @@ def test_pingreqs_in_a_row_are_one_event():
     assert lines_run(lambda: found.extend(decoder.receive(b"\xc0\0" * MANY + b"\xc0"))) < MOST_LINES
     assert found == [Pingreq(MANY)]
     assert decoder.receive(b"\0\xc0\0\x40\2\0\1\xc0\0") == [Pingreq(2), Puback(1), Pingreq()]
+
+
+def test_pingresps_in_a_row_are_one_event():
+    decoder = MqttClientDecoder(1 << 16, 5)
+    found: list[object] = []
+    assert lines_run(lambda: found.extend(decoder.receive(b"\xd0\0" * MANY + b"\xd0"))) < MOST_LINES
+    assert found == [Pingresp(MANY)]
+    assert decoder.receive(b"\0\xd0\0\x40\2\0\1\xd0\0") == [Pingresp(2), Puback(1), Pingresp()]
