@@ -64,8 +64,7 @@ async def _ask_proxy(sock: trio.socket.SocketType, proxy: ProxyUrl, address: str
     """Have the proxy connect us [RFC 9110 9.3.6]. Raises DialError."""
     lines = [f"CONNECT {address} HTTP/1.1", f"Host: {address}"]
     if proxy.user is not None:
-        credentials = base64.b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
-        lines.append(f"Proxy-Authorization: Basic {credentials}")  # RFC 7617
+        lines.append(f"Proxy-Authorization: Basic {_credentials(proxy)}")  # RFC 7617
     request = "\r\n".join([*lines, "", ""]).encode()
     while request:
         request = request[await sock.send(request) :]
@@ -74,8 +73,20 @@ async def _ask_proxy(sock: trio.socket.SocketType, proxy: ProxyUrl, address: str
     if not version.startswith(b"HTTP/1.") or not rest[:3].isdigit():
         raise DialError(f"the proxy {proxy} does not speak HTTP")
     if not rest.startswith(b"2"):
-        words = rest[:LONGEST_TOLD].decode("ascii", "replace")
-        raise DialError(f"the proxy {proxy} refuses the connection: {words}")
+        raise DialError(f"the proxy {proxy} refuses the connection: {_told(rest, proxy)}")
+
+
+def _credentials(proxy: ProxyUrl) -> str:
+    return base64.b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
+
+
+def _told(status: bytes, proxy: ProxyUrl) -> str:
+    """What a proxy gives as its reason, without the login, which it may repeat."""
+    words = status.decode("ascii", "replace")
+    for secret in (_credentials(proxy), proxy.password):
+        if secret:
+            words = words.replace(secret, "***")
+    return words[:LONGEST_TOLD]
 
 
 async def _read_head(sock: trio.socket.SocketType) -> bytes:

@@ -39,12 +39,12 @@ def hub(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Iterator[Peer]:
 
 
 @contextmanager
-def http_proxy(directory: Path, *arguments: str) -> Iterator[Peer]:
+def http_proxy(directory: Path, *arguments: str, port: int | None = None) -> Iterator[Peer]:
     """proxy.py, which takes CONNECT."""
     if not (Path(sys.executable).parent / "proxy").exists():
         missing_peer("proxy.py is not installed (PyPI: proxy.py)")
     directory.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = free_port() if port is None else port
     command = [sys.executable, "-m", "proxy", "--hostname", "127.0.0.1", "--port", str(port), "--num-workers", "1"]
     peer = Peer("proxy", directory, [*command, "--num-acceptors", "1", *arguments], {"http": port})
     peer.start()
