@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from urllib.request import urlopen
@@ -452,6 +453,51 @@ def test_openssl_finds_no_older_version(edge: Peer, site: Site) -> None:
         command = [program, "s_client", "-connect", f"127.0.0.1:{port}", "-CAfile", site.path("ca.pem"), option]
         ended = subprocess.run([*command, "-verify_return_error"], input=b"", capture_output=True, check=False)
         assert (ended.returncode == 0) is works, option
+
+
+@pytest.mark.parametrize(("option", "asked", "count"), [("-tls1_2", b"R\n", 1), ("-tls1_3", b"K\n", 500)])
+def test_who_asks_for_new_keys_again_and_again_holds_nobody_up(
+    edge: Peer, site: Site, option: str, asked: bytes, count: int
+) -> None:
+    """TLS 1.2 may be agreed on anew, which costs the server most; nobody may here. In 1.3 keys are updated."""
+    program = require_peer("openssl")
+    command = [program, "s_client", "-connect", f"127.0.0.1:{edge.ports['mqtt']}", "-CAfile", site.path("ca.pem")]
+    before = edge.resident_bytes()
+    with subprocess.Popen(
+        [*command, option], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as client:
+        assert client.stdin is not None
+        assert client.stderr is not None
+        for _ in range(count):
+            client.stdin.write(asked)
+            client.stdin.flush()
+        if option == "-tls1_2":
+            client.wait(PATIENCE_SECONDS)
+            assert b"no renegotiation" in client.stderr.read()
+        assert handshake_is_possible(edge, site)
+        client.kill()
+    assert edge.resident_bytes() - before < 8 << 20
+
+
+def test_hundreds_of_half_handshakes_hold_nobody_up(site: Site, tmp_path: Path) -> None:
+    """Each has begun and goes on by a byte now and then; who comes behind them is served, and their time ends."""
+    doors = listener("mqtt", site.tls(handshake_seconds=2.0))
+    with gateway(tmp_path, protocols=(), config=doors, monitoring=True) as edge, ExitStack() as half:
+        hello = ssl.MemoryBIO()
+        client = site.context().wrap_bio(ssl.MemoryBIO(), hello)
+        with suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        first = hello.read()
+        peers = [half.enter_context(RawPeer(edge.address("mqtt"))) for _ in range(300)]
+        for place, peer in enumerate(peers):
+            peer.send(first[: 1 + place % (len(first) - 1)])
+        assert handshake_is_possible(edge, site)
+        for place, peer in enumerate(peers):
+            with suppress(OSError):
+                peer.send(first[1 + place % (len(first) - 1) :][:1])
+        assert handshake_is_possible(edge, site)
+        assert all(peer.read_to_end() is not None for peer in peers)
+        assert handshake_is_possible(edge, site)
 
 
 def test_mosquitto_programs(strict: Peer, site: Site) -> None:
