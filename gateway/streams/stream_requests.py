@@ -15,7 +15,7 @@ from gateway.streams.origin_check import check_origins, complete_origins
 from gateway.streams.selection import Selection
 from gateway.streams.served_stream import ServedStream
 from gateway.streams.stream_config import StreamConfig
-from gateway.streams.telling import Told, tell_stream, use_of
+from gateway.streams.telling import Told, counts_in_turns, tell_stream, use_of
 from gateway.streams.times import parse_time, time_text
 from protocols.subjects import is_valid_filter, overlaps
 
@@ -167,7 +167,7 @@ class StreamRequests:
             found = await in_order(found, self._home.runtime.turns)
             page = found[asked.offset : asked.offset + SUBJECTS_AT_ONCE]
             if page:
-                state["subjects"] = {subject.decode("utf-8", "replace"): count for subject, count in page}
+                state["subjects"] = await counts_in_turns(page, OwnTurn(self._home.runtime.turns))
             told |= {"total": len(found), "offset": asked.offset, "limit": SUBJECTS_AT_ONCE}
         else:
             told |= {"total": 0, "offset": 0, "limit": 0}

@@ -2,12 +2,17 @@
 
 from typing import Protocol
 
+import msgspec
+
+from gateway.runtime.turns import OwnTurn
 from gateway.streams import account_limits, stream_config
 from gateway.streams.consumer import Consumer
 from gateway.streams.served_stream import ServedStream
 from gateway.streams.times import time_text
 
 Told = dict[str, object]
+# How many subjects go into JSON at once.
+WRITTEN_AT_ONCE = 1024
 
 
 class Counted(Protocol):
@@ -95,3 +100,13 @@ def use_of(account: Counted) -> Told:
         "reserved_storage": account_limits.reserved(configs, "file"),
         "api": {"level": int(stream_config.LEVEL), "total": account.requests, "errors": account.faults},
     }
+
+
+async def counts_in_turns(counts: list[tuple[bytes, int]], turn: OwnTurn) -> msgspec.Raw:
+    """The JSON object that has how many messages each subject has; very many are written in turns."""
+    written: list[bytes] = []
+    for start in range(0, len(counts), WRITTEN_AT_ONCE):
+        some = {subject.decode("utf-8", "replace"): count for subject, count in counts[start : start + WRITTEN_AT_ONCE]}
+        written.append(msgspec.json.encode(some)[1:-1])
+        await turn.pause()
+    return msgspec.Raw(b"{%b}" % b",".join(written))

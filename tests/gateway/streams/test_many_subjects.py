@@ -3,11 +3,13 @@
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
+import msgspec
 import trio
 import trio.testing
 
 from gateway.runtime.turns import STEPS_IN_A_ROW, OwnTurn, Turns, in_order
 from gateway.streams.selection import Selection
+from gateway.streams.telling import WRITTEN_AT_ONCE, counts_in_turns
 
 T = TypeVar("T")
 MANY = 20 * STEPS_IN_A_ROW
@@ -60,3 +62,13 @@ async def test_very_many_are_put_in_order_in_turns() -> None:
     found, taken = await with_turns(turns, in_order(numbers, turns))
     assert found == sorted(numbers)
     assert taken >= len(numbers) // STEPS_IN_A_ROW
+
+
+async def test_what_very_many_have_is_written_in_turns() -> None:
+    turns = hasty()
+    counts = [(b"s.%d" % number, number) for number in range(3 * WRITTEN_AT_ONCE + 1)]
+    found, taken = await with_turns(turns, counts_in_turns(counts, OwnTurn(turns)))
+    assert taken >= 3
+    assert msgspec.json.decode(found) == {subject.decode(): count for subject, count in counts}
+    few, _ = await with_turns(turns, counts_in_turns([(b'a"b', 1)], OwnTurn(turns)))
+    assert msgspec.json.encode({"subjects": few}) == b'{"subjects":{"a\\"b":1}}'
