@@ -60,10 +60,14 @@ class Runtime:
         self.budget.limit = memory_limit(self.settings)
 
     def spawn(self, task: Callable[[], Awaitable[object]]) -> None:
-        """Run a task that lives as long as the connections do."""
+        """Run a task that lives as long as the connections do; behind their end there is nobody whom it would serve."""
         if self.nursery is None:
             raise RuntimeError("the gateway does not run")
-        self.nursery.start_soon(task)
+        try:
+            self.nursery.start_soon(task)
+        except RuntimeError:  # The nursery takes no more.
+            if not self.stopping.is_set():
+                raise
 
 
 def memory_limit(settings: Settings) -> int:
