@@ -38,6 +38,8 @@ WHOLE = "SELECT key, last, messages, crc, offsets, body FROM chunk WHERE key = ?
 OFFSETS = "SELECT offsets FROM chunk WHERE key = ?"
 GONE = "SELECT key, bits, size, seal FROM gone WHERE key BETWEEN ? AND ?"
 CURSORS = "SELECT stream, name, floor, runs, note, seal FROM cursor WHERE stream = ?"
+# The place of a chunk's time among the columns of a summary.
+LAST_NS = ChunkEntry._fields.index("last_ns")
 EPOCHS = "SELECT first, epoch FROM epoch WHERE stream = ? ORDER BY first"
 
 
@@ -121,32 +123,30 @@ def load_summary(
 ) -> bool:
     """False where each of the chunks has to be looked at."""
     columns = summary.columns()
-    entries = [ChunkEntry(*one) for one in zip(*columns, strict=True)]
-    if any(one.last - one.first >= one.live for one in entries):
+    firsts, lasts, lives = columns[:3]
+    if sum(lives) != sum(lasts) - sum(firsts) + len(firsts):
         return False  # Some sequences are missing, and which tells the chunk alone.
-    with_gone = [one for one in entries if key_of(stream.id, one.first) in gone]
+    with_gone = [first for first in firsts if key_of(stream.id, first) in gone] if gone else []
     if stream.subjects is not None:
         if summary.subjects is None:
             return False
         try:
-            deleted = [
-                one for entry in with_gone for one in gone_from(connection, key_of(stream.id, entry.first), gone)
-            ]
+            deleted = [one for first in with_gone for one in gone_from(connection, key_of(stream.id, first), gone)]
         except DamagedError:
             return False
         add_subjects(stream.subjects, summary.subjects)
         for message in deleted:
             stream.subjects.remove(message.subject, message.sequence)
-    if with_gone or entries[0].first < stream.first:
-        for entry in entries:
+    if with_gone or firsts[0] < stream.first:
+        for entry in map(ChunkEntry, *columns):
             bits, size = gone.get(key_of(stream.id, entry.first), (0, 0))
             stream.contents.holes.put(entry.first, Hole(bits, size))
             left = entry._replace(live=entry.live - bits.bit_count(), size=entry.size - size)
             stream.contents.load(left)
     else:
         stream.contents.load_many(columns)
-    stream.last, stream.last_ns = max(stream.last, entries[-1].last), max(stream.last_ns, entries[-1].last_ns)
-    stream.summarised(entries[-1].last)
+    stream.last, stream.last_ns = max(stream.last, lasts[-1]), max(stream.last_ns, columns[LAST_NS][-1])
+    stream.summarised(lasts[-1])
     return True
 
 
