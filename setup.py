@@ -62,7 +62,11 @@ HOT_MODULES = [
     "gateway.storage.streams.run",
     "gateway.storage.streams.incoming",
     "gateway.storage.streams.subject_states",
+    "gateway.storage.streams.holes",
+    "gateway.storage.streams.directory",
+    "gateway.storage.streams.contents",
     "gateway.storage.streams.appending",
+    "gateway.storage.streams.looking_up",
     "gateway.storage.streams.summaries",
     "gateway.streams.promises",
     "gateway.streams.intake",
@@ -71,6 +75,8 @@ HOT_MODULES = [
     "gateway.streams.supply",
     "gateway.streams.runs",
     "gateway.streams.ack_receivers",
+    "gateway.streams.prompt_gets",
+    "gateway.streams.api_receiver",
 ]
 # What every MicroPython that has the module asyncio loads begins so.
 BYTECODE = b"M\x06"

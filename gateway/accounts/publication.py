@@ -16,13 +16,21 @@ def nobody_asks(message: Message) -> None:
 
 class Publication:
     """Where its publisher is told, `whole`, nobody gets the message when it is refused. It is routed by another
-    `subject` than its own where one is given. `is_over`: everybody has it.
+    `subject` than its own where one is given. Where it does not `retain`, it was published before. `is_over`: everybody
+    has it.
     """
 
-    __slots__ = ("_done", "_events", "_message", "_router", "_source", "_subject", "_whole", "is_over")
+    __slots__ = ("_done", "_events", "_message", "_retains", "_router", "_source", "_subject", "_whole", "is_over")
 
     def __init__(
-        self, router: Router, message: Message, source: Port, whole: bool, done: Done, subject: bytes = b""
+        self,
+        router: Router,
+        message: Message,
+        source: Port,
+        whole: bool,
+        done: Done,
+        subject: bytes = b"",
+        retains: bool = True,
     ) -> None:
         self._router = router
         self._message = message
@@ -30,6 +38,7 @@ class Publication:
         self._whole = whole
         self._done = done
         self._subject = subject
+        self._retains = retains
         self.is_over = False
         # What stands in its place once it has begun.
         self._events: list[object] = []
@@ -38,7 +47,7 @@ class Publication:
         """Hand it to a share of its receivers; whether there are more (gateway.runtime.turns.Step)."""
         message, events = self._message, self._events
         if not events:
-            left = self._router.begin(message, self._source, self._subject, self._whole)
+            left = self._router.begin(message, self._source, self._subject, self._whole, self._retains)
             if left is not None:
                 events.append(left)
                 return True

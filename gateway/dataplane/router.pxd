@@ -42,8 +42,9 @@ cdef class Router:
     cpdef Py_ssize_t forward(self, list events, Py_ssize_t index, Port source, bint whole=*, bint judged=*) except -1
     @cython.locals(events=list, routed=Message)
     cpdef Py_ssize_t publish(self, Message message, Port source, bytes subject=*, bint whole=*) except -1
-    @cython.locals(published=Message, mapped=Message, routes=Routes, retained=bint, stored=bint, left=FanOut)
-    cpdef object begin(self, Message message, Port source, bytes subject=*, bint whole=*)
+    @cython.locals(published=Message, mapped=Message, routes=Routes, retained=bint, stored=bint, left=FanOut,
+                   search=Search)
+    cpdef object begin(self, Message message, Port source, bytes subject=*, bint whole=*, bint retains=*)
     @cython.locals(routes=Routes, receiver=Receiver, taken=Py_ssize_t, message=Message)
     cpdef Py_ssize_t publish_run(self, list messages, Port source, bytes subject) except -1
     cpdef Telling begin_telling(self, Message message, Port port, bytes subject=*, bint once=*)

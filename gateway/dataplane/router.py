@@ -281,7 +281,7 @@ class Router:
 
     def publish(self, message: Message, source: Port, subject: bytes = b"", whole: bool = False) -> int:
         """`begin`, and go on to the end at once; returns how many took the message."""
-        left = self.begin(message, source, subject, whole)
+        left = self.begin(message, source, subject, whole, not subject)
         if left is not None:
             events = [left]
             while not self.forward(events, 0, source, whole, True) and type(events[0]) is not Message:
@@ -291,12 +291,15 @@ class Router:
             message.refused = routed.refused
         return message.delivered
 
-    def begin(self, message: Message, source: Port, subject: bytes = b"", whole: bool = False) -> Any:
+    def begin(
+        self, message: Message, source: Port, subject: bytes = b"", whole: bool = False, retains: bool = True
+    ) -> Any:
         """Route one message, by another subject than its own where one is given.
 
         Where that is more than a share of work this returns what stands in its place: `forward` goes on with it, as
         with what is `judged`. Otherwise None: it knows how many took it. Where the publisher is told, `whole`, nobody
-        gets it when it is refused.
+        gets it when it is refused. Where it does not `retain`, what was published before goes out once more, and its
+        subject does not keep it whatever its header says.
         """
         message.refused = False
         message.delivered = 0
@@ -317,10 +320,12 @@ class Router:
         else:
             routes = self._resolve(published.subject)
         if routes is None:
-            return self._begin_search(published)  # It is counted at its end.
+            search = self._begin_search(published)  # It is counted at its end.
+            search.retains = retains
+            return search
         source.in_messages += 1
         source.in_bytes += message.size
-        retained = published.header_size > 0 and published.is_retained()
+        retained = retains and published.header_size > 0 and published.is_retained()
         stored = retained or (routes.durable and published.qos)
         left: FanOut | None = None
         if not stored or self._reserve(published, routes, retained) or not whole:

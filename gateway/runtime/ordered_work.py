@@ -31,7 +31,7 @@ class OrderedWork:
     nobody waits for all that somebody else has begun.
     """
 
-    __slots__ = ("_bytes", "_is_queued", "_most_bytes", "_switch", "_turns", "_waiting")
+    __slots__ = ("_bytes", "_is_queued", "_most_bytes", "_switch", "_turns", "waiting")
 
     def __init__(self, turns: Turns, switch: Switch) -> None:
         self._turns = turns
@@ -40,18 +40,18 @@ class OrderedWork:
         self._most_bytes = MOST_WAITING_BYTES
         self._is_queued = False
         # By owner; the one that has waited longest is the first.
-        self._waiting: dict[Hashable, deque[Piece]] = {}
+        self.waiting: dict[Hashable, deque[Piece]] = {}
 
     def begin(self, owner: Hashable, size: int, step: Step) -> None:
         """Take the first step at once, unless something of the same owner's waits, and the others in turns to come.
         `size` is about how many bytes are held until it is over.
         """
-        begun = owner not in self._waiting
+        begun = owner not in self.waiting
         if begun and not step():
             return
         publisher = self._switch.publisher
         piece = Piece(step, size, publisher)
-        own = self._waiting.setdefault(owner, deque())
+        own = self.waiting.setdefault(owner, deque())
         if begun:  # Before what its first step has led to.
             own.appendleft(piece)
         else:
@@ -68,38 +68,38 @@ class OrderedWork:
     def hurry(self) -> None:
         """Do all that waits, and whatever else begins, at once: nobody is left who would wait for a turn."""
         self._most_bytes = -1
-        while self._waiting:
-            self._finish(next(iter(self._waiting)))
+        while self.waiting:
+            self._finish(next(iter(self.waiting)))
 
     def _take(self) -> bool:
         """Go on, for a turn; whether some work is left."""
         clock = self._turns.clock
         until = clock() + TURN_SECONDS
-        while self._waiting:
-            owner, own = next(iter(self._waiting.items()))
+        while self.waiting:
+            owner, own = next(iter(self.waiting.items()))
             piece = own[0]
             while more := self._attempt(piece):
                 if clock() > until:
                     break
             if not more:
                 self._end(own, piece)
-            del self._waiting[owner]
+            del self.waiting[owner]
             if own:
-                self._waiting[owner] = own
+                self.waiting[owner] = own
             if clock() > until:
                 break
-        self._is_queued = bool(self._waiting)
+        self._is_queued = bool(self.waiting)
         return self._is_queued
 
     def _finish(self, owner: Hashable) -> None:
         """Do all that waits of an owner's."""
-        own = self._waiting[owner]
+        own = self.waiting[owner]
         while own:
             piece = own[0]
             while self._attempt(piece):
                 pass
             self._end(own, piece)
-        del self._waiting[owner]
+        del self.waiting[owner]
 
     def _attempt(self, piece: Piece) -> bool:
         """Take a step; a fault in it must not stop the work of all the others."""

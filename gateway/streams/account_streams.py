@@ -281,11 +281,12 @@ class AccountStreams:
         if receiver.slot >= 0:
             self.account.router.unsubscribe(receiver)
 
-    def publish(self, message: Message) -> int:
+    def publish(self, message: Message, retains: bool = True) -> int:
         """Those who listen are very many now and then: then it goes out in turns, and whether they took it is not
         waited for.
         """
-        publication = Publication(self.account.router, message, self.port, False, nobody_asks)
+        router = self.account.router
+        publication = Publication(router, message, self.port, False, nobody_asks, retains=retains)
         self.account.in_order(self.port, message.size, publication.go_on)
         return message.delivered if publication.is_over else 1
 
@@ -293,7 +294,7 @@ class AccountStreams:
         """In the same way."""
         router, owner = self.account.router, (self.port, subject)
         if asker is None or asker.allows(subject):
-            publication = Publication(router, message, self.port, False, nobody_asks, subject)
+            publication = Publication(router, message, self.port, False, nobody_asks, subject, False)
             self.account.in_order(owner, message.size, publication.go_on)
             return message.delivered if publication.is_over else 1
         told = router.begin_telling(message, asker, subject)
@@ -314,6 +315,11 @@ class AccountStreams:
             if not self.deliver(message, subject, asker):
                 return taken
         return len(messages)
+
+    def go_on_with(self, left: object, owner: Port, size: int) -> None:
+        """Go on in turns with what the router has begun."""
+        events, router = [left], self.account.router
+        self.account.in_order(owner, size, lambda: not router.forward(events, 0, self.port, False, True))
 
     def answer(self, subject: bytes, payload: bytes, asker: Port, header: bytes = b"") -> None:
         self.account.answer(make_message(subject, payload, header=header), asker, self.port)

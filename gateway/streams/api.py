@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.dataplane.nats_receivers import LeafPort
-from gateway.dataplane.port import SERVICE, Port, Receiver
+from gateway.dataplane.port import Port
 from gateway.streams import errors
+from gateway.streams.api_receiver import DIRECT, ApiReceiver
 from gateway.streams.consumer_requests import ConsumerRequests
 from gateway.streams.direct_get import DirectGets
 from gateway.streams.errors import ApiError
 from gateway.streams.history import History
+from gateway.streams.prompt_gets import PromptGets
 from gateway.streams.snapshot_requests import SnapshotRequests
 from gateway.streams.sourcing import check_demands, identity_header
 from gateway.streams.stream_requests import StreamRequests
@@ -32,7 +33,6 @@ TYPE = "io.nats.jetstream.api.v1."
 # Requests of one account that wait for their turn.
 MOST_WAITING = 1024
 NEXT = b"CONSUMER.MSG.NEXT."
-DIRECT = b"DIRECT.GET."
 # In a domain's own form, what is published for its key-value and object stores.
 THROUGH = (b"$KV.", b"$O.")
 
@@ -55,25 +55,6 @@ class Request:
         self.payload = message.payload()
         self.reply = message.reply
         self.asker = asker
-
-
-class ApiReceiver(Receiver):
-    """Hears the requests that come in one form of subject."""
-
-    __slots__ = ("_api", "_prefix")
-
-    def __init__(self, prefix: bytes, api: "Api", local_only: bool) -> None:
-        super().__init__(Port(None), prefix + b">", b"")
-        self.dear = SERVICE
-        self.local_only = local_only
-        self._api = api
-        self._prefix = prefix
-
-    def deliver(self, message: Message, source: Port) -> bool:
-        # What a hub asks without a domain is for the hub itself; a spoke without streams of its own asks us.
-        if self.local_only and source.leaf and not (isinstance(source, LeafPort) and not source.uplink):
-            return False
-        return self._api.take(message.subject[len(self._prefix) :], message, source)
 
 
 class Api:
@@ -116,10 +97,12 @@ class Api:
     def open(self) -> None:
         """Answer from now on. Hubs are told of the form with the domain."""
         router = self._home.account.router
-        router.subscribe(ApiReceiver(PREFIX, self, True))
-        router.subscribe(History(self._home))
-        if self._home.domain:
-            router.subscribe(ApiReceiver(b"$JS.%b.API." % self._home.domain.encode(), self, False))
+        home = self._home
+        gets = PromptGets(router, home.port, home.streams, home.runtime.in_order.waiting, home.go_on_with)
+        router.subscribe(ApiReceiver(PREFIX, self, gets, True))
+        router.subscribe(History(home))
+        if home.domain:
+            router.subscribe(ApiReceiver(b"$JS.%b.API." % home.domain.encode(), self, gets, False))
 
     def take(self, asked: bytes, message: Message, source: Port) -> bool:
         """A request; False where it is none of the API's."""

@@ -135,7 +135,7 @@ class DirectGets:
     ) -> None:
         header = b"" if asked.no_hdr and not more else with_fields(message.header, *facts(stream, message), *more)
         if asker.allows(reply):
-            self._home.publish(make_message(reply, message.payload, header=header))
+            self._home.publish(make_message(reply, message.payload, header=header), False)
         else:
             self._home.answer(reply, message.payload, asker, header)
 

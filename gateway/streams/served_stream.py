@@ -22,6 +22,7 @@ from gateway.streams.errors import ApiError, fault_of
 from gateway.streams.intake import FAST_BATCH, Gate, Intake
 from gateway.streams.origins import Origins
 from gateway.streams.promises import Promises
+from gateway.streams.prompt_gets import Gettable
 from gateway.streams.publishing import Publication, check_expectations, of_copy, rolled_up
 from gateway.streams.republish import Republisher, Stored
 from gateway.streams.roles import Home
@@ -68,6 +69,8 @@ class ServedStream:
         self.intake: SpecialIntake | None = None
         self.schedules: Schedules | None = None
         self.republisher: Republisher | None = None
+        # What reads of it at once.
+        self.gettable: Gettable | None = None
         self.is_closed = False
         self._intakes: list[Intake] = []
         # Messages of an interest stream that nobody wanted when they came: sequence, subject and size.
@@ -176,6 +179,7 @@ class ServedStream:
         is_plain = self.intake is None and self.schedules is None and self.republisher is None
         account = self.home.account.rules.streams
         is_free = not account.max_bytes and not account.max_memory_bytes
+        self.gettable = Gettable(self.name, self.stored.look_up) if config.allow_direct else None
         gate.is_open = is_plain and is_free and not config.ages_one_by_one and config.retention != "interest"
 
     # Publishing.

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from gateway.storage.streams.backlog import Backlog
+from gateway.storage.streams.contents import Contents
 from gateway.storage.streams.incoming import Incoming
 from gateway.storage.streams.stored_message import MESSAGE_BYTES
 from gateway.storage.streams.subject_states import SubjectStates
@@ -13,31 +14,43 @@ class Appending:
 
     `admit` looks closely whether a message may be taken, and makes room for it. It need not be asked while there is
     `ease`: so many more messages, and bytes, each of `plain_size` at most, on subjects that are known. What goes
-    meanwhile makes that no less.
+    meanwhile makes that no less. Of a subject that has `most_of_subject` messages the oldest gives way (0: that is
+    looked at closely). `discarded` counts what went because of a limit; `row_changed`: numbers of the stream are to be
+    written.
     """
 
     __slots__ = (
         "_wall_ns",
         "backlog",
         "closed",
+        "contents",
+        "discarded",
         "ease",
         "ease_bytes",
         "has_epoch",
         "incoming",
         "last",
         "last_ns",
+        "most_of_subject",
         "noted",
         "plain_size",
+        "row_changed",
         "subjects",
     )
 
     def __init__(
-        self, backlog: Backlog, incoming: Incoming, subjects: SubjectStates | None, wall_ns: Callable[[], int]
+        self,
+        backlog: Backlog,
+        contents: Contents,
+        incoming: Incoming,
+        subjects: SubjectStates | None,
+        wall_ns: Callable[[], int],
     ) -> None:
         self.last = 0
         self.last_ns = 0
         self.closed = False
         self.backlog = backlog
+        self.contents = contents
         self.incoming = incoming
         self.subjects = subjects
         self._wall_ns = wall_ns
@@ -46,6 +59,10 @@ class Appending:
         self.ease = 0
         self.ease_bytes = 0
         self.plain_size = 0
+        self.most_of_subject = 0
+        self.discarded = 0
+        # A new stream is to be written.
+        self.row_changed = True
 
     def admit(self, subject: bytes, size: int) -> None:
         """Raises RefusedError."""
@@ -77,6 +94,8 @@ class Appending:
             or (subjects is not None and subject not in subjects)
         ):
             self.admit(subject, size)
+        elif self.most_of_subject:
+            self.replace(subject, self.most_of_subject - 1)
         self.ease -= 1
         self.ease_bytes -= size
         sequence = self.last = self.last + 1
@@ -93,3 +112,21 @@ class Appending:
         if not self.noted:
             self.touch(True)
         return sequence
+
+    def replace(self, subject: bytes, left: int) -> None:
+        """Let the oldest messages of a subject go until only so many are left."""
+        subjects = self.subjects
+        assert subjects is not None
+        contents = self.contents
+        first = contents.first
+        state = subjects.prune(subject, first)
+        while state is not None and state.places and state.messages > left:
+            sequence, size = state.places[0]
+            if self.incoming.holds(sequence):
+                self.incoming.delete(sequence, size)
+            else:
+                contents.delete(sequence, size)
+            self.discarded += 1
+            state = subjects.forget_oldest(subject)
+        if contents.first != first:
+            self.row_changed = True

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 from gateway.storage.attempt import Attempt
 from gateway.storage.damage import DamagedError
 from gateway.storage.database import Database
-from gateway.storage.streams.chunk import LAST_SEQUENCE, ChunkRow, StoredChunk, decode, key_of
+from gateway.storage.streams.chunk import LAST_SEQUENCE, ChunkRow, StoredChunk, decode, first_of, key_of
 from gateway.storage.streams.folding import Fold, Folded, fold_chunks
 from gateway.storage.streams.summaries import Summarising, forget_summaries, write_summary
 
@@ -137,12 +137,14 @@ def subjects_in(connection: sqlite3.Connection, low: int, high: int) -> Counter[
     gone = {key: int.from_bytes(bits, "little") for key, bits in connection.execute(BITS, (low, high))}
     for row in connection.execute(CONTENT, (low, high)):
         chunk = StoredChunk(*row)
+        bits = gone.get(chunk.key, 0)
+        begin = first_of(chunk.key)
+        if bits.bit_count() > chunk.last - begin:
+            continue  # All of it is gone.
         try:
             messages = decode(chunk)
         except DamagedError:
             continue  # It was never counted, or is not any more.
-        bits = gone.get(chunk.key, 0)
-        begin = messages[0].sequence
         found.update(message.subject for message in messages if not bits >> (message.sequence - begin) & 1)
     return found
 

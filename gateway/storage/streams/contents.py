@@ -1,4 +1,4 @@
-"""Contents: what a stream has on the disk: its chunks, where it begins, and what was deleted from the middle."""
+"""Contents: what a stream has on the disk: its chunks, where it begins, and what was deleted from the middle (hot)."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -17,6 +17,8 @@ class Contents:
     go later: `passed` says that there are some in front, `emptied` are the first sequences of others. `holes.changed`
     and `first` have to be written as well.
     """
+
+    __slots__ = ("_departed", "_late", "directory", "emptied", "first", "gapless", "holes", "messages", "passed")
 
     def __init__(self, first: int) -> None:
         self.first = first
@@ -123,20 +125,23 @@ class Contents:
 
     def delete(self, sequence: int, size: int) -> bool:
         """Delete one message, with what it is counted with; False where it is not there."""
-        if not self.is_there(sequence):
+        directory = self.directory
+        number = directory.find(sequence)
+        if sequence < self.first or not directory.holds(number, sequence):
+            return False
+        chunk = directory.first(number)
+        if self.holes.is_gone(chunk, sequence):
             return False
         self.gapless = False
-        number = self.directory.find(sequence)
-        chunk = self.directory.first(number)
         self.holes.add(chunk, sequence, size)
         if self._late is not None:
             self._late.append((sequence, size))
-        self.directory.remove(number, size)
+        directory.remove(number, size)
         self.messages -= 1
         if number == 0:
             self._settle_front()
-        elif not self.directory.entry(number).live:
-            self.directory.drop(number, number + 1)
+        elif not directory.live_of(number):
+            directory.drop(number, number + 1)
             self._empty(chunk)
         return True
 
@@ -218,20 +223,24 @@ class Contents:
         """Pass by chunks at the front of which nothing is left."""
         directory = self.directory
         while len(directory):
-            entry = directory.entry(0)
-            if entry.live > self._live_before(entry, self.first):
+            first, last = directory.first(0), directory.last(0)
+            if directory.live_of(0) > self._live_in(first, last, self.first):
                 return
-            self.first = max(self.first, entry.last + 1)
-            self._depart(entry.first)
+            self.first = max(self.first, last + 1)
+            self._depart(first)
             directory.drop(0, 1)
             self.passed = True
 
     def _live_before(self, entry: ChunkEntry, first: int) -> int:
         """How many messages of a chunk lie in front of a sequence and are not deleted."""
-        end = min(first, entry.last + 1)
-        if end <= entry.first:
+        return self._live_in(entry.first, entry.last, first)
+
+    def _live_in(self, first: int, last: int, before: int) -> int:
+        """The same of the chunk from one sequence to another."""
+        end = min(before, last + 1)
+        if end <= first:
             return 0
-        return end - entry.first - self.holes.count(entry.first, entry.first, end)
+        return end - first - self.holes.count(first, first, end)
 
     def _depart(self, chunk: int) -> None:
         """A chunk at the front goes. What was deleted from it is to be written all the same: who counts what goes with

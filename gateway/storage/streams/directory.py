@@ -1,4 +1,4 @@
-"""ChunkDirectory: what is known in memory of the chunks of one stream, 56 bytes for each."""
+"""ChunkDirectory: what is known in memory of the chunks of one stream, 56 bytes for each (hot)."""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -26,6 +26,8 @@ NUMBER = "q"
 
 class ChunkDirectory:
     """Chunks in the order of their sequences, which do not overlap; `size` and `live` are the sums over all."""
+
+    __slots__ = ("_aged", "_firsts", "_headed", "_last_ns", "_lasts", "_lives", "_sizes", "live", "size")
 
     def __init__(self) -> None:
         self.size = 0
@@ -55,9 +57,12 @@ class ChunkDirectory:
     def first(self, number: int) -> int:
         return self._firsts[number]
 
-    def span(self, number: int) -> tuple[int, int]:
-        """The first and the last sequence of a chunk."""
-        return self._firsts[number], self._lasts[number]
+    def last(self, number: int) -> int:
+        return self._lasts[number]
+
+    def live_of(self, number: int) -> int:
+        """How many messages of a chunk were not deleted."""
+        return self._lives[number]
 
     def add(self, entry: ChunkEntry) -> None:
         """Put a chunk behind all others."""

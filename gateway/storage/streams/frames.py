@@ -43,6 +43,8 @@ class Frames:
         self.sequence = self.time_ns = 0
         self.subject = self.header = self.payload = b""
         low, high = 0, self._count
+        if len(self._offsets) == OFFSET_BYTES * high:  # None is missing between them.
+            low = high = min(max(first - self._begin, 0), high)
         while low < high:
             middle = (low + high) // 2
             if sequence_of(self._begin, self._offsets, self._count, middle) < first:

@@ -1,4 +1,4 @@
-"""Holes: which messages of a stream's chunks are gone, a bitmap for each chunk that misses any."""
+"""Holes: which messages of a stream's chunks are gone, a bitmap for each chunk that misses any (hot)."""
 
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ NONE = Hole(0, 0)
 
 class Holes:
     """By the first sequence of their chunks. `changed` are those that the disk does not know of yet."""
+
+    __slots__ = ("_of", "changed", "size")
 
     def __init__(self) -> None:
         self._of: dict[int, Hole] = {}
@@ -33,12 +35,13 @@ class Holes:
 
     def is_gone(self, chunk: int, sequence: int) -> bool:
         hole = self._of.get(chunk)
-        return hole is not None and hole.bits >> (sequence - chunk) & 1 == 1
+        return hole is not None and hole[0] >> (sequence - chunk) & 1 == 1
 
     def add(self, chunk: int, sequence: int, size: int) -> None:
         """A message is deleted that was there."""
-        hole = self.get(chunk)
-        self._of[chunk] = Hole(hole.bits | 1 << (sequence - chunk), hole.size + size)
+        bits, before = self._of.get(chunk, NONE)
+        # As a call of the class, which takes longer.
+        self._of[chunk] = tuple.__new__(Hole, (bits | 1 << (sequence - chunk), before + size))
         self.size += size
         self.changed.add(chunk)
 
@@ -48,8 +51,10 @@ class Holes:
         if hole is None or end <= first:
             return 0
         mask = (1 << (end - first)) - 1
-        return (hole.bits >> (first - chunk) & mask).bit_count()
+        return (hole[0] >> (first - chunk) & mask).bit_count()
 
     def drop(self, chunk: int) -> None:
-        self.size -= self._of.pop(chunk, NONE).size
+        hole = self._of.pop(chunk, None)
+        if hole is not None:
+            self.size -= hole.size
         self.changed.discard(chunk)

@@ -17,6 +17,7 @@ from gateway.storage.streams.folding import FOLDED_AT_ONCE, Fold
 from gateway.storage.streams.incoming import Incoming
 from gateway.storage.streams.keepsakes import Keepsake, Keepsakes
 from gateway.storage.streams.limits import Limits, encode_limits
+from gateway.storage.streams.looking_up import LookUp
 from gateway.storage.streams.reading import Reading
 from gateway.storage.streams.row_seal import sealed
 from gateway.storage.streams.subject_states import SubjectStates
@@ -71,7 +72,8 @@ class StoredStream(Appending):
         note: str = "",
     ) -> None:
         subjects = SubjectStates(limits.is_exact) if limits.knows_subjects else None
-        super().__init__(store.commits.backlog, Incoming(identifier, store.age), subjects, store.wall_ns)
+        incoming = Incoming(identifier, store.age)
+        super().__init__(store.commits.backlog, Contents(1), incoming, subjects, store.wall_ns)
         self.commits = store.commits
         self.id = identifier
         self.account = account
@@ -79,14 +81,13 @@ class StoredStream(Appending):
         self.limits = limits
         self.note = note
         self.committed = 0
-        self.discarded = 0
         self.lost = 0
         self.cursors: dict[str, Cursor] = {}
         self.keepsakes = Keepsakes(identifier)
         self.departed = DepartedIds(identifier)
         self.listeners: list[Callable[[], None]] = []
-        self.contents = Contents(1)
         self.tail = Tail()
+        self.look_up = LookUp(identifier, self, self.contents, self.tail, store.reading.lately)
         self.store = store
         # From which sequence on which epoch holds, and whether that is written.
         self._epochs: list[tuple[int, int]] = []
@@ -100,8 +101,6 @@ class StoredStream(Appending):
         self._summarising: Summarising | None = None
         self._summarised_to = 0
         self._unreadable: list[int] = []
-        # A new stream is to be written.
-        self.row_changed = True
         self._changed_cursors: dict[str, Cursor] = {}
         self._removed_cursors: set[str] = set()
 

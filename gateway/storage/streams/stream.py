@@ -205,8 +205,9 @@ class Stream(StoredStream):
         recent = self.recent(sequence, 1)
         if recent is not None:
             return message_in(recent[0], sequence) if recent else None
-        first, last = self.contents.directory.span(self.contents.directory.find(sequence))
-        chunk = self.store.reading.lately.find(key_of(self.id, first), last)
+        directory = self.contents.directory
+        number = directory.find(sequence)
+        chunk = self.store.reading.lately.find(key_of(self.id, directory.first(number)), directory.last(number))
         return message_in(chunk, sequence) if chunk is not None else None
 
     def fetch(self, sequence: int, over: Callable[[], None]) -> None:
@@ -321,9 +322,13 @@ class Stream(StoredStream):
         self._admit(subject, size)
         limits = self.limits
         self.plain_size = min(limits.max_message_bytes, MOST_SUBJECT_SIZE)
-        if limits.is_exact:  # Each is looked at.
+        self.most_of_subject = 0
+        if limits.is_exact and limits.discard_new_per_subject:  # Each is looked at.
             self.ease, self.ease_bytes = 1, size
-        elif limits.is_bounded:
+            return
+        if limits.is_exact:
+            self.most_of_subject = limits.max_per_subject
+        if limits.is_bounded:
             self.ease, self.ease_bytes = limits.max_messages - self.messages, limits.max_bytes - self.size
         else:
             self.ease = self.ease_bytes = NO_LIMIT
@@ -359,7 +364,7 @@ class Stream(StoredStream):
             if replaced is None:
                 self._make_room(1, size)
         if replaced is not None:
-            self._replace(subject, limits.max_per_subject - 1)
+            self.replace(subject, limits.max_per_subject - 1)
             if limits.discard is Discard.OLD:
                 self._make_room(1, size)
 
@@ -395,21 +400,6 @@ class Stream(StoredStream):
             else:
                 high = middle
         return low
-
-    def _replace(self, subject: bytes, left: int) -> None:
-        """Let the oldest messages of a subject go until only so many are left."""
-        assert self.subjects is not None
-        state = self.subjects.get(subject)
-        while state is not None and state.places and state.messages > left:
-            sequence, size = state.places[0]
-            if self.incoming.holds(sequence):
-                self.incoming.delete(sequence, size)
-            else:
-                self.contents.delete(sequence, size)
-            self.discarded += 1
-            self.row_changed = True
-            self.subjects.remove(subject, sequence)
-            state = self.subjects.get(subject)
 
     def _cut(
         self,

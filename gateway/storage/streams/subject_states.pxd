@@ -20,5 +20,7 @@ cdef class SubjectStates:
     @cython.locals(state=SubjectState)
     cpdef forget(self, bytes subject, Py_ssize_t messages, long long first)
     @cython.locals(state=SubjectState)
+    cpdef SubjectState forget_oldest(self, bytes subject)
+    @cython.locals(state=SubjectState)
     cpdef SubjectState prune(self, bytes subject, long long first)
     cdef _settle(self, bytes subject, SubjectState state)

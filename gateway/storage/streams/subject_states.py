@@ -78,6 +78,15 @@ class SubjectStates:
         elif sequence == state.first:
             state.first += 1
 
+    def forget_oldest(self, subject: bytes) -> SubjectState | None:
+        """The first message of a subject was deleted, where each has a place; returns what is left."""
+        state = self._states.get(subject)
+        if state is None or state.places is None:
+            return state
+        del state.places[0]
+        self._settle(subject, state)
+        return state if state.places else None
+
     def forget(self, subject: bytes, messages: int, first: int) -> None:
         """So many messages went with what was in front of the stream's `first`."""
         state = self._states.get(subject)

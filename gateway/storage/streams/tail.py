@@ -35,6 +35,7 @@ class Tail:
     def __init__(self) -> None:
         self.bytes = 0
         self._rows: deque[TailRow] = deque()
+        self._by_first: dict[int, ChunkRow] = {}
 
     @property
     def first(self) -> int | None:
@@ -45,14 +46,23 @@ class Tail:
         """Put chunks behind the others; the oldest ones go where all take more than `most`."""
         for row in rows:
             size = len(row.body) + OBJECT_BYTES * row.messages
-            self._rows.append(TailRow(row, size))
+            added = TailRow(row, size)
+            self._rows.append(added)
+            self._by_first[added.first] = row
             self.bytes += size
         while self.bytes > most and self._rows:
-            self.bytes -= self._rows.popleft().size
+            passed = self._rows.popleft()
+            del self._by_first[passed.first]
+            self.bytes -= passed.size
 
     def clear(self) -> None:
         self._rows.clear()
+        self._by_first.clear()
         self.bytes = 0
+
+    def beginning_with(self, sequence: int) -> ChunkRow | None:
+        """The chunk as it was committed that has this first sequence."""
+        return self._by_first.get(sequence)
 
     def read(self, first: int, most: int) -> list[StoredMessage]:
         """Messages from a sequence on that is not in front of `first`; no more chunks than so many messages need."""

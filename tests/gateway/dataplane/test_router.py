@@ -17,7 +17,7 @@ from gateway.dataplane.transit import told_interest
 from gateway.dataplane.verdicts import Verdicts
 from protocols.leafnode.link import Redirected
 from protocols.leafnode.spoke import SpokeDecoder
-from protocols.message import Burst, Message, make_message
+from protocols.message import RETAIN_HEADER, Burst, Message, make_message
 from protocols.mqtt.decoder import Decoder
 from protocols.mqtt.encoder import encode_connect, encode_publish
 from protocols.mqtt.packets import Connect
@@ -860,3 +860,29 @@ def test_receivers_say_what_a_message_costs_them(place: Place):
     place.router.subscribe(DearReceiver(Port(None), b"dear", b""))
     events: list[Any] = [make_message(b"dear", b"%d" % number) for number in range(10)]
     assert rounds(place.router, events, Port(None)) == 10
+
+
+class Keeper:
+    """Keeps what it is told to (Retainer)."""
+
+    def __init__(self) -> None:
+        self.kept: list[bytes] = []
+
+    def reserve(self, message: Message, places: int, retained: bool, before: int = 0) -> bool:
+        return True
+
+    def keep(self, message: Message, source: Port) -> bool:
+        self.kept.append(message.subject)
+        return True
+
+
+def test_what_was_published_before_is_not_retained_when_it_goes_out_once_more() -> None:
+    keeper = Keeper()
+    router = Router(keeper)
+    message = make_message(b"state", b"old", header=RETAIN_HEADER)
+    router.publish(message, Port(None), b"deliver.1")
+    router.publish_run([message], Port(None), b"deliver.1")
+    router.begin(message, Port(None), b"", False, False)
+    assert keeper.kept == []
+    router.publish(message, Port(None))
+    assert keeper.kept == [b"state"]
