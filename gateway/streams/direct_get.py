@@ -181,7 +181,7 @@ class DirectGets:
             return
         found: list[StoredMessage] = []
         for subject in subjects:
-            message = await last_of(stream, subject, up_to, until)
+            message = await last_of(stream, subject, asked.up_to_seq, until)
             if message is not None:
                 found.append(message)
         if not found:
@@ -236,7 +236,7 @@ async def find(stream: ServedStream, asked: Asked) -> StoredMessage | None:
     """The one message that is asked for, by `Asked`'s rules for a single one."""
     stored = stream.stored
     if asked.last_by_subj:
-        return await last_of(stream, asked.last_by_subj.encode(), stored.committed, 0)
+        return await last_of(stream, asked.last_by_subj.encode(), 0, 0)
     first = max(asked.seq, 1)
     since = parse_time(asked.start_time) if asked.start_time else 0
     if since:
@@ -251,13 +251,16 @@ async def find(stream: ServedStream, asked: Asked) -> StoredMessage | None:
 
 
 async def last_of(stream: ServedStream, subject: bytes, up_to: int, until: int) -> StoredMessage | None:
-    """The last message of a subject, or of those that a filter matches, not behind a sequence and a time (0: any)."""
+    """The last message of a subject, or of those that a filter matches, not behind a sequence and a time (0: any).
+
+    Where any will do, one that came meanwhile is as good: that which it has taken the place of is not there any more.
+    """
     stored = stream.stored
     if not is_literal(subject):
         found = [await last_of(stream, one, up_to, until) for one in await matching(stream, [subject])]
         return max((one for one in found if one is not None), default=None)
     message = await stored.last_of(subject)
-    while message is not None and (message.sequence > up_to or (until and message.time_ns > until)):
+    while message is not None and ((up_to and message.sequence > up_to) or (until and message.time_ns > until)):
         message = await before(stream, subject, message.sequence)
     return message
 

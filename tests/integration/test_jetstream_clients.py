@@ -298,6 +298,25 @@ def test_what_a_work_queue_has_handed_out_is_no_new_message_after_a_kill(tmp_pat
         asyncio.run(after(peer))
 
 
+def test_a_key_that_is_being_written_is_there(tmp_path: Path) -> None:
+    """Its new value is not on the disk yet, and its old one has given way."""
+
+    async def test(peer: Peer) -> None:
+        async with client(peer) as connection:
+            js = connection.jetstream(timeout=PATIENCE_SECONDS)
+            await js.create_key_value(bucket="slow", history=1, direct=True)
+            await js.publish("$KV.slow.key", b"old")
+            for asked in ("$JS.API.DIRECT.GET.KV_slow.$KV.slow.key", "$JS.API.DIRECT.GET.KV_slow"):
+                await connection.publish("$KV.slow.key", b"new")
+                payload = b"" if asked.endswith("key") else b'{"multi_last": ["$KV.slow.*"]}'
+                answer = await connection.request(asked, payload, PATIENCE_SECONDS)
+                assert (answer.data, (answer.headers or {}).get("Status")) == (b"new", None)
+
+    config = STREAMS + "commit-interval-ms = 200\n"
+    with gateway(tmp_path, config=config, data_directory=tmp_path / "data") as peer:
+        asyncio.run(test(peer))
+
+
 async def published_until_refused(js: JetStreamContext, subject: str, payload: bytes) -> int | None:
     """The number of the fault that keeps a message out in the end."""
     while True:

@@ -263,7 +263,8 @@ class Stream(StoredStream):
                     if self.contents.is_there(found.sequence):
                         return found
                     end = found.sequence
-            if state.last == last:
+            state = self.subject(subject)
+            if state is not None and state.last == last:
                 return None
         return None
 

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import trio
 
 from gateway.storage.streams.limits import Limits
+from gateway.storage.streams.stored_message import StoredMessage
 from tests.gateway.storage.streams.running_store import durable, opened, read_all
 
 
@@ -52,3 +54,21 @@ async def test_stream_is_there_after_a_restart(tmp_path: Path):
         assert [stream.message_id(sequence) for sequence in (501, 1000)] == ids
         assert stream.append(b"a", b"", b"") == 1001
         assert stream.epoch_of(1001) != stream.epoch_of(1000)
+
+
+async def test_the_last_of_a_subject_is_found_though_it_is_replaced_meanwhile(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        stream = store.create("$G", "s", Limits(max_per_subject=1))
+        stream.append(b"k", b"", b"old")
+        await durable(store)
+        stream.tail.clear()
+        found: list[StoredMessage | None] = []
+
+        async def look() -> None:
+            found.append(await stream.last_of(b"k"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(look)
+            await trio.lowlevel.checkpoint()  # It waits for the disk.
+            stream.append(b"k", b"", b"new")
+        assert [one.payload for one in found if one is not None] in ([b"new"], [b"old"])
