@@ -317,6 +317,36 @@ def test_a_key_that_is_being_written_is_there(tmp_path: Path) -> None:
         asyncio.run(test(peer))
 
 
+def test_a_key_that_is_written_without_end_is_read(tmp_path: Path) -> None:
+    """There is always a value that waits for its commit."""
+
+    async def test(peer: Peer) -> None:
+        async with client(peer) as connection:
+            js = connection.jetstream(timeout=PATIENCE_SECONDS)
+            await js.create_key_value(bucket="hot", history=1, direct=True)
+
+            async def write() -> None:
+                number = 0
+                while True:
+                    number += 1
+                    await connection.publish("$KV.hot.key", b"%d" % number)
+                    await asyncio.sleep(0.001)
+
+            await js.publish("$KV.hot.key", b"0")
+            writing = asyncio.create_task(write())
+            last = 0
+            for _ in range(10):
+                answer = await connection.request("$JS.API.DIRECT.GET.KV_hot.$KV.hot.key", b"", PATIENCE_SECONDS)
+                assert "Status" not in (answer.headers or {})
+                assert int(answer.data) >= last
+                last = int(answer.data)
+            writing.cancel()
+
+    config = STREAMS + "commit-interval-ms = 50\n"
+    with gateway(tmp_path, config=config, data_directory=tmp_path / "data") as peer:
+        asyncio.run(test(peer))
+
+
 async def published_until_refused(js: JetStreamContext, subject: str, payload: bytes) -> int | None:
     """The number of the fault that keeps a message out in the end."""
     while True:

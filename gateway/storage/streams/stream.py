@@ -210,6 +210,18 @@ class Stream(StoredStream):
         chunk = self.store.reading.lately.find(key_of(self.id, directory.first(number)), directory.last(number))
         return message_in(chunk, sequence) if chunk is not None else None
 
+    def newest_since(self, subject: bytes, sequence: int) -> StoredMessage | None:
+        """What was the last message of a subject behind the last commit, from a sequence on, if it is in memory; also
+        where one has taken its place that waits for the next commit.
+        """
+        state = self.subject(subject)
+        if state is None:
+            return None
+        if state.last <= self.committed:
+            return self.find(state.last) if self.is_there(state.last) else None
+        found = self.tail.newest_of(subject)
+        return found if found is not None and found.sequence >= sequence else None
+
     def fetch(self, sequence: int, over: Callable[[], None]) -> None:
         """Have a message that `is_there` in memory, if possible; then call `over`."""
         directory = self.contents.directory

@@ -10,6 +10,8 @@ from gateway.storage.streams.stored_message import StoredMessage, sequence_of
 
 # What a message takes in memory besides its bytes, once it was read.
 OBJECT_BYTES = 300
+# What is looked through for one message.
+FEW_CHUNKS = 8
 
 
 class TailRow:
@@ -91,6 +93,14 @@ class Tail:
                 break
             found.append(row.row)
         return found
+
+    def newest_of(self, subject: bytes) -> StoredMessage | None:
+        """The last message of a subject in the last few chunks."""
+        for row in islice(reversed(self._rows), FEW_CHUNKS):
+            for message in reversed(row.messages()):
+                if message.subject == subject:
+                    return message
+        return None
 
     def _find(self, first: int) -> int:
         """Whoever reads along wants the newest: from the end to the chunk where to begin."""
