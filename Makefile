@@ -1,6 +1,6 @@
 # make run: start the gateway. make console: build its page, which takes Node. make test, test-pure, bench, fuzz, fuzz-mqtt,
 # torture, torture-bridges, torture-uplink, torture-streams, walks, reloads, fairness, console-open, arm,
-# lint, man, crds, guide, deb, chart, clean.
+# lint, man, crds, guide, deb, chart, operator-real, clean.
 # Everything lives in .venv, or in .venv-pure with LEAFGATE_PURE=1. ARGS="…" is handed on to the program that is started.
 
 PYTHON ?= python3
@@ -25,7 +25,7 @@ PEERS := tests/integration
 NPM := $(shell command -v npm 2>/dev/null)
 
 .PHONY: run console test test-pure bench fuzz fuzz-mqtt torture torture-bridges torture-uplink torture-streams \
-	torture-kafka walks reloads fairness console-open arm lint man crds guide deb chart clean
+	torture-kafka walks reloads fairness console-open arm lint man crds guide deb chart operator-real clean
 
 run: $(VENV)/installed
 	$(BIN)/leafgate run $(ARGS)
@@ -106,6 +106,15 @@ deb: $(BIN)/python $(if $(NPM),$(BUILT_PAGE))
 chart: $(VENV)/installed $(VENV)/installed-test
 	$(BIN)/python -m tests.kubernetes.every_chart
 	PATH="$$PATH:$$(go env GOPATH)/bin" helm package configs/helm/leafgate --destination dist
+
+# The operator on a real kube-apiserver with etcd, built from their Go modules at first: minutes of processor time.
+APISERVER := build/kubernetes
+operator-real: $(VENV)/installed $(VENV)/installed-test $(APISERVER)/kube-apiserver
+	LEAFGATE_APISERVER=$(abspath $(APISERVER)) $(BIN)/pytest tests/kubernetes/test_operator.py \
+		tests/kubernetes/real_apiserver.py $(ARGS)
+
+$(APISERVER)/kube-apiserver: tests/kubernetes/build_apiserver.sh
+	tests/kubernetes/build_apiserver.sh $(APISERVER)
 
 clean:
 	rm -rf dist/*.deb dist/*.tgz dist/guide

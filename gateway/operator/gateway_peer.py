@@ -27,7 +27,9 @@ class PeerError(GatewayError):
 
 
 class Place(NamedTuple):
-    """Where a gateway is: its address for clients, that for monitoring, and its name where it speaks TLS."""
+    """Where a gateway is: its address for clients, that for monitoring; where it speaks TLS the name that its
+    certificate must be for, and the authority that has to have signed it.
+    """
 
     clients: str
     monitoring: str
@@ -60,13 +62,12 @@ def ask_monitoring(place: Place, path: str) -> dict[str, Any]:
 def jetstream(place: Place, user: str, password: str) -> Iterator[Api]:
     """JetStream's API in the account of a user. Raises GatewayError."""
     with tempfile.TemporaryDirectory(prefix="leafgate-") as folder:
-        files = TlsFiles()
+        files = TlsFiles(server_name=place.tls_name)
         if place.authority is not None:
             authority = Path(folder) / "ca.crt"
             authority.write_bytes(place.authority)
-            files = TlsFiles(ca=str(authority))
-        scheme, host = ("tls", place.tls_name) if place.tls_name else ("nats", place.clients)
-        url = ServerUrl(scheme, host, PORTS["nats"], user, password)
+            files = files._replace(ca=str(authority))
+        url = ServerUrl("tls" if place.tls_name else "nats", place.clients, PORTS["nats"], user, password)
         with Api(Target(url, files), timeout=SECONDS) as api:
             yield api
 

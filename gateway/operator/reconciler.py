@@ -153,7 +153,8 @@ class Reconciler:
 
     async def _made_password(self, gateway: Resource, user: Resource) -> str:
         """The password in the Secret that is made for a user, which may be a new one now."""
-        url = f"nats://{gateway.name}.{gateway.namespace}.svc:{PORTS['nats']}"
+        scheme = "tls" if gateway.spec.get("tls") else "nats"
+        url = f"{scheme}://{gateway.name}.{gateway.namespace}.svc:{PORTS['nats']}"
         rest = {"username": user.title.encode(), "url": url.encode()}
         age = float(user.spec.get("rotateAfterSeconds") or 0)
         return await self._keep_password(user, f"{user.name}-credentials", rest, age)

@@ -94,11 +94,12 @@ def write_kubeconfig(file: Path, api: Api) -> None:
 
 
 @contextmanager
-def operator(folder: Path, api: Api) -> Iterator[Peer]:
+def operator(folder: Path, api: Api, *options: str) -> Iterator[Peer]:
     """The operator, as whoever `api` is."""
     kubeconfig = folder / "kubeconfig"
     write_kubeconfig(kubeconfig, api)
-    command = ["env", f"KUBECONFIG={kubeconfig}", sys.executable, "-m", "gateway", "operator", "--resync-seconds", "1"]
+    program = [sys.executable, "-m", "gateway", "operator", "--resync-seconds", "1", *options]
+    command = ["env", f"KUBECONFIG={kubeconfig}", *program]
     peer = Peer("operator", folder, command, {})
     peer.start()
     with running(peer):

@@ -1,4 +1,6 @@
-"""The operator as a process, against an API of Kubernetes in memory, with real gateways behind it."""
+"""The operator as a process, against an API of Kubernetes in memory, with real gateways behind it; `make operator-real`
+runs the same on a real kube-apiserver.
+"""
 
 import base64
 import time
@@ -8,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.command.clients.link import Outgoing, Target
+from gateway.command.certificates import make_authority, make_server
+from gateway.command.clients.link import Outgoing, Target, TlsFiles
 from gateway.command.clients.opening import open_link
 from gateway.command.streams.api import Api as JetStream
 from gateway.errors import ClientError
@@ -30,13 +33,15 @@ from tests.kubernetes.charts import validate
 from tests.kubernetes.clusters import NAMESPACE, Cluster, emulated_cluster, wait_until
 from tests.kubernetes.kubelet import Kubelet
 from tests.kubernetes.once import FORM_MATTERS_NOT
+from tests.kubernetes.real import FOLDER, real_cluster
 
 pytestmark = FORM_MATTERS_NOT
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with emulated_cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+    make = real_cluster if FOLDER else emulated_cluster
+    with make(tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster
 
 
@@ -177,6 +182,36 @@ def test_links_say_how_they_are(cluster: Cluster, edge: Kubelet, tmp_path: Path)
     assert edge.starts == 1
 
 
+def certificate(folder: Path, name: str) -> dict[str, str]:
+    """What a Secret of the type kubernetes.io/tls has, signed by an authority of its own."""
+    make_authority(folder, "site")
+    make_server(folder, [name])
+    parts = {"tls_crt": "server.pem", "tls_key": "server.key", "ca_crt": "ca.pem"}
+    return {key: (folder / file).read_text() for key, file in parts.items()}
+
+
+def test_certificate_changes_without_a_restart(cluster: Cluster, tmp_path: Path) -> None:
+    name = f"safe.{NAMESPACE}.svc"
+    cluster.api.put_secret(NAMESPACE, "safe-tls", **certificate(tmp_path / "first", name))
+    spec = {"tls": {"secretName": "safe-tls"}, "streams": {}, "listeners": {"websocket": False}}
+    cluster.api.create(GATEWAY, NAMESPACE, "safe", spec=spec)
+    cluster.api.create(USER, NAMESPACE, "lock", spec={"gateway": "safe"})
+    cluster.api.create(STREAM, NAMESPACE, "vault", spec={"gateway": "safe", "subjects": ["vault.>"]})
+    with cluster.kubelet("safe") as kubelet:
+        cluster.wait_for(USER, "lock", "True")
+        cluster.wait_for(STREAM, "vault", "True")
+        login = cluster.api.secret(NAMESPACE, "lock-credentials")
+        assert login["url"] == f"tls://{name}:4222"
+        url = ServerUrl("tls", address(cluster, "safe"), 4222, login["username"], login["password"])
+        first = Target(url, TlsFiles(ca=str(tmp_path / "first/ca.pem"), server_name=name))
+        second = Target(url, TlsFiles(ca=str(tmp_path / "second/ca.pem"), server_name=name))
+        assert lets_in(first)
+        cluster.api.put_secret(NAMESPACE, "safe-tls", **certificate(tmp_path / "second", name))
+        wait_until(lambda: lets_in(second), "the new certificate")
+        assert not lets_in(first)
+        assert kubelet.starts == 1
+
+
 def test_gateway_that_is_away_is_told_and_comes_back(cluster: Cluster, edge: Kubelet) -> None:
     edge.take_away()
     assert "the gateway does not answer" in cluster.wait_for(GATEWAY, "edge", "False")
@@ -188,8 +223,14 @@ def test_gateway_that_is_away_is_told_and_comes_back(cluster: Cluster, edge: Kub
 
 
 def test_hand_made_changes_are_undone_and_what_others_own_is_left(cluster: Cluster, edge: Kubelet) -> None:
-    cluster.api.patch(SERVICE, NAMESPACE, "edge", {"spec": {"ports": []}})
-    wait_until(lambda: bool((cluster.api.get(SERVICE, NAMESPACE, "edge") or {})["spec"]["ports"]), "ports again")
+    label = "app.kubernetes.io/instance"
+    cluster.api.patch(SERVICE, NAMESPACE, "edge", {"spec": {"selector": {label: "other"}}})
+
+    def is_right_again() -> bool:
+        service = cluster.api.get(SERVICE, NAMESPACE, "edge") or {}
+        return bool(service["spec"]["selector"][label] == "edge")
+
+    wait_until(is_right_again, "the selector again")
     cluster.api.create(CONFIG_MAP, NAMESPACE, "taken-configuration", data={"mine": "yes"})
     cluster.api.create(GATEWAY, NAMESPACE, "taken", spec={})
     message = cluster.wait_for(GATEWAY, "taken", "False")

@@ -17,11 +17,14 @@ class ConnectionLostError(ClientError):
 
 
 class TlsFiles(NamedTuple):
-    """By what the server is known, and who we are: paths, "" for the machine's authorities and for no certificate."""
+    """By what the server is known, and who we are: paths, "" for the machine's authorities and for no certificate.
+    `server_name` is what its certificate must be for, "" for the host of the URL.
+    """
 
     ca: str = ""
     certificate: str = ""
     key: str = ""
+    server_name: str = ""
 
 
 NO_FILES = TlsFiles()

@@ -62,13 +62,14 @@ class Wire:
         from gateway.transport.tls_words import reason_of
 
         files = UplinkTls(ca=tls.ca, certificate=tls.certificate, key=tls.key)
+        name = tls.server_name or self._url.host
         try:
-            context = ClientTerms(files, self._url.host, ANSWER_SECONDS).context
+            context = ClientTerms(files, name, ANSWER_SECONDS).context
         except ValueError as error:
             raise ClientError(str(error)) from None
         self._socket.settimeout(ANSWER_SECONDS)
         try:
-            self._socket = context.wrap_socket(self._socket, server_hostname=self._url.host)
+            self._socket = context.wrap_socket(self._socket, server_hostname=name)
         except ssl.SSLError as error:
             raise ClientError(f"{self._url}: TLS: {reason_of(error)}") from None
         except TimeoutError:
