@@ -36,6 +36,8 @@ class KafkaIntegration(Integration):
         self._reader = Reader(config.in_)
         self._batches = [*BATCHES]
         self._topic_faults: dict[str, str] = {}
+        # What was said of topics that are not there, once; they may just be made.
+        self._unknown: set[str] = set()
         self._sides: set[str] = set()
         self._up: set[str] = set()
         # Of one time of serving: what ends it, what is on its way, and what came.
@@ -141,6 +143,11 @@ class KafkaIntegration(Integration):
             if code == KafkaError.MSG_SIZE_TOO_LARGE and len(self._batches) > 1:
                 del self._batches[0]
                 self._fail(IntegrationError(f"{sentence}; smaller batches are tried"))
+                return
+            if code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC) and sentence not in self._unknown:
+                # A broker that makes topics by itself does so when it is asked for one, which is then not there yet.
+                self._unknown.add(sentence)
+                self._fail(IntegrationError(sentence))
                 return
             is_lasting = code in lasting_codes()
             if not is_lasting or (self.config.when_refused == "wait" and code):

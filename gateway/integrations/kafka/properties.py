@@ -15,7 +15,7 @@ RECORD_OVERHEAD = 128 << 10
 # librdkafka's own default, below which no limit is set.
 LEAST_RECORD_BYTES = 1_000_000
 # What may be between an error and the next look whether a topic is there now.
-METADATA_MS = 30_000
+METADATA_MS = 10_000
 FEWEST_FETCHED_KB = 64
 
 
