@@ -151,13 +151,16 @@ def fill(port: int, payload: Callable[[int], bytes]) -> None:
         file = sock.makefile("rb")
         sock.sendall(b'CONNECT {"verbose":false,"headers":true}\r\nSUB a 1\r\n')
         sock.sendall(b"PUB $JS.API.STREAM.CREATE.BENCH a %d\r\n%b\r\n" % (len(STREAM), STREAM.encode()))
+        while not file.readline().startswith(b"MSG a "):
+            pass
+        file.readline()
         for begin in range(0, MESSAGES, WINDOW):
             pieces = []
             for number in range(begin, begin + WINDOW):
                 body = payload(number)
                 pieces.append(b"PUB plant.line.%d a %d\r\n%b\r\n" % (number % SUBJECTS, len(body), body))
             sock.sendall(b"".join(pieces))
-            answers = 0 if begin else -1
+            answers = 0
             while answers < WINDOW:
                 line = file.readline()
                 if line.startswith(b"MSG a "):

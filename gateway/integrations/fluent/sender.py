@@ -20,6 +20,8 @@ from protocols.subject_template import SubjectTemplate
 # Of what is sent at once, and how many of those wait for their acknowledgements.
 BATCH_BYTES = 1 << 20
 WINDOW = 4
+# Chunks that are handed over together.
+AT_ONCE = 64
 # How often it is looked whether the oldest of them waits for too long.
 LOOK_SECONDS = 1.0
 # Tags that are remembered by subject.
@@ -47,6 +49,8 @@ class FluentSender(Integration):
         self._tag = SubjectTemplate(config.tag)
         self._tags: dict[bytes, str] = {}
         self._hostname = f"leafgate-{site.runtime.names.server_name}"
+        # Of the ids of chunks.
+        self._prefix, self._number = os.urandom(8).hex(), 0
         self._sent: deque[Sent] = deque()
         self._room = trio.Semaphore(WINDOW)
         # An earlier server is there again: nothing more is sent to this one.
@@ -112,8 +116,8 @@ class FluentSender(Integration):
             sent = Sent(batch)
             chunks = await self._encode(batch, sent)
             self._sent.append(sent)
-            for chunk in chunks:
-                await link.send(chunk)
+            for index in range(0, len(chunks), AT_ONCE):
+                await link.send(b"".join(chunks[index : index + AT_ONCE]))
 
     async def _encode(self, batch: Batch, sent: Sent) -> list[bytes]:
         """The chunks of a batch, one for each tag."""
@@ -130,7 +134,8 @@ class FluentSender(Integration):
                 await turn.next()
         chunks: list[bytes] = []
         for tag, events in by_tag.items():
-            name = os.urandom(16).hex()
+            self._number += 1
+            name = f"{self._prefix}{self._number:016x}"
             sent.chunks.add(name.encode())
             if self.config.gzip and sum(map(len, events)) > LONG_CHUNK:
                 chunks.append(await trio.to_thread.run_sync(encode_chunk, tag, events, name, True))
