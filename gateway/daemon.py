@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from gateway.pair.mirrored_sessions import MirroredSessions
     from gateway.pair.pair import Pair
     from gateway.reloading.reloader import Outcome, Reloader
+    from gateway.services.home_assistant import HomeAssistantService
     from gateway.services.rules import RuleAtWork, Rules
     from gateway.storage.storage import Storage
     from gateway.storage.streams.store import StreamStore
@@ -203,6 +204,12 @@ def make_rules(gateway: Gateway, at_work: "list[RuleAtWork]") -> "Rules":
     return Rules(gateway.runtime, gateway.accounts, at_work)
 
 
+def make_home_assistant(gateway: Gateway) -> "HomeAssistantService":
+    from gateway.services.home_assistant import HomeAssistantService
+
+    return HomeAssistantService(gateway.runtime, gateway.accounts)
+
+
 def make_serial(gateway: Gateway, faults: dict[str, str]) -> "SerialService":
     from gateway.devices.device import Site
     from gateway.devices.service import SerialService
@@ -270,6 +277,7 @@ class Daemon:
         self.serial: SerialService | None = None
         self.rules_at_work: list[RuleAtWork] = []
         self.rules: Rules | None = None
+        self.home_assistant: HomeAssistantService | None = None
         self.pair: Pair | None = None
         self.reception = Reception(gateway.door)
         self.started = 0.0
@@ -326,6 +334,7 @@ class Daemon:
                     runtime.nursery = connections
                     await self._begin_streams()
                     self._set_rules(config)
+                    self._set_home_assistant(config)
                     if self.pair is not None:
                         self.pair.begin()
                     self._set_uplinks(config)
@@ -442,6 +451,7 @@ class Daemon:
             Section(KINDS, self._set_integrations),
             Section(("serial",), self._set_serial),
             Section(("rules", "accounts"), self._set_rules),
+            Section(("home_assistant", "accounts"), self._set_home_assistant),
             Section(("listeners", "monitoring", "ports_file"), self._addresses_changed),
         ]
         if trust is not None:
@@ -564,6 +574,13 @@ class Daemon:
         if self.rules is None:
             self.rules = make_rules(self.gateway, self.rules_at_work)
         self.rules.replace(config.rules)
+
+    def _set_home_assistant(self, config: Config) -> None:
+        if self.home_assistant is None and config.home_assistant is None:
+            return
+        if self.home_assistant is None:
+            self.home_assistant = make_home_assistant(self.gateway)
+        self.home_assistant.replace(config.home_assistant)
 
     def _set_serial(self, config: Config) -> None:
         if self.serial is not None:

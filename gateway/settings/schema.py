@@ -19,6 +19,7 @@ from gateway.settings.addresses import ServerUrl, is_loopback, join_address, par
 from gateway.settings.bridge import Bridge, BrokerUrl, parse_broker_url
 from gateway.settings.file import KeyedValueError, read_config_file
 from gateway.settings.fluent import Fluent, FluentEntrance, FluentUrl, parse_fluent_url
+from gateway.settings.home_assistant import HomeAssistant
 from gateway.settings.integration import KINDS, Integration
 from gateway.settings.kafka import Kafka
 from gateway.settings.line_pattern import longest_line
@@ -378,6 +379,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     influx: tuple[Influx, ...] = ()
     remote_write: tuple[RemoteWrite, ...] = ()
     rules: tuple[Rule, ...] = ()
+    # None where it is told nothing.
+    home_assistant: HomeAssistant | None = None
     # None where there are no streams here.
     streams: Streams | None = None
     # None where no other gateway stands in for this one.
@@ -413,6 +416,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
         self._check_uplink_accounts()
         self._check_bridges()
         self._check_rules()
+        told = self.home_assistant
+        if told is not None and told.account not in self._accounts_named and not self.authentication.operator:
+            raise KeyedValueError("home-assistant.account", f"there is no account {told.account!r}")
         self._check_buffers()
         self._check_integrations()
         self._check_pair()
@@ -556,14 +562,18 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
                 if one.stream and self.streams is None:
                     raise KeyedValueError(f"{place}.stream", "there are no streams here without a table [streams]")
 
+    @property
+    def _accounts_named(self) -> frozenset[str]:
+        """Those in which there are clients."""
+        return frozenset(("", DEFAULT_ACCOUNT, *(one.name for one in self.accounts)))
+
     def _check_rules(self) -> None:
         """Each rule has a name of its own, and is of an account that is there."""
         names: dict[str, str] = {}
         for index, rule in enumerate(self.rules):
             _check_unique(names, rule.name, f"rules[{index}].name")
-            accounts = {"", DEFAULT_ACCOUNT, *(one.name for one in self.accounts)}
             # With an operator there are more accounts than the file names.
-            if rule.account not in accounts and not self.authentication.operator:
+            if rule.account not in self._accounts_named and not self.authentication.operator:
                 raise KeyedValueError(f"rules[{index}].account", f"there is no account {rule.account!r}")
 
     def _check_buffers(self) -> None:
