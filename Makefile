@@ -1,6 +1,6 @@
 # make run: start the gateway. make console: build its page, which takes Node. make test, test-pure, bench, fuzz, fuzz-mqtt,
 # torture, torture-bridges, torture-uplink, torture-streams, walks, reloads, fairness, console-open, arm,
-# lint, man, crds, guide, deb, chart, operator-real, clean.
+# lint, man, crds, guide, deb, image, chart, operator-real, clean.
 # Everything lives in .venv, or in .venv-pure with LEAFGATE_PURE=1. ARGS="…" is handed on to the program that is started.
 
 PYTHON ?= python3
@@ -8,6 +8,8 @@ PURE := $(filter-out 0,$(LEAFGATE_PURE))
 VENV := $(if $(PURE),.venv-pure,.venv)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Where the wheel is that is installed, of which the image is made, too.
+BUILT_WHEEL := build/wheel$(if $(PURE),-pure)
 # Processes among which `make test` shares out the files of tests; 0 runs all in pytest itself. Much of a test is waiting
 # for a server, so there is one more than there are processors.
 JOBS ?= $(shell expr $$(nproc) + 1)
@@ -25,7 +27,7 @@ PEERS := tests/integration
 NPM := $(shell command -v npm 2>/dev/null)
 
 .PHONY: run console test test-pure bench fuzz fuzz-mqtt torture torture-bridges torture-uplink torture-streams \
-	torture-kafka walks reloads fairness console-open arm lint man crds guide deb chart operator-real clean
+	torture-kafka walks reloads fairness console-open arm lint man crds guide deb image chart operator-real clean
 
 run: $(VENV)/installed
 	$(BIN)/leafgate run $(ARGS)
@@ -76,10 +78,9 @@ console-open: $(VENV)/installed $(VENV)/installed-test $(PEERS)/node_modules/ins
 	$(BIN)/python -m tests.torture.console_open $(ARGS)
 
 # The wheel for another processor, arm64 or armhf, built by a cross compiler and run under emulation.
-ARCH ?= arm64
 arm: $(VENV)/installed
 	$(PIP) install 'setuptools>=77' 'Cython>=3.1'
-	NATIVE_PYTHON=$(abspath $(BIN)/python) tests/arm/run.sh $(ARCH) build/$(ARCH) $(ARGS)
+	NATIVE_PYTHON=$(abspath $(BIN)/python) tests/arm/run.sh $(or $(ARCH),arm64) build/$(or $(ARCH),arm64) $(ARGS)
 
 lint: $(VENV)/installed $(VENV)/installed-lint
 	$(BIN)/ruff check .
@@ -116,8 +117,14 @@ operator-real: $(VENV)/installed $(VENV)/installed-test $(APISERVER)/kube-apiser
 $(APISERVER)/kube-apiserver: tests/kubernetes/build_apiserver.sh
 	tests/kubernetes/build_apiserver.sh $(APISERVER)
 
+# dist/leafgate-VERSION-ARCHITECTURE.oci.tar, a container image for amd64 or arm64, made without Docker; takes root.
+# The wheel for arm64 is that of `make arm`.
+IMAGE_WHEEL = $(if $(filter arm64,$(ARCH)),build/arm64/dist,$(BUILT_WHEEL))
+image: $(VENV)/installed
+	configs/container/build.sh $(BIN)/python $(or $(ARCH),amd64) $(IMAGE_WHEEL)/leafgate-*.whl dist
+
 clean:
-	rm -rf dist/*.deb dist/*.tgz dist/guide
+	rm -rf dist/*.deb dist/*.tgz dist/*.oci.tar dist/guide
 	rm -rf .venv .venv-pure .fuzz-build build *.egg-info $(PEERS)/node_modules $(PAGE)/node_modules gateway/console/built
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
@@ -130,7 +137,10 @@ $(BIN)/python:
 # which form was installed and why.
 $(VENV)/installed: $(SOURCES) $(if $(NPM),$(BUILT_PAGE)) | $(BIN)/python
 	@rm -f $@.new
-	LEAFGATE_FORM_NOTE=$(abspath $@.new) $(PIP) install .
+	@rm -rf $(BUILT_WHEEL)
+	LEAFGATE_FORM_NOTE=$(abspath $@.new) $(PIP) wheel --no-deps --wheel-dir $(BUILT_WHEEL) .
+	$(PIP) install --force-reinstall --no-deps $(BUILT_WHEEL)/leafgate-*.whl
+	$(PIP) install $(BUILT_WHEEL)/leafgate-*.whl
 	@cat $@.new
 	@$(BIN)/leafgate --version
 	@mv $@.new $@

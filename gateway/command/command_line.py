@@ -203,6 +203,7 @@ def _add_watch_commands(commands: Commands) -> None:
 
     add_watch_commands(commands)
     commands.choices["status"].set_defaults(command=_status)
+    commands.choices["health"].set_defaults(command=_health)
     commands.choices["top"].set_defaults(command=_top)
 
 
@@ -258,7 +259,7 @@ GROUPS: tuple[tuple[tuple[str, ...], Callable[[Commands], None]], ...] = (
     (("passwd", "nkey"), _add_credential_commands),
     (CLIENT_COMMANDS, _add_client_commands),
     (STREAM_COMMANDS, _add_stream_commands),
-    (("status", "top"), _add_watch_commands),
+    (("status", "health", "top"), _add_watch_commands),
     (("install-service", "uninstall-service"), _add_service_commands),
     (("operator",), _add_operator_command),
     (("completion",), _add_shell_commands),
@@ -398,6 +399,12 @@ def _status(options: argparse.Namespace) -> int:
     from gateway.command.status import run
 
     return run(options)
+
+
+def _health(options: argparse.Namespace) -> int:
+    from gateway.command.status import tell_health
+
+    return tell_health(options)
 
 
 def _top(options: argparse.Namespace) -> int:

@@ -35,6 +35,21 @@ def run(options: argparse.Namespace) -> int:
     else:
         for line in screen(str(client.url), health, clients, rates, varz):
             print(escape(line))
+    return _status_of(health)
+
+
+def tell_health(options: argparse.Namespace) -> int:
+    """Print what /healthz says, and nothing else is asked; the status is as `run`'s."""
+    health = MonitoringClient(options).get("/healthz" if options.ready else "/healthz?js-enabled-only=1")
+    if options.json:
+        print(json.dumps(health, ensure_ascii=False))
+    else:
+        for line in _health(health):
+            print(escape(line.removeprefix("health").strip()))
+    return _status_of(health)
+
+
+def _status_of(health: Document) -> int:
     return 0 if health.get("status") in ("ok", "degraded") else 1
 
 

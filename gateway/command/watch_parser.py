@@ -1,4 +1,4 @@
-"""What `leafgate status` and `leafgate top` understand: which gateway is looked at, by its monitoring."""
+"""What `leafgate status`, `health` and `top` understand: which gateway is looked at, by its monitoring."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ SORTS = ("msgs_from", "msgs_to", "bytes_from", "bytes_to", "pending", "subs", "i
 
 
 def add_watch_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """What they do is gateway.command.status's and gateway.command.top's."""
+    """What they do is in gateway.command.status and gateway.command.top."""
     monitoring = _monitoring_options()
     status = commands.add_parser(
         "status", parents=[monitoring], help="how the gateway is: links, clients, rates, what is wrong and what to do"
@@ -22,6 +22,17 @@ def add_watch_commands(commands: "argparse._SubParsersAction[argparse.ArgumentPa
         "--seconds", metavar="SECONDS", type=seconds, default=1.0, help="over which rates are taken; default: 1"
     )
     status.add_argument("--json", action="store_true", help="print a JSON object")
+
+    health = commands.add_parser(
+        "health", parents=[monitoring], help="whether the gateway is there for clients, in a word: for health checks"
+    )
+    health.add_argument(
+        "--live",
+        dest="ready",
+        action="store_false",
+        help="only what a restart can mend: whether its loop turns",
+    )
+    health.add_argument("--json", action="store_true", help="print a JSON object")
 
     top = commands.add_parser("top", parents=[monitoring], help="the busiest connections, live; Ctrl-C ends it")
     top.add_argument("--seconds", metavar="SECONDS", type=seconds, default=1.0, help="between two looks; default: 1")

@@ -258,6 +258,25 @@ def test_status_without_a_gateway_is_one_line() -> None:
     assert done.stderr == f"leafgate: cannot connect to {url}: connection refused; is monitoring on there?\n"
 
 
+def test_health_is_one_word_where_all_is_well(edge: Peer) -> None:
+    url = edge.url("monitoring", "http")
+    for option in ((), ("--live",)):
+        done = leafgate("health", "--monitoring", url, *option)
+        assert (done.returncode, done.stdout) == (0, "ok\n")
+    assert json.loads(leafgate("health", "--monitoring", url, "--json").stdout) == {"status": "ok"}
+
+
+def test_health_tells_which_link_is_down_and_there_is_a_status_for_no_gateway(tmp_path: Path) -> None:
+    link = f'[[uplinks]]\nurls = ["nats://127.0.0.1:{free_port()}"]\n'
+    with gateway(tmp_path, monitoring=True, config=link) as peer:
+        url = peer.url("monitoring", "http")
+        wait_until(lambda: leafgate("health", "--monitoring", url).stdout.startswith("degraded\n"), "the word for it")
+        done = leafgate("health", "--monitoring", url)
+        assert done.returncode == 0
+        assert done.stdout.splitlines()[1].startswith("uplink")
+    assert leafgate("health", "--monitoring", url).returncode == 1
+
+
 def test_status_at_the_door_of_another_protocol_is_told(edge: Peer) -> None:
     done = leafgate("status", "--monitoring", edge.url("nats", "http"))
     assert done.returncode == 1
