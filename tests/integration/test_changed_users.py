@@ -149,13 +149,13 @@ def test_who_lost_a_right_in_a_queue_group_is_told_of_each_subscription(server):
         ann.send(b"SUB foo workers 2\r\nSUB foo others 31\r\nSUB bar workers 4\r\nPING\r\n")
         ann.read_through(b"PONG\r\n")
         there.change({"ann": "a foo"})
-        told = {next_line(ann) for _ in range(3)}
+        told = {ann.read_line() for _ in range(3)}
         kinds = (b' (sid "1")', b' using queue "workers" (sid "2")', b' using queue "others" (sid "31")')
         assert told == {b"-ERR 'Permissions Violation for Subscription to \"foo\"%b'\r\n" % kind for kind in kinds}
         ann.send(b"PUB foo 2\r\nno\r\nPUB bar 3\r\nyes\r\n")
-        assert next_line(ann) + ann.read_through(b"\r\n") == b"MSG bar 4 3\r\nyes\r\n"
+        assert ann.read_line() + ann.read_line() == b"MSG bar 4 3\r\nyes\r\n"
         ann.send(b"SUB foo workers 5\r\n")
-        assert next_line(ann) == b'-ERR \'Permissions Violation for Subscription to "foo" using queue "workers"\'\r\n'
+        assert ann.read_line() == b'-ERR \'Permissions Violation for Subscription to "foo" using queue "workers"\'\r\n'
 
 
 def test_who_came_unasked_leaves_once_somebody_is_to_be_asked(tmp_path: Path):
