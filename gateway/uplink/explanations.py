@@ -36,12 +36,13 @@ MEANINGS = (
 
 
 def explain(error: str, peer: str = "hub") -> str:
-    """The error with what it means before it, where that is known. `peer` is what the other end is called.
-
-    What the other end says goes to people's terminals: what moves their cursor does not.
-    """
-    error = "".join(character if character.isprintable() else "?" for character in error)
+    """The error with what it means before it, where that is known. `peer` is what the other end is called."""
     for words, meaning in MEANINGS:
         if words in error:
             return f"{meaning.replace('hub', peer)} ({error})"
     return error
+
+
+def printable(text: str) -> str:
+    """What another end said, as it may go to people's terminals: without what moves their cursor."""
+    return "".join(character if character.isprintable() else "?" for character in text)

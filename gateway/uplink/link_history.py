@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import trio
 
-from gateway.uplink.explanations import explain
+from gateway.uplink.explanations import explain, printable
 
 # A link that was lost so often within this time is not sound, whether or not it is up at the moment.
 FLAPS = 3
@@ -75,7 +75,7 @@ class LinkHistory:
     def down(self, reason: str) -> None:
         """The connection ended because of `reason`; what the hub or we said before that is the better reason."""
         if not self._is_told:
-            self.last_error = self._words(reason)
+            self.last_error = printable(self._words(reason))
         self._is_told = False
         if not self.is_up:
             return
@@ -85,7 +85,7 @@ class LinkHistory:
         self._lost.append(self.since)
 
     def failed(self, reason: str) -> None:
-        self.last_error = self._words(reason)
+        self.last_error = printable(self._words(reason))
         self.standing_by_for = ""
         self._is_told = True
 

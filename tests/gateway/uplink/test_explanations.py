@@ -1,4 +1,4 @@
-from gateway.uplink.explanations import MEANINGS, explain
+from gateway.uplink.explanations import MEANINGS, explain, printable
 
 
 def test_an_error_is_told_with_what_it_means_and_as_it_came():
@@ -7,7 +7,7 @@ def test_an_error_is_told_with_what_it_means_and_as_it_came():
 
 
 def test_what_would_move_a_cursor_is_not_repeated():
-    assert explain("'no\x1b[2J\x07\r\nevent=forged'") == "'no?[2J???event=forged'"
+    assert printable("no\x1b[2J\x07\r\nevent=forged") == "no?[2J???event=forged"
 
 
 def test_the_other_end_is_called_what_it_is():

@@ -12,6 +12,13 @@ async def test_link_that_never_came_up_is_down(autojump_clock: MockClock):
     assert history.flaps == 0
 
 
+async def test_what_another_end_says_moves_nobody_s_cursor(autojump_clock: MockClock):
+    history = LinkHistory(str)
+    history.failed("no\x1b[2J")
+    assert history.last_error == "no?[2J"
+    assert "\x1b" not in history.fault()
+
+
 async def test_link_that_is_lost_again_and_again_is_at_fault_though_it_is_up(autojump_clock: MockClock):
     history = LinkHistory()
     for number in range(3):
