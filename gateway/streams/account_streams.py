@@ -26,7 +26,7 @@ from gateway.streams import consumer as consumers
 from gateway.streams import errors
 from gateway.streams.consumer import Consumer
 from gateway.streams.consumer_config import ConsumerConfig
-from gateway.streams.consumer_state import ConsumerState
+from gateway.streams.consumer_state import FOREVER, ConsumerState
 from gateway.streams.duplicates import IdRoom
 from gateway.streams.errors import ApiError
 from gateway.streams.hub_overlaps import Domains
@@ -148,7 +148,8 @@ class AccountStreams:
         state = ConsumerState(1)
         # Where damage has cost the newest messages, their numbers are given out again.
         note.state.next = min(note.state.next, stream.stored.committed + 1)
-        state.load(note.state, trio.current_time() + note.config.ack_wait / SECOND)
+        wait = FOREVER if note.config.is_confirmed_by_flow else note.config.ack_wait / SECOND
+        state.load(note.state, trio.current_time() + wait)
         consumer = Consumer(stream, note.config, note.created, state, cursor)
         stream.consumers[consumer.name] = consumer
         consumer.open()

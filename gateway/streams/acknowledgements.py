@@ -31,7 +31,8 @@ class Acknowledgements:
     def open(self) -> None:
         """Hear them, where there is anything to acknowledge."""
         self.configure()
-        for receiver in self._receivers if self._consumer.config.acknowledges else ():
+        config = self._consumer.config
+        for receiver in self._receivers if config.acknowledges and not config.is_confirmed_by_flow else ():
             self._home.subscribe(receiver)
 
     def configure(self) -> None:
@@ -50,19 +51,25 @@ class Acknowledgements:
     def ask(self, payload: bytes, reply: bytes, asker: Port) -> None:
         self._consumer.ask(payload, reply, asker)
 
-    def acknowledge(self, delivery: Delivery) -> None:
-        state = self._consumer.state
-        if self._consumer.config.ack_policy == "all":
-            settled = state.settle_through(delivery.sequence)
-        else:
-            one = state.settle(delivery.sequence)
-            settled = [(delivery.sequence, one)] if one is not None else []
-            if one is not None and self._is_sampled:
-                tell_some(self._consumer, delivery, one.deadline, trio.current_time())
-        for sequence, pending in settled:
-            self._through_with(sequence, pending)
+    def acknowledge_through(self, sequence: int) -> None:
+        """All messages up to one have arrived."""
+        settled = self._consumer.state.settle_through(sequence)
+        for one, pending in settled:
+            self._through_with(one, pending)
         if settled:
             self.acknowledged_some()
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        if self._consumer.config.ack_policy == "all":
+            self.acknowledge_through(delivery.sequence)
+            return
+        one = self._consumer.state.settle(delivery.sequence)
+        if one is None:
+            return
+        if self._is_sampled:
+            tell_some(self._consumer, delivery, one.deadline, trio.current_time())
+        self._through_with(delivery.sequence, one)
+        self.acknowledged_some()
 
     def acknowledged_some(self) -> None:
         """The consumer's state knows already that messages were acknowledged."""

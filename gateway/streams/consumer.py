@@ -310,9 +310,15 @@ class Consumer:
 
     def patience(self, count: int) -> float:
         """How many seconds are left to acknowledge the n-th delivery."""
+        if self.config.is_confirmed_by_flow:
+            return FOREVER
         backoff = self.config.backoff
         wait = backoff[min(count, len(backoff)) - 1] if backoff else self.config.ack_wait
         return wait / SECOND
+
+    def acknowledge_through(self, sequence: int) -> None:
+        """All messages up to one have arrived."""
+        self._acks.acknowledge_through(sequence)
 
     # What is over.
 

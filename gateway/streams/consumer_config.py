@@ -25,6 +25,9 @@ MILLISECOND = 1_000_000
 MOST_FILTERS = 128
 # How long a pinned client may be silent.
 PIN_TIMEOUT = 120 * SECOND
+# What acknowledgement by flow control has, whatever is said, and the level of the API that knows it.
+FLOW_HEARTBEAT = SECOND
+FLOW_LEVEL = "4"
 IN_GROUPS = frozenset(string.ascii_letters + string.digits + "/_=-")
 LONGEST_GROUP = 16
 MOST_GROUPS = 64
@@ -90,6 +93,11 @@ class ConsumerConfig(msgspec.Struct, forbid_unknown_fields=True):
     @property
     def acknowledges(self) -> bool:
         return self.ack_policy != "none"
+
+    @property
+    def is_confirmed_by_flow(self) -> bool:
+        """Whether answers to flow control are what acknowledges."""
+        return self.ack_policy == "flow_control"
 
     @property
     def has_priorities(self) -> bool:
@@ -160,7 +168,10 @@ def complete(config: ConsumerConfig, stream: StreamConfig) -> None:
         config.max_deliver = -1
     config.max_deliver = max(config.max_deliver, -1)
     if config.acknowledges:
-        config.ack_wait = config.ack_wait or ACK_WAIT
+        if not config.is_confirmed_by_flow:
+            config.ack_wait = config.ack_wait or ACK_WAIT
+        elif not config.is_pull:
+            config.flow_control, config.idle_heartbeat = True, FLOW_HEARTBEAT
         limits = stream.consumer_limits
         default = limits.max_ack_pending if limits is not None and limits.max_ack_pending else MAX_ACK_PENDING
         config.max_ack_pending = config.max_ack_pending or default
@@ -182,6 +193,8 @@ def complete(config: ConsumerConfig, stream: StreamConfig) -> None:
         config.priority_timeout = config.priority_timeout or PIN_TIMEOUT
     groups = config.has_priorities or config.priority_groups or config.priority_timeout
     level = "1" if groups or has_pause(config) else "0"
+    if config.is_confirmed_by_flow:
+        level = FLOW_LEVEL
     config.metadata |= {"_nats.level": LEVEL, "_nats.req.level": level, "_nats.ver": SPOKEN_VERSION}
 
 
@@ -195,7 +208,6 @@ def has_pause(config: ConsumerConfig) -> bool:
 
 def check(config: ConsumerConfig, stream: StreamConfig) -> None:
     """Whether a completed configuration is one for a consumer of a stream. Raises ApiError."""
-    check_features(config)
     check_name(config.durable_name or config.name)
     if len(config.description) > LONGEST_DESCRIPTION:
         raise ApiError(errors.DESCRIPTION_TOO_LONG.with_text(LONGEST_DESCRIPTION))
@@ -212,6 +224,8 @@ def check(config: ConsumerConfig, stream: StreamConfig) -> None:
     if config.sample_freq:
         percentage_of(config.sample_freq)
     check_priorities(config)
+    if config.is_confirmed_by_flow:
+        check_flow(config)
     (check_pull if config.is_pull else check_push)(config, stream)
     check_limits(config, stream)
     check_start(config)
@@ -237,10 +251,16 @@ def check_direct(config: ConsumerConfig, stream: StreamConfig) -> None:
         )
 
 
-def check_features(config: ConsumerConfig) -> None:
-    """Raises ApiError where something is asked for that there is not."""
-    if config.ack_policy == "flow_control":
-        raise ApiError(errors.CONSUMER_FEATURE.with_text("the ack policy flow_control"))
+def check_flow(config: ConsumerConfig) -> None:
+    """Raises ApiError."""
+    if config.is_pull:
+        raise ApiError(errors.FLOW_POLICY_PUSH)
+    if config.max_ack_pending < 0:
+        raise ApiError(errors.FLOW_POLICY_PENDING)
+    if config.ack_wait or config.backoff:
+        raise ApiError(errors.FLOW_POLICY_WAIT)
+    if config.max_deliver > 0:
+        raise ApiError(errors.FLOW_POLICY_DELIVER)
 
 
 def percentage_of(text: str) -> int:

@@ -1,14 +1,17 @@
 """Push: a consumer that sends its messages to a subject by itself, as fast as the other side can hear."""
 
+from collections.abc import Callable
+
 import trio
 
+from gateway.dataplane.port import Port, Receiver
 from gateway.runtime.identity import new_token
 from gateway.streams.ack_receivers import FlowReceiver
-from gateway.streams.message_headers import status
+from gateway.streams.message_headers import LAST_CONSUMER, LAST_STREAM, nats_fields, number, status
 from gateway.streams.roles import Delivering, Share
 from gateway.streams.times import SECOND
 from gateway.transport.connection import Connection
-from protocols.message import make_message
+from protocols.message import Message, make_message
 
 # How much may be on its way to a client with flow control: it begins with the first and doubles up to the second.
 FIRST_WINDOW = 2 << 20
@@ -18,6 +21,20 @@ BYTES_AT_ONCE = 256 << 10
 # And in a row, before somebody looks at the clock.
 MESSAGES_AT_ONCE = 256
 FOREVER = float("inf")
+
+
+class PositionReceiver(Receiver):
+    """As a FlowReceiver, where the answer says to where the client has everything."""
+
+    __slots__ = ("_answered",)
+
+    def __init__(self, path: bytes, answered: Callable[[bytes, bytes], None]) -> None:
+        super().__init__(Port(None), b"$JS.FC.%b.*" % path, b"")
+        self._answered = answered
+
+    def deliver(self, message: Message, source: Port) -> bool:
+        self._answered(message.subject, message.header() if message.header_size else b"")
+        return True
 
 
 class Push:
@@ -31,7 +48,12 @@ class Push:
         self._group = config.deliver_group.encode()
         self._heartbeat = config.idle_heartbeat / SECOND
         self._flows = config.flow_control
-        self._answers = FlowReceiver(consumer.path, self._flow_answered)
+        self._confirms = config.is_confirmed_by_flow
+        self._answers: Receiver = (
+            PositionReceiver(consumer.path, self._confirmed)
+            if self._confirms
+            else FlowReceiver(consumer.path, self._flow_answered)
+        )
         self.is_bound = False
         self._spoke_at = trio.current_time()
         # With flow control: the window, what is on its way, the question that waits and what was sent before it.
@@ -102,7 +124,7 @@ class Push:
             self._consumer.wake_by(self._hold_until)
         if self._flows:
             self._on_way += size
-            if not self._question and self._on_way > self._window // 2:
+            if not self._question and (self._on_way > self._window // 2 or self._is_full()):
                 self._ask()
         self._sent += size
         if self._sent >= BYTES_AT_ONCE:
@@ -151,6 +173,19 @@ class Push:
         header = status("100 FlowControl Request")
         self._home.deliver(make_message(self._subject, b"", self._question, header), self._subject, None)
 
+    def _is_full(self) -> bool:
+        """Whether nothing goes out before what has gone is confirmed."""
+        return self._confirms and len(self._consumer.state.pending) >= self._consumer.config.max_ack_pending
+
+    def _confirmed(self, subject: bytes, header: bytes) -> None:
+        """A client has come so far as its answer says, if that is a place where it can be."""
+        fields = nats_fields(header)
+        place, count = number(fields.get(LAST_STREAM)), number(fields.get(LAST_CONSUMER))
+        state = self._consumer.state
+        if subject == self._question and place and count and place < state.next and count <= state.number:
+            self._consumer.acknowledge_through(place)
+        self._flow_answered(subject)
+
     def _flow_answered(self, subject: bytes) -> None:
         if subject != self._question:
             return
@@ -178,3 +213,5 @@ class Push:
         if self._question:
             header = header[:-2] + b"Nats-Consumer-Stalled: %b\r\n\r\n" % self._question
         self._home.deliver(make_message(self._subject, b"", b"", header), self._subject, None)
+        if not self._question and self._is_full():
+            self._ask()

@@ -180,6 +180,9 @@ class Delivering(Protocol):
     def patience(self, count: int) -> float:
         """How many seconds are left to acknowledge the n-th delivery of a message."""
 
+    def acknowledge_through(self, sequence: int) -> None:
+        """All messages up to one have arrived."""
+
     def redeliver(self, sequence: int) -> None:
         """Deliver a pending message again, once there is a turn."""
 

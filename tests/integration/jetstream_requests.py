@@ -11,6 +11,7 @@ from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import TimeoutError as NatsTimeoutError
 
 PATIENCE_SECONDS = 10.0
@@ -123,6 +124,24 @@ class Script:
     async def waiting(self, stream: str, consumer: str, requests: int) -> None:
         """Return once so many requests wait at a consumer: nats-server takes them up beside what is published."""
         await self._told(stream, consumer, "num_waiting", requests)
+
+    async def answered_flow(self, listening: Subscription, place: int) -> None:
+        """Say at the next question of a push consumer that everything up to a place is here; notes the messages."""
+        told = []
+        while not (message := await listening.next_msg(PATIENCE_SECONDS)).reply.startswith("$JS.FC."):
+            if not (message.headers or {}).get("Status"):
+                told.append(comparable_message(message))
+        self.note("pushed", told)
+        headers = {"Nats-Last-Consumer": str(place), "Nats-Last-Stream": str(place)}
+        await self.client.publish(message.reply, b"", headers=headers)
+
+    async def floor(self, stream: str, consumer: str, place: int) -> None:
+        """Return once a consumer tells that everything up to a place is acknowledged, and the next was delivered."""
+        while True:
+            message = await self._ask(f"{self.prefix}.CONSUMER.INFO.{stream}.{consumer}", b"")
+            told = json.loads(message.data)
+            if told["ack_floor"]["stream_seq"] == place and (told["num_ack_pending"] == 2 or not told["num_pending"]):
+                return
 
     async def holding(self, stream: str, messages: int) -> None:
         """Return once a stream has so many messages."""

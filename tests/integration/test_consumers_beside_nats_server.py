@@ -168,3 +168,40 @@ def test_a_mirror_is_read_under_the_name_of_its_origin(pair: tuple[Peer, Peer]) 
         await script.direct("GONE.gone.a")
 
     compare(pair, scenario)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"deliver_subject": "d"},
+        {"deliver_subject": "d", "idle_heartbeat": 2 * 10**9, "max_ack_pending": 10, "max_deliver": -1},
+        {"deliver_subject": "d", "ack_wait": 10**9},
+        {"deliver_subject": "d", "backoff": [10**9]},
+        {"deliver_subject": "d", "max_deliver": 3},
+        {"deliver_subject": "d", "max_ack_pending": -1},
+    ],
+)
+def test_what_acknowledgement_by_flow_control_needs(pair: tuple[Peer, Peer], config: dict[str, Any]) -> None:
+    async def scenario(script: Script) -> None:
+        await fill(script, "F")
+        asked = {"durable_name": "C", "ack_policy": "flow_control", **config}
+        await script.request("CONSUMER.CREATE.F.C", {"stream_name": "F", "config": asked})
+        await script.request("STREAM.DELETE.F")
+
+    compare(pair, scenario)
+
+
+def test_answers_to_flow_control_acknowledge(pair: tuple[Peer, Peer]) -> None:
+    async def scenario(script: Script) -> None:
+        await fill(script, "G")
+        listening = await script.client.subscribe("to.g")
+        config = {"ack_policy": "flow_control", "deliver_subject": "to.g", "max_ack_pending": 2}
+        await script.request("CONSUMER.CREATE.G.C", {"stream_name": "G", "config": {"durable_name": "C", **config}})
+        for place in (2, 3, 5):
+            await script.answered_flow(listening, place)
+            await script.floor("G", "C", place)
+            await script.request("CONSUMER.INFO.G.C")
+        await script.request("STREAM.DELETE.G")
+
+    compare(pair, scenario)
