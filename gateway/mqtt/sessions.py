@@ -12,7 +12,7 @@ from gateway.accounts.review import review
 from gateway.mqtt.bridge_ids import is_bridge
 from gateway.mqtt.losses import Losses
 from gateway.mqtt.replies import ReplyReceiver
-from gateway.mqtt.session import AttachedClient, MqttSession, QueueLimits, session_bytes, will_bytes
+from gateway.mqtt.session import FULL, AttachedClient, MqttSession, QueueLimits, session_bytes, will_bytes
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.logs import shown
 from gateway.runtime.runtime import Runtime
@@ -436,6 +436,11 @@ class MqttSessions:
                 said()
 
         self._account.publish(message, session, whole=may_wait, done=done)
+
+    def note_loss(self, session: MqttSession) -> None:
+        """A message that came from elsewhere found no room in a session."""
+        session.dropped += 1
+        self._losses.note(session, FULL)
 
     def _make(self, client_id: bytes) -> MqttSession:
         return MqttSession(self._runtime, self._account, client_id, self.expect_replies, self._losses.note)

@@ -155,8 +155,7 @@ class MirroredSessions:
         away = session.client is None
         options = (content.qos, content.retain, content.identifiers, expires_at, away)
         if not self._durability.reserve(message, 1, False) or not session.outgoing.add(message, None, *options):
-            session.dropped += 1
-            self._sessions.lost(session)
+            self._sessions.note_loss(session)
         elif not away:
             session.pump()
 
