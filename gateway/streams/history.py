@@ -114,7 +114,7 @@ class History(Receiver):
         asked = Asked(found[0], subject_filter, sequence, since, min(count, MOST_COUNT))
         if fields.get(ARCHIVE, b"").lower() != b"true":
             return asked
-        archiving = self._home.archives.get(found[0].name)
+        archiving: Archiving | None = self._home.archives.get(found[0].name)
         if archiving is None:
             return NO_ARCHIVE
         return asked._replace(archive=archiving) if sequence or since else BAD_BEGIN
