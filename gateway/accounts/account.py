@@ -56,6 +56,9 @@ class Account:
         self.clock = retained.clock
         # Reads retained messages to NATS clients; subscribed from the first one on.
         self.retained_requests: Receiver | None = None
+        # Hears what is retained, and from whom; and who retains what comes from a key-value bucket.
+        self.retained_changed: Callable[[Message, Port], None] | None = None
+        self.bucket_port: Port | None = None
         # Who is there, by the subject that says so, and the subjects that say of somebody that he is not.
         self.presences: dict[bytes, Presence] = {}
         self.absent: dict[bytes, None] = {}
@@ -185,6 +188,8 @@ class Account:
         source.retained = max(source.retained + len(retained) - count, 0)
         source.retained_bytes = max(source.retained_bytes + retained.bytes - size, 0)
         self.offer_retained()
+        if self.retained_changed is not None:
+            self.retained_changed(message, source)
         return True
 
     def has_retained_room(self, messages: int, size: int, source: Port) -> bool:
@@ -222,7 +227,7 @@ class Account:
         if self.has_retained_room(1, size, source):
             return None
         has_share = not source.leaf or (isinstance(source, LeafPort) and not source.uplink)
-        if source is not self.port and has_share:
+        if source is not self.port and source is not self.bucket_port and has_share:
             new = message.subject not in self.retained
             if new and source.retained >= self.max_retained_per_client:
                 return "max-retained-messages-per-client"

@@ -28,6 +28,7 @@ FIXED = (
     "control-socket",
     "streams",
     "pair",
+    "mqtt.retained-bucket",
     "authentication.operator",
     "authentication.resolver.directory",
     "authentication.system-account",

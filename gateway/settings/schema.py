@@ -31,6 +31,7 @@ from gateway.settings.secret import Secret, read_secret
 from gateway.settings.security import (
     AccountRules,
     Authentication,
+    BucketName,
     ConnectionType,
     Cookies,
     Seconds,
@@ -340,6 +341,8 @@ class Mqtt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keba
     max_retained_messages_per_client: Annotated[int, Meta(ge=0, le=100_000_000)] = 16_384
     max_retained_bytes_per_client: Annotated[int, Meta(ge=0, le=4096 * MIB)] = 16 * MIB
     sys_interval_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 10.0
+    # Of the default account; others have it in their own table.
+    retained_bucket: BucketName = ""
 
 
 class Logging(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
@@ -422,6 +425,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
         self._check_buffers()
         self._check_integrations()
         self._check_pair()
+        buckets = {"mqtt": self.mqtt.retained_bucket} | {
+            f"accounts[{index}]": one.retained_bucket for index, one in enumerate(self.accounts)
+        }
+        for place, name in buckets.items():
+            if name and self.streams is None:
+                raise KeyedValueError(f"{place}.retained-bucket", "without a table [streams] there are no buckets")
 
     def _check_users(self) -> None:
         """The rules between users, accounts and listeners."""

@@ -394,6 +394,9 @@ class Destination(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     weight: Annotated[int, Meta(ge=1, le=100)] = 100
 
 
+BucketName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]*$", max_length=128)]
+
+
 class AccountStreams(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
     """What the streams of an account may take together (0: no limit of its own), and each of them: `max_stream_bytes`
     and `max_memory_stream_bytes` for what one may be configured to take, which `max_bytes_required` makes a duty.
@@ -420,6 +423,8 @@ class AccountRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
     max_leafnodes: Count = 0
     max_disk_bytes: Count = 0
     streams: AccountStreams = AccountStreams()
+    # The key-value bucket that is the same as what is retained; empty: none.
+    retained_bucket: BucketName = ""
     default_permissions: PermissionRules | None = None
     exports: tuple[Export, ...] = ()
     imports: tuple[Import, ...] = ()

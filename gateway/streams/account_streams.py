@@ -5,7 +5,7 @@ import logging
 import string
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import trio
@@ -38,9 +38,6 @@ from gateway.streams.stream_config import StreamConfig, collides
 from gateway.streams.taking_up import take_up
 from gateway.streams.times import SECOND, time_text
 from protocols.message import Message, make_message
-
-if TYPE_CHECKING:
-    from gateway.streams.archiving import Archiving
 
 log = logging.getLogger("leafgate.streams")
 
@@ -91,8 +88,8 @@ class AccountStreams:
         self.streams: dict[str, ServedStream] = {}
         # Those on the disk that could not be opened.
         self.unreadable: list[str] = []
-        # The copies of streams in databases, by the name of the stream.
-        self.archives: dict[str, Archiving] = {}
+        # The copies of streams in databases (gateway.streams.archiving), by the name of the stream.
+        self.archives: dict[str, Any] = {}
         self.requests = self.faults = 0
         self.port = account.port
         self._stores = stores

@@ -1,6 +1,7 @@
 """StreamService: the streams of all accounts, in the databases that they share."""
 
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import trio
 from gateway.accounts.account import Account
 from gateway.runtime.runtime import Runtime
 from gateway.settings.archive import Archive
+from gateway.settings.schema import DEFAULT_ACCOUNT
 from gateway.settings.streams import Streams as StreamSettings
 from gateway.storage.joint_durability import JointDurability
 from gateway.storage.streams.store import StreamStore
@@ -53,7 +55,18 @@ class StreamService:
         """Let go what is too old, from now on."""
         self._tidy(trio.current_time())
         for settings in self.settings.archive:
-            self._runtime.spawn(partial(guarded, partial(self._archive, settings)))
+            archive = partial(self._archive, settings)
+            self._runtime.spawn(partial(guarded, partial(self._until_stopping, archive)))
+
+    async def _until_stopping(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Nobody waits for what goes on for ever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._cancel_at_stop, nursery.cancel_scope)
+            await task()
+
+    async def _cancel_at_stop(self, scope: trio.CancelScope) -> None:
+        await self._runtime.stopping.wait()
+        scope.cancel()
 
     async def _archive(self, settings: Archive) -> None:
         """Copy a stream into a database, once its account has streams."""
@@ -81,6 +94,13 @@ class StreamService:
         self._join(account, streams)
         await streams.restore()
         Api(streams).open()
+        bucket = account.rules.retained_bucket
+        if account.name == DEFAULT_ACCOUNT:
+            bucket = bucket or self._runtime.settings.mqtt.retained_bucket
+        if bucket:
+            from gateway.streams.retained_bucket import RetainedBucket
+
+            self._runtime.spawn(partial(guarded, partial(self._until_stopping, RetainedBucket(streams, bucket).run)))
 
     def _join(self, account: Account, streams: AccountStreams) -> None:
         """Have who acknowledges to others than NATS clients wait for streams, too."""
