@@ -160,7 +160,46 @@ name = "cloud"
 urls = ["mqtt://broker"]
 topics = [{ filter = "a/#" }]
 """
+PAIR = """
+[pair]
+secret = "one secret of the two"
+sessions = false
+"""
+LEAFNODES = """
+[[listeners]]
+protocol = "leafnode"
+address = "127.0.0.1:7422"
+"""
 FAULTS = {
+    "pair with a secret that can be guessed": (
+        LEAFNODES + PAIR.replace("one secret of the two", "secret"),
+        "pair.secret: it has fewer than 16 characters",
+    ),
+    "pair without a way to the other gateway": (
+        '[[listeners]]\nprotocol = "nats"\naddress = "127.0.0.1:4222"\n' + PAIR,
+        "pair.uplink: name the uplink that leads to the other gateway, or have a leafnode listener that it comes to",
+    ),
+    "pair with an uplink that is not there": (
+        PAIR + 'uplink = "other"',
+        "pair.uplink: there is no uplink with name = 'other'",
+    ),
+    "pair in no account": (LEAFNODES + PAIR + 'account = "x"', "pair.account: there is no account 'x'"),
+    "pair with streams and none": (
+        LEAFNODES + PAIR + 'streams = ["S"]',
+        "pair.streams: without a table [streams] there are none",
+    ),
+    "pair with sessions on no disk": (
+        LEAFNODES + PAIR.replace("sessions = false", ""),
+        "pair.sessions: without a data-directory there are none to mirror; write sessions = false, or give it one",
+    ),
+    "pair with an address without a port": (
+        LEAFNODES + PAIR + 'nats = ["box-1.local"]',
+        "pair.nats[0]: the port is missing, as in box-1.local:4222",
+    ),
+    "bucket without streams": (
+        '[mqtt]\nretained-bucket = "STATE"',
+        "mqtt.retained-bucket: without a table [streams] there are no buckets",
+    ),
     "bridge without topics": (
         BRIDGE.replace('{ filter = "a/#" }', ""),
         "bridges[0].topics: at least one is needed: nothing else passes a bridge",
