@@ -1,0 +1,5 @@
+"""`python -m leafgate` is `leafgate`."""
+
+from gateway.command.command_line import program
+
+program()
