@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from gateway.command.operator_parser import DESCRIPTION, add_operator_options
 
@@ -19,18 +20,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         import kopf
     except ImportError as error:
-        print(f"leafgate: kopf is missing: pip install 'leafgate[operator]' ({error})", file=sys.stderr)
-        return EXIT_FAILURE
+        return fail(f"kopf is missing: pip install 'leafgate[operator]' ({error})")
     if options.check:
         return check(options.check)
-    from gateway.operator.handlers import Handlers
+    from gateway.operator.handlers import Handlers, credentials
     from gateway.operator.reconciler import Options
 
+    try:
+        if credentials(settings=kopf.OperatorSettings()) is None:
+            return fail("there is no cluster: no service account, as in a pod, and no kubeconfig ($KUBECONFIG)")
+        run(kopf, Handlers(Options(options.image, options.resync_seconds)), options)
+    except (OSError, ValueError, kopf.LoginError) as error:
+        return fail(f"the cluster cannot be used: {error}")
+    return 0
+
+
+def run(kopf: Any, handlers: Any, options: argparse.Namespace) -> None:
+    """Until a signal ends it. Raises OSError where the API does not come."""
     kopf.configure(log_prefix=True)
     # Which handler has run is nothing that anybody wants to know; what came of it is told.
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
     registry = kopf.OperatorRegistry()
-    Handlers(Options(options.image, options.resync_seconds)).register(registry)
+    handlers.register(registry)
     kopf.run(
         registry=registry,
         standalone=True,
@@ -38,7 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         namespaces=options.namespace,
         liveness_endpoint=f"http://{options.healthz}/healthz" if options.healthz else None,
     )
-    return 0
+
+
+def fail(sentence: str) -> int:
+    print(f"leafgate: {sentence}", file=sys.stderr)
+    return EXIT_FAILURE
 
 
 def check(files: list[Path]) -> int:

@@ -58,8 +58,7 @@ class Handlers:
         await self._cluster.close()
 
     async def login(self, **kwargs: Any) -> kopf.ConnectionInfo | None:
-        """By the service account of the pod, else as `kubectl` does."""
-        found = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+        found = credentials(**kwargs)
         if found is not None:
             await self._cluster.login(found)
         return found
@@ -111,3 +110,8 @@ class Handlers:
             waits = str(error)
         if waits:
             raise kopf.TemporaryError(waits, delay=self._retry)
+
+
+def credentials(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """Who the operator is at the cluster: by the service account of the pod, else as `kubectl` finds it."""
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)

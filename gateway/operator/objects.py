@@ -28,8 +28,8 @@ class Resource(NamedTuple):
 
     @property
     def spec(self) -> Document:
-        found: Document = self.document.get("spec") or {}
-        return found
+        found = self.document.get("spec")
+        return found if isinstance(found, dict) else {}
 
     @property
     def status(self) -> Document:

@@ -1,6 +1,7 @@
 """Observing: what a running gateway tells of itself, and what that means for each resource that made it."""
 
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -8,6 +9,8 @@ from gateway.operator.gateway_peer import PeerError, Place, ask_monitoring
 from gateway.operator.kinds import BRIDGE, UPLINK
 from gateway.operator.objects import Document, Resource, Verdict
 
+# Of resources, in one sentence.
+MOST_NAMES = 5
 WAITING = Verdict(None, "Waiting", "it is in the configuration, which the gateway has not read yet")
 
 
@@ -77,12 +80,14 @@ def verdict_of_part(part: Resource, seen: Observation, changed: float) -> Verdic
     return Verdict(False, "Down", f"the link is down: {link.get('last_error') or 'no attempt has ended yet'}")
 
 
-def verdict_of_gateway(seen: Observation, changed: float, refused: int) -> Verdict:
+def verdict_of_gateway(seen: Observation, changed: float, refused: Sequence[Resource]) -> Verdict:
     if seen.fault:
         return Verdict(False, "Away", seen.fault)
     if seen.refusal:
         return Verdict(False, "NotTaken", f"it has not taken the configuration: {seen.refusal}")
     if seen.reads < changed:
         return Verdict(None, "Waiting", "it runs, and has not read the last configuration yet")
-    left_out = f"; {refused} of what belongs to it is wrong, and was left out" if refused else ""
-    return Verdict(True, "Running", f"it runs{left_out}")
+    names = [f"{one.kind.name} {one.name}" for one in refused[:MOST_NAMES]]
+    if len(refused) > MOST_NAMES:
+        names.append(f"and {len(refused) - MOST_NAMES} more")
+    return Verdict(True, "Running", "it runs" + (f"; left out is what is wrong: {', '.join(names)}" if names else ""))

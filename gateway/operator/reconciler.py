@@ -99,7 +99,7 @@ class Reconciler:
             await self.tell(part, Verdict(False, "Refused", sentence))
         for part in judgement.accepted:
             await self.tell(part, verdict_of_part(part, seen, changed))
-        verdict = verdict_of_gateway(seen, changed, len(judgement.refused))
+        verdict = verdict_of_gateway(seen, changed, [part for part, _ in judgement.refused])
         if stopped:
             verdict = Verdict(True, "Stopped", "it is off, as its spec says")
         details = {"version": seen.version or None, "parts": len(judgement.accepted), "refused": len(judgement.refused)}

@@ -33,6 +33,9 @@ OPERATOR_PASSWORD = "operator.password"  # noqa: S105 -- the name of a file
 # All that it may do: ask JetStream's API, and be answered.
 OPERATOR_PERMISSIONS = {"publish": {"allow": ["$JS.API.>"]}, "subscribe": {"allow": ["_INBOX.>"]}}
 
+# What comes of a spec whose parts are not of the types that they shall be.
+MISSHAPEN = (TypeError, AttributeError, KeyError)
+
 # Values of Secrets of the namespace, by their names and keys.
 Values = Mapping[str, Mapping[str, bytes]]
 
@@ -87,14 +90,27 @@ def secrets_named_in(resource: Resource) -> set[str]:
     spec = resource.spec
     places = [spec.get(key) for key in ("passwordSecret", "tokenSecret", "nkeySecret", "credentialsSecret")]
     found = {str(place.get("name", "")) for place in places if isinstance(place, dict)}
-    found.add(str((spec.get("tls") or {}).get("secretName", "")))
+    tls = spec.get("tls")
+    found.add(str(tls.get("secretName", "")) if isinstance(tls, dict) else "")
     return found - {""}
 
 
 def gateway_fragment(gateway: Resource, values: Values) -> Fragment:
     """What the Gateway itself says. Raises SpecError."""
-    spec = gateway.spec
     secrets = FragmentSecrets(gateway, values)
+    try:
+        return Fragment(_gateway(gateway, secrets), secrets.files)
+    except MISSHAPEN as error:
+        raise misshapen(error) from None
+
+
+def misshapen(error: Exception) -> SpecError:
+    """The cluster lets nothing of the kind in, as long as it has our schemas."""
+    return SpecError(f"its spec has not the form that its schema asks for: {error}")
+
+
+def _gateway(gateway: Resource, secrets: FragmentSecrets) -> Document:
+    spec = gateway.spec
     tls = _listener_tls(spec["tls"], secrets) if spec.get("tls") else None
     listeners: list[Document] = []
     for protocol, port in ports_of(gateway).items():
@@ -117,7 +133,7 @@ def gateway_fragment(gateway: Resource, values: Values) -> Fragment:
         document["serial"] = [configured(Serial, one, secrets) for one in spec["serial"]]
     if spec.get("anonymousUser"):
         document["authentication"] = {"no-auth-user": spec["anonymousUser"]}
-    return Fragment(document, secrets.files)
+    return document
 
 
 def ports_of(gateway: Resource) -> dict[str, int]:
@@ -159,7 +175,10 @@ def part_fragment(part: Resource, values: Values, hashed: str) -> Fragment:
     """
     secrets = FragmentSecrets(part, values)
     make = {ACCOUNT: _account, USER: _user, UPLINK: _uplink, BRIDGE: _bridge}[part.kind]
-    return Fragment(make(part, secrets, hashed), secrets.files)
+    try:
+        return Fragment(make(part, secrets, hashed), secrets.files)
+    except MISSHAPEN as error:
+        raise misshapen(error) from None
 
 
 def _rest(part: Resource, struct: Any, secrets: Secrets, apart: frozenset[str]) -> Document:

@@ -30,10 +30,10 @@ class ForeignStreamError(ApiError):
 
 
 def wish(stream: Resource) -> Document:
-    """The configuration that a stream is to have."""
+    """The configuration that a stream is to have. Raises TypeError for a spec of another form than its schema's."""
     spec = stream.spec
     found: Document = {KEYS[key]: spec[key] for key in KEYS if spec.get(key) is not None}
-    found |= {TIMES[key]: int(spec[key] * SECOND) for key in TIMES if spec.get(key) is not None}
+    found |= {TIMES[key]: int(float(spec[key]) * SECOND) for key in TIMES if spec.get(key) is not None}
     found |= spec.get("options") or {}
     found["name"] = stream.title
     found["metadata"] = (found.get("metadata") or {}) | {OWNER: owner_of(stream)}
@@ -44,9 +44,8 @@ def owner_of(stream: Resource) -> str:
     return f"{stream.namespace}/{stream.name}"
 
 
-def bring_about(api: Api, stream: Resource) -> tuple[str, Document]:
+def bring_about(api: Api, stream: Resource, wanted: Document) -> tuple[str, Document]:
     """What was done, "made", "changed" or "", and the state of the stream. Raises GatewayError."""
-    wanted = wish(stream)
     there = api.find(f"STREAM.INFO.{stream.title}")
     if there is None:
         return "made", _state(api.ask(f"STREAM.CREATE.{stream.title}", **wanted))

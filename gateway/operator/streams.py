@@ -10,8 +10,8 @@ from gateway.operator.gateway_peer import Place, jetstream
 from gateway.operator.kinds import GATEWAY
 from gateway.operator.objects import Document, Resource, Verdict
 from gateway.operator.reconciler import Reconciler, missing_gateway, operator_secret
-from gateway.operator.rendering import operator_user
-from gateway.operator.stream_wishes import bring_about, remove
+from gateway.operator.rendering import MISSHAPEN, misshapen, operator_user
+from gateway.operator.stream_wishes import bring_about, remove, wish
 
 T = TypeVar("T")
 
@@ -35,7 +35,11 @@ class StreamKeeper:
         if gateway.spec.get("streams") is None:
             return Verdict(False, "NoStreams", f"the Gateway {gateway.name} has no streams: set its spec.streams"), {}
         try:
-            done, state = await self._ask(gateway, stream, lambda api: bring_about(api, stream))
+            wanted = wish(stream)
+        except (*MISSHAPEN, ValueError) as error:
+            return Verdict(False, "Refused", str(misshapen(error))), {}
+        try:
+            done, state = await self._ask(gateway, stream, lambda api: bring_about(api, stream, wanted))
         except ApiError as error:
             return Verdict(False, "Refused", f"the gateway refuses it: {error}"), {}
         except GatewayError as error:

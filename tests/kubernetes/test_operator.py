@@ -75,6 +75,7 @@ def lets_in(one: Target) -> bool:
 
 
 def test_client_comes_in_with_the_credentials_that_were_made(cluster: Cluster, edge: Kubelet) -> None:
+    starts = edge.starts
     rules = {"publish": {"allow": ["sensors.>", "$JS.API.>"]}, "subscribe": {"allow": ["_INBOX.>"]}}
     cluster.api.create(ACCOUNT, NAMESPACE, "plant", spec={"gateway": "edge", "maxConnections": 5})
     cluster.api.create(USER, NAMESPACE, "sensor-1", spec={"gateway": "edge", "account": "plant", "permissions": rules})
@@ -96,7 +97,7 @@ def test_client_comes_in_with_the_credentials_that_were_made(cluster: Cluster, e
     cluster.wait_gone(STREAM, "readings")
     with JetStream(one) as api:
         assert api.find("STREAM.INFO.readings") is None
-    assert edge.starts == 1
+    assert edge.starts == starts
 
 
 def test_what_is_made_is_what_a_cluster_takes(cluster: Cluster, edge: Kubelet) -> None:
@@ -114,6 +115,7 @@ def test_what_is_made_is_what_a_cluster_takes(cluster: Cluster, edge: Kubelet) -
 
 
 def test_wrong_resources_are_left_out_and_the_rest_goes_on(cluster: Cluster, edge: Kubelet) -> None:
+    starts = edge.starts
     cluster.api.create(USER, NAMESPACE, "lost", spec={"gateway": "edge", "account": "nowhere"})
     cluster.api.create(
         USER, NAMESPACE, "odd", spec={"gateway": "edge", "permissions": {"publish": {"allow": ["a..b"]}}}
@@ -136,10 +138,11 @@ def test_wrong_resources_are_left_out_and_the_rest_goes_on(cluster: Cluster, edg
         cluster.wait_gone(USER, name)
     wait_until(lambda: not lets_in(target(cluster, "edge", "later")), "end of the user early")
     cluster.wait_for(GATEWAY, "edge", "True", "it runs")
-    assert edge.starts == 1
+    assert edge.starts == starts
 
 
 def test_new_password_holds_without_a_restart(cluster: Cluster, edge: Kubelet) -> None:
+    starts = edge.starts
     cluster.api.create(USER, NAMESPACE, "turning", spec={"gateway": "edge"})
     cluster.wait_for(USER, "turning", "True")
     before = target(cluster, "edge", "turning-credentials")
@@ -149,10 +152,11 @@ def test_new_password_holds_without_a_restart(cluster: Cluster, edge: Kubelet) -
     wait_until(lambda: target(cluster, "edge", "turning-credentials") != before, "another password")
     wait_until(lambda: lets_in(target(cluster, "edge", "turning-credentials")), "the new password")
     assert not lets_in(before)
-    assert edge.starts == 1
+    assert edge.starts == starts
 
 
 def test_links_say_how_they_are(cluster: Cluster, edge: Kubelet, tmp_path: Path) -> None:
+    starts = edge.starts
     with ExitStack() as stack:
         hub = stack.enter_context(
             nats_server(tmp_path / "hub", leafnodes='authorization { user: "edge", password: "right" }')
@@ -179,7 +183,7 @@ def test_links_say_how_they_are(cluster: Cluster, edge: Kubelet, tmp_path: Path)
     for kind, name in ((UPLINK, "hub"), (BRIDGE, "broker")):
         cluster.api.delete(kind, NAMESPACE, name)
         cluster.wait_gone(kind, name)
-    assert edge.starts == 1
+    assert edge.starts == starts
 
 
 def certificate(folder: Path, name: str) -> dict[str, str]:
@@ -262,6 +266,24 @@ def test_gateway_is_drained_before_it_goes(cluster: Cluster, tmp_path: Path) -> 
         cluster.wait_gone(GATEWAY, "short")
         assert kubelet.drained
         assert cluster.wait_for(USER, "guest", "False") == "there is no Gateway short in this namespace"
+
+
+def test_operator_that_was_killed_goes_on_where_it_was(cluster: Cluster, edge: Kubelet) -> None:
+    starts = edge.starts
+    for name in ("stays", "goes"):
+        cluster.api.create(USER, NAMESPACE, name, spec={"gateway": "edge"})
+    for name in ("stays", "goes"):
+        cluster.wait_for(USER, name, "True")
+    gone = target(cluster, "edge", "goes-credentials")
+    with open_link(target(cluster, "edge", "stays-credentials")) as link:
+        cluster.operator.kill()
+        cluster.api.delete(USER, NAMESPACE, "goes")
+        assert lets_in(gone)
+        cluster.operator.start()
+        cluster.wait_gone(USER, "goes")
+        wait_until(lambda: not lets_in(gone), "end of the user")
+        link.settle()
+    assert edge.starts == starts
 
 
 def test_secrets_hold_no_password_in_clear_for_the_gateway(cluster: Cluster, edge: Kubelet) -> None:

@@ -1,5 +1,6 @@
 """What resources become in the gateway's configuration, and what is said where they cannot."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -76,6 +77,8 @@ def test_keys_of_parts_are_those_of_the_configuration():
         (resource(BRIDGE, "b", urls=["mqtt://a"], topics=[{"filter": "#", "quality": 1}]), "unknown key quality"),
         (resource(BRIDGE, "b", urls=[], topics=[], passwordSecret={"name": "x"}), "there is no Secret x"),
         (resource(UPLINK, "u", urls=[], tls={"secretName": "login"}), "the Secret login has no key ca.crt"),
+        (resource(UPLINK, "u", urls=[], storeAndForward=["out.>"]), "its spec has not the form"),
+        (resource(UPLINK, "u", urls=[], tls="ca"), "its spec has not the form"),
     ],
 )
 def test_spec_that_cannot_become_a_configuration_is_told(part: Resource, sentence: str):
@@ -136,6 +139,14 @@ def test_files_are_checked_without_a_cluster(tmp_path: Path):
         ("User b", "account: there is no account x"),
         ("Stream s", ""),
     ]
+
+
+def test_program_says_that_there_is_no_cluster(tmp_path: Path):
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-m", "gateway.operator"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("leafgate: there is no cluster")
 
 
 def test_program_says_what_is_missing(tmp_path: Path):
