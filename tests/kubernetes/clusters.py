@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from gateway.operator.kinds import Kind
-from tests.integration.peers import Peer, running
+from tests.integration.peers import Peer, free_port, running
 from tests.kubernetes.api import Api
 from tests.kubernetes.kubelet import Kubelet
 
@@ -98,9 +98,10 @@ def operator(folder: Path, api: Api, *options: str) -> Iterator[Peer]:
     """The operator, as whoever `api` is."""
     kubeconfig = folder / "kubeconfig"
     write_kubeconfig(kubeconfig, api)
-    program = [sys.executable, "-m", "gateway", "operator", "--resync-seconds", "1", *options]
-    command = ["env", f"KUBECONFIG={kubeconfig}", *program]
-    peer = Peer("operator", folder, command, {})
+    port = free_port()
+    program = [sys.executable, "-m", "gateway", "operator", "--resync-seconds", "1"]
+    command = ["env", f"KUBECONFIG={kubeconfig}", *program, "--healthz", f"127.0.0.1:{port}", *options]
+    peer = Peer("operator", folder, command, {"healthz": port})
     peer.start()
     with running(peer):
         yield peer

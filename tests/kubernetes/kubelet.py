@@ -11,19 +11,28 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Protocol
 
-from gateway.operator.kinds import CONFIG_MAP, SECRET, SERVICE, STATEFUL_SET
+from gateway.operator.kinds import CONFIG_MAP, SECRET, SERVICE, STATEFUL_SET, Kind
 from gateway.operator.rendering import MONITORING_PORT
 from tests.integration.peers import LOG_TAIL, python_path
-from tests.kubernetes.api import Api, Document, RefusedError
+from tests.kubernetes.api import Document, RefusedError
 
 POLL_SECONDS = 0.1
+
+
+class Objects(Protocol):
+    """Where objects are: an API, or what stands in for one."""
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Document | None: ...
+
+    def patch(self, kind: Kind, namespace: str, name: str, change: Document, sub: str = "") -> Document: ...
 
 
 class Kubelet:
     """Runs one StatefulSet in a thread; as a context it ends with what it started."""
 
-    def __init__(self, api: Api, namespace: str, name: str, folder: Path) -> None:
+    def __init__(self, api: Objects, namespace: str, name: str, folder: Path) -> None:
         self._api = api
         self._namespace = namespace
         self._name = name
@@ -121,12 +130,17 @@ class Kubelet:
             place = Path(self._inside(mount["mountPath"]))
             place.mkdir(parents=True, exist_ok=True)
             if "projected" in volume:
-                self._project(volume["projected"], place)
+                self._project(volume["projected"]["sources"], volume["projected"]["defaultMode"], place)
+            elif "secret" in volume:
+                source = {"secret": {"name": volume["secret"]["secretName"]}}
+                self._project([source], volume["secret"]["defaultMode"], place)
+            elif "configMap" in volume:
+                self._project([{"configMap": {"name": volume["configMap"]["name"]}}], 0o644, place)
 
-    def _project(self, volume: Document, place: Path) -> None:
+    def _project(self, sources: list[Document], mode: int, place: Path) -> None:
         """All files of a volume become others at a time, by a link that is turned."""
         files: dict[str, bytes] = {}
-        for source in volume["sources"]:
+        for source in sources:
             kind, reference = (CONFIG_MAP, source["configMap"]) if "configMap" in source else (SECRET, source["secret"])
             found = self._api.get(kind, self._namespace, reference["name"]) or {}
             for key, value in (found.get("data") or {}).items():
@@ -138,7 +152,7 @@ class Kubelet:
         folder.mkdir()
         for key, value in files.items():
             (folder / key).write_bytes(value)
-            (folder / key).chmod(volume["defaultMode"])
+            (folder / key).chmod(mode)
         link = place / "..data_tmp"
         link.symlink_to(folder.name)
         before = (place / "..data").resolve() if (place / "..data").exists() else None
@@ -156,11 +170,12 @@ class Kubelet:
     def _translated(self, text: str) -> str:
         for path in ("/etc/leafgate", "/var/lib/leafgate", "/run/leafgate"):
             text = text.replace(f'"{path}', f'"{self._folder}{path}')
-        watched, clients = self._address(f"{self._name}-monitoring"), self._address(self._name)
+        clients = self._address(self._name) or "127.0.0.1"
+        watched = self._address(f"{self._name}-monitoring") or clients
         return text.replace(f"0.0.0.0:{MONITORING_PORT}", f"{watched}:{MONITORING_PORT}").replace(
             "0.0.0.0:", f"{clients}:"
         )
 
     def _address(self, service: str) -> str:
         found = self._api.get(SERVICE, self._namespace, service)
-        return str(found["spec"]["clusterIP"]) if found else "127.0.0.1"
+        return str(found["spec"]["clusterIP"]) if found else ""

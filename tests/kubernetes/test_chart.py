@@ -1,7 +1,10 @@
 """The Helm chart: what it makes is what clusters take, and its configuration is one that the gateway takes."""
 
+import base64
 import itertools
 import json
+import os
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +12,14 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from gateway.command.clients.link import Target
+from gateway.command.clients.opening import open_link
+from gateway.errors import ClientError
+from gateway.operator.kinds import Kind
+from gateway.settings.addresses import ServerUrl
+from tests.integration.peers import wait_until
 from tests.kubernetes.charts import CHART, Document, by_kind, check, helm, lay_out, render, validate
+from tests.kubernetes.kubelet import Kubelet
 from tests.kubernetes.once import FORM_MATTERS_NOT
 
 pytestmark = FORM_MATTERS_NOT
@@ -161,6 +171,64 @@ def test_pods_may_take_as_long_as_their_clients(tmp_path: Path) -> None:
     pod = by_kind(documents, "StatefulSet")["spec"]["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] == 8 + 15
     assert pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][:2] == ["leafgate", "drain"]
+
+
+class Release:
+    """The objects of a release, as an API would have them."""
+
+    def __init__(self, documents: list[Document]) -> None:
+        self._objects = {(one["kind"], one["metadata"]["name"]): one for one in documents}
+        self._objects["Service", "edge-leafgate"]["spec"]["clusterIP"] = f"127.60.{os.getpid() % 250}.2"
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Document | None:
+        return self._objects.get((kind.name, name))
+
+    def patch(self, kind: Kind, namespace: str, name: str, change: Document, sub: str = "") -> Document:
+        return self._objects[kind.name, name] | change
+
+    @property
+    def address(self) -> str:
+        return str(self._objects["Service", "edge-leafgate"]["spec"]["clusterIP"])
+
+    def set_password(self, password: str) -> None:
+        data = {"password": base64.b64encode(password.encode()).decode()}
+        self._objects["Secret", "edge-leafgate-user"]["data"] = data
+
+    def stop(self) -> None:
+        self._objects["StatefulSet", "edge-leafgate"]["spec"]["replicas"] = 0
+
+    def probe(self, name: str) -> bool:
+        container = self._objects["StatefulSet", "edge-leafgate"]["spec"]["template"]["spec"]["containers"][0]
+        (port,) = (one["containerPort"] for one in container["ports"] if one["name"] == "monitoring")
+        get = container[name]["httpGet"]
+        assert get["port"] == "monitoring"
+        try:
+            with urllib.request.urlopen(f"http://{self.address}:{port}{get['path']}", timeout=30) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def lets_in(self, password: str) -> bool:
+        try:
+            open_link(Target(ServerUrl("nats", self.address, 4222, "admin", password))).close()
+        except ClientError:
+            return False
+        return True
+
+
+def test_gateway_of_the_chart_runs_reads_secrets_again_and_drains(tmp_path: Path) -> None:
+    release = Release(render({"drain": {"seconds": 1}}, tmp_path))
+    release.set_password("first")
+    with Kubelet(release, "plant", "edge-leafgate", tmp_path) as kubelet:
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            wait_until(lambda: release.probe(probe), probe, 60)  # noqa: B023
+        assert release.lets_in("first")
+        release.set_password("second")
+        wait_until(lambda: release.lets_in("second"), "the new password", 60)
+        assert not release.lets_in("first")
+        release.stop()
+        wait_until(lambda: kubelet.drained, "the end", 60)
+        assert (kubelet.starts, kubelet.faults) == (1, [])
 
 
 def described(schema: Document, path: str = "") -> Iterator[tuple[str, bool]]:

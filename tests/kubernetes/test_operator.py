@@ -4,6 +4,7 @@ runs the same on a real kube-apiserver.
 
 import base64
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -284,6 +285,11 @@ def test_operator_that_was_killed_goes_on_where_it_was(cluster: Cluster, edge: K
         wait_until(lambda: not lets_in(gone), "end of the user")
         link.settle()
     assert edge.starts == starts
+
+
+def test_operator_says_that_it_lives(cluster: Cluster) -> None:
+    with urllib.request.urlopen(cluster.operator.url("healthz", "http") + "/healthz", timeout=60) as answer:
+        assert answer.status == 200
 
 
 def test_secrets_hold_no_password_in_clear_for_the_gateway(cluster: Cluster, edge: Kubelet) -> None:
