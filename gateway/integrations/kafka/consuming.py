@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from gateway.integrations.kafka.records import Reader
-from gateway.integrations.kafka.worker import Worker, short
+from gateway.integrations.kafka.worker import Worker, log, short, words_of
 from gateway.integrations.site import IntegrationError
 from protocols.message import Message
 
@@ -160,8 +160,12 @@ class ConsumerThread(Worker):
     def _commit(self, consumer: Any) -> None:
         now = time.monotonic()
         if self._to_commit and not self._committing and now >= self._commit_at:
-            self._committing, self._to_commit = self._to_commit, {}
-            consumer.commit(offsets=self._positions(self._committing), asynchronous=True)
+            ours = {(one.topic, one.partition) for one in consumer.assignment()}
+            # Who has a partition next has its own say of it.
+            self._committing = {place: offset for place, offset in self._to_commit.items() if place in ours}
+            self._to_commit = {}
+            if self._committing:
+                consumer.commit(offsets=self._positions(self._committing), asynchronous=True)
 
     def _positions(self, offsets: Offsets) -> list[Any]:
         from confluent_kafka import TopicPartition
@@ -186,12 +190,19 @@ class ConsumerThread(Worker):
         self._paused = []
 
     def _on_revoke(self, consumer: Any, partitions: Any) -> None:
-        """What is with us of them is published, and comes again to whoever has them next."""
+        """What is with us of them comes again to whoever has them next, but for what is on the disk already."""
+        from confluent_kafka import KafkaException
+
+        self._settle(False)
         gone = {(one.topic, one.partition) for one in partitions}
-        for offsets in (self._to_commit, self._committing):
-            for place in gone & offsets.keys():
-                del offsets[place]
+        done = {place: offset for place, offset in (self._committing | self._to_commit).items() if place in gone}
+        self._to_commit = {place: offset for place, offset in self._to_commit.items() if place not in gone}
         self._paused = []
+        if done:
+            try:
+                consumer.commit(offsets=self._positions(done), asynchronous=False)
+            except KafkaException as error:
+                log.debug("event=not-committed reason=%r", words_of(error))
 
     def _pause(self, consumer: Any) -> None:
         """Keep the group, without taking anything."""

@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError
 from gateway.assembly import Gateway
 from gateway.dataplane.port import Port, Receiver
 from gateway.integrations.integrations import Integrations
+from gateway.integrations.kafka import consuming
 from gateway.integrations.kinds import make_integration
 from gateway.integrations.site import Site
 from gateway.integrations.status import IntegrationStatus
@@ -234,6 +235,35 @@ async def test_offsets_are_committed_behind_our_own_commit_and_nothing_more_is_t
             while await trio.to_thread.run_sync(cluster.committed, "g", "t") != 100:  # noqa: ASYNC110 -- as above
                 await trio.sleep(0.05)
         assert status(integrations).received_msgs == 100
+        await end(integrations, gateway)
+
+
+async def test_who_waits_long_for_the_disk_pauses_and_goes_on_in_order(
+    cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consuming, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(consuming, "RECORDS_AT_ONCE", 10)
+    paused = trio.Event()
+    pause = consuming.ConsumerThread._pause
+
+    def noted(thread: consuming.ConsumerThread, consumer: Any) -> None:
+        pause(thread, consumer)
+        thread.tell(paused.set)
+
+    monkeypatch.setattr(consuming.ConsumerThread, "_pause", noted)
+    values = [b"%d" % number for number in range(1000)]
+    async with running_gateway() as gateway:
+        heard, disk = Heard(), SlowDisk()
+        gateway.account.router.subscribe(heard)
+        gateway.account.durability = disk
+        await trio.to_thread.run_sync(cluster.write, "t", *values)
+        integrations = begin(gateway, incoming(cluster))
+        with trio.fail_after(SECONDS):
+            await paused.wait()
+        assert 0 < len(heard.payloads) <= 20
+        disk.go()
+        await until(lambda: len(heard.payloads) >= 1000)
+        assert heard.payloads == values
         await end(integrations, gateway)
 
 
