@@ -13,6 +13,7 @@ from gateway.command.command_line import build_parser
 from gateway.command.parser_tree import commands_of
 from tests.guide.reading import CONSOLE, PAGES, blocks, commands, file_name
 from tests.guide.transcript import mismatch
+from tests.integration.kafka_broker import require_kafka
 from tests.integration.peers import missing_peer, require_peer
 
 REPOSITORY = Path(__file__).parents[2]
@@ -22,9 +23,10 @@ NAMESPACES = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", 
 NAMESPACES += [] if os.geteuid() == 0 else ["--map-root-user"]
 # Beside this interpreter, and where Debian and Go put theirs.
 PLACES = (str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin", str(Path.home() / "go/bin"))
+PLACES += (str(REPOSITORY / "tests/integration/kafka/bin"),)
 PROGRAMS = ("leafgate", "nats-server", "nats", "mosquitto", "mosquitto_pub", "node")
 # Of one page alone.
-MORE_PROGRAMS = {"kubernetes": ("helm",)}
+MORE_PROGRAMS = {"kubernetes": ("helm",), "kafka": ("java",)}
 PROGRAMS = ("leafgate", "nats-server", "nats", "mosquitto", "mosquitto_pub", "node", "haproxy")
 ALL_PAGES = sorted(PAGES.glob("*.md"))
 TRIED = [page for page in ALL_PAGES if blocks(page)]
@@ -63,6 +65,8 @@ def follow(page: Path, directory: Path) -> subprocess.CompletedProcess[str]:
 def test_page_holds_when_it_is_followed(page: Path, tmp_path: Path) -> None:
     for program in (*PROGRAMS, *MORE_PROGRAMS.get(page.stem, ())):
         require_peer(program)
+    if page.stem == "kafka":
+        require_kafka()
     done = follow(page, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
