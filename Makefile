@@ -1,5 +1,5 @@
 # make run: start the gateway. make console: build its page, which takes Node. make test, test-pure, bench, fuzz, fuzz-mqtt,
-# torture, torture-bridges, torture-uplink, torture-streams, walks, reloads, fairness, console-open, arm,
+# torture, torture-bridges, torture-uplink, torture-streams, torture-sinks, walks, reloads, fairness, console-open, arm,
 # lint, man, crds, guide, deb, image, chart, operator-real, clean.
 # Everything lives in .venv, or in .venv-pure with LEAFGATE_PURE=1. ARGS="…" is handed on to the program that is started.
 
@@ -27,7 +27,7 @@ PEERS := tests/integration
 NPM := $(shell command -v npm 2>/dev/null)
 
 .PHONY: run console test test-pure bench fuzz fuzz-mqtt torture torture-bridges torture-uplink torture-streams \
-	torture-kafka walks reloads fairness console-open arm lint man crds guide deb image chart operator-real clean
+	torture-sinks torture-kafka walks reloads fairness console-open arm lint man crds guide deb image chart operator-real clean
 
 run: $(VENV)/installed
 	$(BIN)/leafgate run $(ARGS)
@@ -60,6 +60,9 @@ torture-uplink: $(VENV)/installed $(VENV)/installed-test
 
 torture-streams: $(VENV)/installed $(VENV)/installed-test
 	$(BIN)/python -m tests.torture.streams.campaign --minutes $(TORTURE_MINUTES) $(ARGS)
+
+torture-sinks: $(VENV)/installed $(VENV)/installed-test
+	$(BIN)/python -m tests.torture.sinks --minutes $(TORTURE_MINUTES) $(ARGS)
 
 torture-kafka: $(VENV)/installed $(VENV)/installed-test
 	$(BIN)/python -m tests.torture.kafka --minutes $(TORTURE_MINUTES) $(ARGS)
