@@ -5,6 +5,7 @@ from gateway.integrations.site import Site
 from gateway.settings.fluent import Fluent
 from gateway.settings.integration import Integration as IntegrationKeys
 from gateway.settings.kafka import Kafka
+from gateway.settings.modbus import Modbus
 from gateway.settings.numbers import Influx, RemoteWrite
 
 
@@ -25,4 +26,8 @@ def make_integration(site: Site, config: IntegrationKeys) -> Integration:
         from gateway.integrations.numbers.influx import InfluxWriter
 
         return InfluxWriter(site, config)
+    if isinstance(config, Modbus):
+        from gateway.integrations.modbus.modbus import ModbusIntegration
+
+        return ModbusIntegration(site, config)
     raise NotImplementedError(config.kind)

@@ -13,7 +13,7 @@ from protocols.subjects import RESERVED_SUBJECTS, is_valid_filter, overlaps
 KIB, MIB = 1024, 1024 * 1024
 
 # The fields of the configuration with lists of them.
-KINDS: tuple[str, ...] = ("fluent", "influx", "kafka", "remote_write")
+KINDS: tuple[str, ...] = ("fluent", "influx", "kafka", "modbus", "remote_write")
 
 
 class Integration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):

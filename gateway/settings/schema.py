@@ -23,6 +23,7 @@ from gateway.settings.home_assistant import HomeAssistant
 from gateway.settings.integration import KINDS, Integration
 from gateway.settings.kafka import Kafka
 from gateway.settings.line_pattern import longest_line
+from gateway.settings.modbus import Modbus
 from gateway.settings.numbers import HttpUrl, Influx, RemoteWrite, parse_http_url
 from gateway.settings.pair import Pair
 from gateway.settings.paths import path_of
@@ -381,6 +382,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     fluent: tuple[Fluent, ...] = ()
     influx: tuple[Influx, ...] = ()
     remote_write: tuple[RemoteWrite, ...] = ()
+    modbus: tuple[Modbus, ...] = ()
     rules: tuple[Rule, ...] = ()
     # None where it is told nothing.
     home_assistant: HomeAssistant | None = None

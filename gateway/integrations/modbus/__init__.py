@@ -1,0 +1,1 @@
+"""Modbus: registers of devices, polled into subjects and written from them."""
