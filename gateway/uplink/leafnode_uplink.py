@@ -50,6 +50,8 @@ REFUSALS = ("Loop detected", "Permissions Violation", "same cluster name", DUPLI
 GOOD_LINK_SECONDS = 5.0
 # What another link serves may be two places by now: a link that stands by looks again after this long.
 STANDBY_SECONDS = 300.0
+# The other gateway of a pair lives on when it loses its own hub.
+BESIDE_PAIR_SECONDS = 30.0
 # Steps of the greeting, each of which may take its time; what takes longer hangs.
 GREETING_STEPS = 5
 MACHINE_ID = Path("/etc/machine-id")
@@ -213,7 +215,7 @@ class LeafnodeUplink:
         self.history.stand_by(other.name)
         self._announce()
         log.info("uplink=%s event=standby for=%s", self.label, other.name)
-        with trio.move_on_after(STANDBY_SECONDS):
+        with trio.move_on_after(BESIDE_PAIR_SECONDS if other.goes_first else STANDBY_SECONDS):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._end_at_stop, nursery.cancel_scope)
                 while other.is_up:
@@ -279,6 +281,11 @@ class LeafnodeUplink:
     @property
     def offers_jetstream(self) -> bool:
         return self.config.jetstream
+
+    @property
+    def goes_first(self) -> bool:
+        pair = self._runtime.settings.config.pair
+        return pair is not None and bool(pair.uplink) and pair.uplink == self.config.name
 
     def stand_by(self, other: Link) -> None:
         if self._stands_by_for is None and self._attempted is not None:

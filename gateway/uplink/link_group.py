@@ -31,6 +31,10 @@ class Link(Protocol):
     def offers_jetstream(self) -> bool: ...
 
     @property
+    def goes_first(self) -> bool:
+        """Whether it serves wherever another one could: what it joins is more than the place."""
+
+    @property
     def hub(self) -> HubInfo | None:
         """What the hub said that has confirmed the link; None while there is none, and once it gives way."""
 
@@ -94,6 +98,8 @@ class LinkGroup:
 
     def _is_elder(self, one: Link, other: Link) -> bool:
         """Never both ways: else both would give way, each for the other."""
+        if one.goes_first != other.goes_first:
+            return one.goes_first
         if one.confirmed_at == other.confirmed_at:
             return self.links.index(one) < self.links.index(other)
         return one.confirmed_at < other.confirmed_at
