@@ -50,7 +50,11 @@ class LinkCutter:
             if not self._open:
                 near.close()
                 continue
-            far = socket.create_connection(("127.0.0.1", self._target))
+            try:
+                far = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                near.close()
+                continue
             self._sockets += [near, far]
             for source, sink in ((near, far), (far, near)):
                 carrier = threading.Thread(target=self._carry, args=(source, sink))

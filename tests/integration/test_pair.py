@@ -102,6 +102,7 @@ def test_nats_clients_move_to_the_other_gateway(dying: tuple[Box, Box]) -> None:
     run(talk)
 
 
+@pytest.mark.parametrize("dying", ["the first dies"], indirect=True)
 def test_clients_over_websocket_move_to_the_other_gateway(dying: tuple[Box, Box]) -> None:
     victim, other = dying
     with node_client("roaming_client.mjs", victim.url("websocket", "ws")) as client:
@@ -115,6 +116,7 @@ def test_clients_over_websocket_move_to_the_other_gateway(dying: tuple[Box, Box]
         assert client.next_message()["payload"] == "after"
 
 
+@pytest.mark.parametrize("dying", ["the second dies"], indirect=True)
 def test_aiomqtt_goes_on_at_the_other_gateway(dying: tuple[Box, Box]) -> None:
     victim, other = dying
     name = f"aiomqtt-{victim.name}"
@@ -239,6 +241,7 @@ async def mirrored(client: Client, stream: str, messages: int) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.parametrize("dying", ["the first dies"], indirect=True)
 def test_gateway_that_ends_sends_its_clients_to_the_other(dying: tuple[Box, Box]) -> None:
     victim, other = dying
     name = f"sent-{victim.name}"

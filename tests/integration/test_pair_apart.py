@@ -8,7 +8,7 @@ from tests.integration.link_cutter import LinkCutter
 from tests.integration.mqtt5_peers import NEVER_EXPIRES, Paho5Client, paho5_client
 from tests.integration.pair_boxes import PATIENCE_SECONDS, Box, await_pair, box
 from tests.integration.peers import wait_until
-from tests.integration.test_pair import await_copies, await_told, payloads
+from tests.integration.test_pair import await_copies, await_told, payloads, told
 
 LASTING = {"SessionExpiryInterval": NEVER_EXPIRES}
 
@@ -100,3 +100,34 @@ def test_two_clients_of_one_name_are_one_again(boxes: tuple[Box, Box, LinkCutter
             new.leave(SessionExpiryInterval=0)
         finally:
             new.close()
+
+
+def test_copies_outlive_the_gateway_that_has_them(boxes: tuple[Box, Box, LinkCutter]) -> None:
+    """Both die, and the one that had copies alone comes back; then the other, with what it had."""
+    first, second, _ = boxes
+    with paho5_client(first, "outlives", **LASTING) as client:
+        client.ask("outlives/#", qos=1)
+        with paho5_client(first) as publisher:
+            client.leave(SessionExpiryInterval=NEVER_EXPIRES)
+            for number in range(3):
+                publisher.tell("outlives/number", b"%d" % number, qos=1)
+        await_copies(second, 3)
+        first.kill()
+        second.kill()
+        second.come_back()
+        assert client.open(second, clean=False, **LASTING) == 0
+        assert client.session_present
+        assert payloads(client, 3) == [b"0", b"1", b"2"]
+        second.kill()
+        client.wait_disconnected()
+        client._rest()
+        second.come_back()
+        first.come_back()
+        await_pair(first, second)
+        for one in (first, second):
+            await_told(one)
+        # That it was the second one's, it has not forgotten.
+        assert told(second)["sessions"] == 0
+        assert client.open(second, clean=False, **LASTING) == 0
+        assert client.session_present
+        client.leave(SessionExpiryInterval=0)
