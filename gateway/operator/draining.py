@@ -18,12 +18,11 @@ async def drain(reconciler: Reconciler, gateway: Resource, since: float) -> str:
     if there is None:
         return ""
     if (there.get("spec") or {}).get("replicas"):
-        waiting = await _waiting_messages(reconciler, gateway)
+        waiting = await _waiting(reconciler, gateway)
         if waiting and since < int(gateway.spec.get("drainSeconds") or DRAIN_SECONDS):
-            return f"{waiting} messages wait for a hub"
+            return waiting
         if waiting:
-            sentence = f"{waiting} messages still wait for a hub; they stay on the volume"
-            reconciler.note(gateway, "Undelivered", sentence, is_fault=True)
+            reconciler.note(gateway, "Undelivered", f"{waiting}; what waits stays on the volume", is_fault=True)
         reconciler.note(gateway, "Draining", "its clients are asked to go elsewhere")
         await cluster.scale(STATEFUL_SET, gateway.namespace, gateway.name, 0)
         return "its clients are asked to go elsewhere"
@@ -32,9 +31,15 @@ async def drain(reconciler: Reconciler, gateway: Resource, since: float) -> str:
     return ""
 
 
-async def _waiting_messages(reconciler: Reconciler, gateway: Resource) -> int:
+async def _waiting(reconciler: Reconciler, gateway: Resource) -> str:
+    """Why its end has to wait; "" where nothing is on its way to a hub."""
     place = await reconciler.place_of(gateway)
-    return (await asyncio.to_thread(observe, place)).waiting_messages if place else 0
+    if place is None:
+        return ""
+    seen = await asyncio.to_thread(observe, place)
+    if not seen.version:
+        return f"it is not known what waits for a hub: {seen.fault}"
+    return f"messages that wait for a hub: {seen.waiting_messages}" if seen.waiting_messages else ""
 
 
 async def leave_behind(reconciler: Reconciler, gateway: Resource) -> None:

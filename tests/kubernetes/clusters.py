@@ -115,6 +115,7 @@ def emulator(folder: Path) -> Iterator[Api]:
     peer = Peer("emulator", folder, [sys.executable, str(EMULATOR), str(file)], {})
     peer.start()
     with running(peer):
+        wait_until(lambda: file.exists() or peer.is_dead(), "start of the emulator")
         peer.wait_ready(file.exists)
         yield Api(file.read_text())
 

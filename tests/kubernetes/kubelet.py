@@ -19,6 +19,7 @@ from tests.integration.peers import LOG_TAIL, python_path
 from tests.kubernetes.api import Document, RefusedError
 
 POLL_SECONDS = 0.1
+SECONDS = 120
 
 
 class Objects(Protocol):
@@ -73,7 +74,7 @@ class Kubelet:
         while not self._over.wait(POLL_SECONDS):
             try:
                 self._step()
-            except (OSError, RefusedError, KeyError) as error:
+            except (OSError, RefusedError, KeyError, subprocess.SubprocessError) as error:
                 self.faults.append(repr(error))
 
     def _step(self) -> None:
@@ -113,12 +114,12 @@ class Kubelet:
         hook = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
         environment = os.environ | {"PYTHONPATH": python_path()}
         done = subprocess.run(
-            self._command(hook), capture_output=True, text=True, check=False, timeout=60, env=environment
+            self._command(hook), capture_output=True, text=True, check=False, timeout=SECONDS, env=environment
         )
         if done.returncode:
             self.faults.append(done.stderr)
         self._process.terminate()
-        self.drained = self._process.wait(60) == 0 and not done.returncode
+        self.drained = self._process.wait(SECONDS) == 0 and not done.returncode
         self._process = None
 
     def _inside(self, path: str) -> str:
