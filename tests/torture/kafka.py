@@ -60,7 +60,7 @@ class Outcome:
     """What was acknowledged and what arrived, by key, each way; what is wrong, in lines."""
 
     acknowledged: dict[str, dict[str, int]] = field(default_factory=lambda: {"out": {}, "in": {}})
-    doubled: int = 0
+    doubled: dict[str, int] = field(default_factory=lambda: {"out": 0, "in": 0})
     kills: int = 0
     complaints: list[str] = field(default_factory=list)
 
@@ -72,7 +72,7 @@ class Outcome:
         for key, last in self.acknowledged[way].items():
             numbers = found.get(key, [])
             first_seen = list(dict.fromkeys(numbers))
-            self.doubled += len(numbers) - len(first_seen)
+            self.doubled[way] += len(numbers) - len(first_seen)
             lost = set(range(1, last + 1)) - set(first_seen)
             if lost:
                 self.complaints.append(f"{way} {key}: lost {len(lost)} of {last}, {sorted(lost)[:5]}")
@@ -81,7 +81,8 @@ class Outcome:
 
     def summary(self) -> str:
         counts = [f"{sum(keys.values())} {way}" for way, keys in self.acknowledged.items()]
-        return f"acknowledged {', '.join(counts)}; {self.kills} kills; {self.doubled} came twice"
+        doubled = [f"{count} {way}" for way, count in self.doubled.items()]
+        return f"acknowledged {', '.join(counts)}; {self.kills} kills; came twice {', '.join(doubled)}"
 
 
 class KafkaTorture:
