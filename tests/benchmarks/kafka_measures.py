@@ -59,8 +59,8 @@ def kafka_out(site: Site, effort: Effort) -> Outcome:
         publisher.close()
     with _broker() as broker:
         common = _COMMON.format(server=broker.server())  # type: ignore[attr-defined]
-        _configure(server, _OUT.format(common=common, stream=STREAM, subjects=FILTER, topic=_TOPIC))
-        return _timed(server, "sent_msgs", count)
+        configure(server, _OUT.format(common=common, stream=STREAM, subjects=FILTER, topic=_TOPIC))
+        return timed(server, "sent_msgs", count)
 
 
 def kafka_in(site: Site, effort: Effort) -> Outcome:
@@ -78,17 +78,17 @@ def kafka_in(site: Site, effort: Effort) -> Outcome:
             producer.produce(_TOPIC, PAYLOAD, b"%d" % (number % len(SUBJECTS)))
         if producer.flush(_LONGEST_SECONDS):
             raise LoadError("the broker did not take the records")
-        _configure(server, _IN.format(common=_COMMON.format(server=address), topic=_TOPIC, subject=lead))
-        return _timed(server, "received_msgs", count)
+        configure(server, _IN.format(common=_COMMON.format(server=address), topic=_TOPIC, subject=lead))
+        return timed(server, "received_msgs", count)
 
 
-def _configure(server: ServerProcess, table: str) -> None:
+def configure(server: ServerProcess, table: str) -> None:
     """The gateway reads its configuration again where that has changed."""
     with (server.directory / "leafgate.toml").open("a") as file:
         file.write(table)
 
 
-def _timed(server: ServerProcess, what: str, count: int) -> Outcome:
+def timed(server: ServerProcess, what: str, count: int) -> Outcome:
     give_up = time.perf_counter() + _LONGEST_SECONDS
     while not (first := _told(server, what)):
         if time.perf_counter() > give_up:

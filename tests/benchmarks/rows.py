@@ -18,6 +18,7 @@ from mqtt_packets import V5
 from repeated_rows import RELAY_CASES, REPEATED_CASES
 from rule_measures import RuleCost
 from servers import GATEWAY, Store
+from sink_rows import SINK_CASES
 from stored_rows import STORED_CASES
 from tls_rows import TLS_CASES
 
@@ -116,6 +117,7 @@ CASES: Sequence[Case] = (
     *STORED_CASES,
     *CONSUMER_CASES,
     *KAFKA_CASES,
+    *SINK_CASES,
     *TLS_CASES,
     *REPEATED_CASES,
     *RELAY_CASES,
