@@ -1,8 +1,10 @@
 cimport cython
 from gateway.dataplane.nats_receivers cimport LeafPort, LeafRoute
 from gateway.dataplane.port cimport Port, Receiver
-from gateway.dataplane.routes cimport OFFERED_AT_ONCE, Group, Offer, Routes
+from gateway.dataplane.routes cimport Group, Offer, Routes
 from protocols.message cimport Burst, Message
+
+cdef Py_ssize_t OFFERED_AT_ONCE
 
 cdef class FanOut:
     cdef readonly object event

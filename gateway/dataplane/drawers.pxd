@@ -1,7 +1,5 @@
 cimport cython
 
-cdef Py_ssize_t FEW, DRAWERS
-
 @cython.final
 cdef class Drawers:
     cdef dict _few

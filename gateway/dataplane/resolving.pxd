@@ -5,7 +5,7 @@ from gateway.dataplane.port cimport Port, Receiver
 from gateway.dataplane.routes cimport Group, Routes, make_routes
 from gateway.dataplane.subject_tree cimport Interest
 
-cdef Py_ssize_t ROUTE_BYTES, POINTER_BYTES, LOOKED_AT_ONCE, MAKING, FEW_MEMBERS
+cdef Py_ssize_t ROUTE_BYTES, POINTER_BYTES, LOOKED_AT_ONCE, OFFERED_AT_ONCE, MAKING, FEW_MEMBERS
 cdef int PLAIN, UNIQUE, ALONE, COMBINED, GROUPS, LINKS, NAMED, OVER
 
 @cython.final

@@ -2,8 +2,6 @@ cimport cython
 from gateway.dataplane.port cimport Port, Receiver
 from protocols.message cimport Message
 
-cdef Py_ssize_t OFFERED_AT_ONCE
-
 cdef class Group:
     cdef readonly bytes name, subject
     cdef readonly list weights
