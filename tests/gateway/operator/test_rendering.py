@@ -113,7 +113,7 @@ def test_nothing_of_the_configuration_restarts_the_pod():
 
 
 def test_resources_that_the_cluster_is_told_of_are_those_of_the_structs():
-    assert list(yaml.safe_load_all((MANIFESTS / "crds.yaml").read_text())) == definitions()
+    assert list(yaml.safe_load_all((MANIFESTS / "crds.yaml").read_text())) == definitions(), "`make crds`"
 
 
 def test_operator_may_watch_and_tell_of_all_its_resources():
