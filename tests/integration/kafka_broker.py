@@ -106,6 +106,8 @@ class Kafka:
             "transaction.state.log.num.partitions": "1",
             "share.coordinator.state.topic.num.partitions": "1",
             "group.initial.rebalance.delay.ms": "0",
+            # Who was killed is soon no member any more.
+            "group.min.session.timeout.ms": "1000",
             "log.cleaner.dedupe.buffer.size": str(SMALLEST_SEGMENT << 20),
             "ssl.keystore.type": "PEM",
             "ssl.keystore.location": str(keys),

@@ -51,7 +51,7 @@ servers = ["{server}"]
 retry-max-seconds = 0.5
 group = "{topic}"
 in = [{{ topic = "{topic}-in", subject = "in.{{{{key}}}}" }}]
-properties = {{ "reconnect.backoff.max.ms" = 500, "session.timeout.ms" = 6000 }}
+properties = {{ "reconnect.backoff.max.ms" = 500, "session.timeout.ms" = 3000, "heartbeat.interval.ms" = 500 }}
 """
 
 
