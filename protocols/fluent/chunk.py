@@ -4,7 +4,7 @@ piece: what is in one may be much more than it is itself.
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from protocols.fluent.scanning import NotMessagePackError, Scanner, array_size, raw_bytes
@@ -14,6 +14,8 @@ from protocols.fluent.values import as_text, decode, decode_raw, encode, read_ti
 GZIP_WINDOW = 31
 # What is decompressed in one go.
 PIECE_BYTES = 1 << 16
+# So many pieces are read at most for the next events.
+MOST_PIECES = 4
 # A chunk's id, and a tag.
 LONGEST_ID, LONGEST_TAG = 1024, 1024
 # Of gzip, in what is written.
@@ -52,43 +54,49 @@ class Chunk:
     most: int
     unreadable: int = 0
     is_over: bool = False
-    _rest: bytes = b""
+    _data: bytearray = field(default_factory=bytearray)
+    _at: int = 0
     _scanner: Scanner | None = None
 
     def take(self, count: int) -> list[Event]:
-        """The next events, about so many, or none where the next piece has no whole one; `is_over` behind the last.
-        Raises BadChunkError where what comes is no event.
+        """The next events, at most so many and no more than is read in one go; maybe none. `is_over` is said without
+        any, behind the last. Raises BadChunkError where what comes is no event.
         """
         try:
-            piece = next(self.stream, None)
-            if piece is None and not self._rest:
-                self.is_over = True
-                return []
-            return self._read(self._rest + (piece or b""), count, piece is None)
+            return self._take(count)
         except (NotMessagePackError, zlib.error) as error:
             raise BadChunkError(f"a chunk that cannot be read: {error}") from None
 
-    def _read(self, data: bytes, count: int, is_last: bool) -> list[Event]:
+    def _take(self, count: int) -> list[Event]:
         scanner = self._scanner
         if scanner is None:
             scanner = self._scanner = Scanner(self.most)
+        data, at = self._data, self._at
         found: list[Event] = []
-        at, size = 0, len(data)
-        while at < size:
-            end = scanner.end(data, at)
+        looked, pulled = 0, 0
+        while looked < count:
+            end = scanner.end(data, at) if at < len(data) else -1
             if end < 0:
-                if is_last:
-                    raise BadChunkError("a chunk whose last event is cut short")
-                break
-            event = read_event(data[at:end])
+                del data[:at]
+                at = 0
+                piece = next(self.stream, None) if pulled < MOST_PIECES else b""
+                if piece is None:
+                    if data:
+                        raise BadChunkError("a chunk whose last event is cut short")
+                    self.is_over = not looked
+                if pulled == MOST_PIECES or piece is None:
+                    break
+                data += piece
+                pulled += 1
+                continue
+            event = read_event(bytes(data[at:end]))
             if event is None:
                 self.unreadable += 1
             else:
                 found.append(event)
             at = end
-            if len(found) >= count:
-                break
-        self._rest = data[at:]
+            looked += 1
+        self._at = at
         return found
 
 
@@ -149,7 +157,7 @@ def _read_chunk(data: bytes, most: int) -> Chunk | None:
         option = read_option(data[end:]) if count > 2 else Option()
         if not tag and not entries and option.chunk is None:
             return None
-        return Chunk(tag, iter((data[first:end],)), option.chunk, most)
+        return Chunk(tag, pieces(data[first:end]), option.chunk, most)
     if count < 3:
         raise BadChunkError("a chunk without a record")
     behind = Scanner(len(data)).end(data, end)

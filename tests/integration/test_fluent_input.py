@@ -4,12 +4,14 @@ import asyncio
 import gzip
 import hashlib
 import json
+import resource
 from functools import partial
 from pathlib import Path
 
 import fluent.sender
 import msgspec
 import nats
+import pytest
 
 from tests.integration.certificates import Site
 from tests.integration.certificates import listener as secured
@@ -207,3 +209,30 @@ def test_acknowledged_events_are_in_the_stream_after_a_kill(tmp_path):
         peer.wait_ready(ports.exists)
         peer.ports = read_ports_file(ports) or {}
         assert acknowledged <= asyncio.run(count(peer)) <= 2000
+
+
+def test_what_cannot_be_stored_is_not_acknowledged_before_it_is(tmp_path):
+    """As on a disk that is full for a while."""
+
+    async def make(peer: Peer) -> None:
+        client = await nats.connect(peer.url())
+        await client.jetstream().add_stream(name="LOGS", subjects=["logs.>"])
+        await client.close()
+
+    keys, data = listener(subject="logs.{tag}"), tmp_path / "data"
+    with gateway(
+        tmp_path, protocols=("nats", "fluent"), listener=keys, config="[streams]", data_directory=data
+    ) as peer:
+        asyncio.run(make(peer))
+        unlimited = resource.RLIM_INFINITY
+        resource.prlimit(peer.pid, resource.RLIMIT_FSIZE, (1 << 14, unlimited))
+        with RawPeer(peer.address("fluent")) as raw:
+            raw.send(pack(["app", pack([1, {"text": "x" * 10_000}]) * 50, {"chunk": "id"}]))
+            peer.wait_for_log("event=storage-fault")
+            raw.socket.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                raw.read(1)
+            raw.socket.settimeout(30)
+            resource.prlimit(peer.pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
+            answer = pack({"ack": "id"})
+            assert raw.read(len(answer)) == answer

@@ -117,11 +117,37 @@ def test_record_that_is_too_deep_is_counted_and_the_rest_is_read():
 
 
 def test_what_is_packed_tight_is_not_unpacked_beyond_the_limit():
-    bomb = gzip.compress(b"\x92\x01\x80" * 3_000_000)
+    bomb = gzip.compress(b"\x92\x01\x80" * 500_000)
     assert len(bomb) < 20_000
     chunk = read_chunk(pack(["tag", bomb, {"compressed": "gzip"}]), MOST)
     with pytest.raises(BadChunkError, match="more than 1048576 bytes"):
         events_of(chunk)
+
+
+def test_what_is_taken_at_a_time_is_little_whatever_a_chunk_is_made_of():
+    """Each of these would take long, or copy all of itself for each event."""
+    small = b"\x92\x01\x80" * 40_000
+    for content, option in (
+        (small, {}),
+        (b"\x01" * 120_000, {}),
+        (gzip.compress(b"") * 6_000, {"compressed": "gzip"}),
+        (gzip.compress(small), {"compressed": "gzip"}),
+    ):
+        chunk = read_chunk(pack(["tag", content, option]), 1 << 22)
+        assert chunk is not None
+        events = turns = 0
+        while not chunk.is_over:
+            unreadable = chunk.unreadable
+            found = len(chunk.take(64))
+            assert not (found and chunk.is_over)
+            assert found + chunk.unreadable - unreadable <= 64
+            events += found
+            turns += 1
+            assert len(chunk._data) <= 5 << 16
+        assert events in (0, 40_000)
+        assert turns >= 600
+    many = read_chunk(b"\x92" + pack("tag") + b"\xdd" + (40_000).to_bytes(4, "big") + small, 1 << 22)
+    assert len(events_of(many, 64)) == 40_000
 
 
 def test_several_streams_of_gzip_may_follow_each_other():
