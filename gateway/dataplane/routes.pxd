@@ -15,8 +15,9 @@ cdef class Group:
 cdef class Offer:
     cdef readonly bint keeping, taken
     cdef list _members
-    cdef Py_ssize_t _start, _asked
-    @cython.locals(members=list, count=Py_ssize_t, stop=Py_ssize_t, offset=Py_ssize_t, receiver=Receiver)
+    cdef Py_ssize_t _left
+    @cython.locals(members=list, count=Py_ssize_t, first=Py_ssize_t, stop=Py_ssize_t, position=Py_ssize_t,
+                   receiver=Receiver)
     cpdef bint go_on(self, Message message, Port source) except -1
 
 @cython.final

@@ -84,29 +84,37 @@ class Offer:
     Members may come and go in between: those that were there all the time are asked.
     """
 
-    __slots__ = ("_asked", "_members", "_start", "keeping", "taken")
+    __slots__ = ("_left", "_members", "keeping", "taken")
 
     def __init__(self, group: Group, keeping: bool) -> None:
         self.keeping = keeping
         self.taken = False
-        self._members = group.members[:]
-        self._start = random.randrange(len(self._members))
-        self._asked = 0
+        self._members = group.members
+        # So many from the first on were not asked for certain; -1: nobody was.
+        self._left = -1
 
     def go_on(self, message: Message, source: Port) -> bool:
-        """Ask some more; whether there are more to ask."""
+        """Ask some more; whether there are more to ask.
+
+        First some from anywhere on, then all from the last to the first: the last takes the place of one that leaves.
+        """
         members = self._members
         count = len(members)
-        stop = min(self._asked + OFFERED_AT_ONCE, count)
-        for offset in range(self._asked, stop):
-            receiver = members[(self._start + offset) % count]
+        if self._left < 0:
+            first = random.randrange(count) if count else 0
+            stop = first + min(OFFERED_AT_ONCE, count)
+            self._left = count
+        else:
+            stop = min(self._left, count)
+            first = self._left = max(stop - OFFERED_AT_ONCE, 0)
+        for position in range(first, stop):
+            receiver = members[position % count]
             if receiver.slot < 0:  # It has left.
                 continue
             if receiver.keep(message) if self.keeping else receiver.deliver(message, source):
                 self.taken = True
                 return False
-        self._asked = stop
-        return stop < count
+        return self._left > 0
 
 
 class Bucket:
