@@ -16,7 +16,7 @@ import trio
 log = logging.getLogger("leafgate.turns")
 
 # How long anybody goes on before others have their turn.
-TURN_SECONDS = 0.002
+TURN_SECONDS = 0.001
 
 # So many messages are decoded in one go, or fewer of what takes longer to read.
 DECODED_AT_ONCE = 4096
