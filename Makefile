@@ -1,6 +1,6 @@
 # make run: start the gateway. make console: build its page, which takes Node. make test, test-pure, bench, fuzz, fuzz-mqtt,
 # torture, torture-bridges, torture-uplink, torture-streams, torture-sinks, walks, reloads, fairness, console-open, arm,
-# lint, man, crds, guide, deb, image, chart, operator-real, clean.
+# lint, man, crds, guide, deb, image, release, chart, operator-real, clean.
 # Everything lives in .venv, or in .venv-pure with LEAFGATE_PURE=1. ARGS="…" is handed on to the program that is started.
 
 PYTHON ?= python3
@@ -27,7 +27,8 @@ PEERS := tests/integration
 NPM := $(shell command -v npm 2>/dev/null)
 
 .PHONY: run console test test-pure bench fuzz fuzz-mqtt torture torture-bridges torture-uplink torture-streams \
-	torture-sinks torture-kafka walks reloads fairness console-open arm lint man crds guide deb image chart operator-real clean
+	torture-sinks torture-kafka walks reloads fairness console-open arm lint man crds \
+	guide deb image release chart operator-real clean
 
 run: $(VENV)/installed
 	$(BIN)/leafgate run $(ARGS)
@@ -102,9 +103,11 @@ crds: $(VENV)/installed $(VENV)/installed-test
 guide: $(VENV)/installed-guide
 	$(BIN)/mkdocs build --quiet --clean --config-file gateway/guide/mkdocs.yml
 
-# dist/leafgate_VERSION_ARCHITECTURE.deb, for the Debian that this is: its Python, not that of the virtual environment.
+# dist/leafgate_VERSION_ARCHITECTURE.deb, for the Debian that this is: its Python, not that of the virtual environment. For
+# ARCH=arm64 or armhf of the wheels of `make arm`.
 deb: $(BIN)/python $(if $(NPM),$(BUILT_PAGE))
-	configs/debian/build.sh $(BIN)/python dist
+	$(if $(filter arm64 armhf,$(ARCH)),DEB_ARCHITECTURE=$(ARCH) DEB_WHEELS=build/$(ARCH)/dist) \
+		configs/debian/build.sh $(BIN)/python dist
 
 # dist/leafgate-VERSION.tgz, the Helm chart, once everything that it can make has been looked at.
 chart: $(VENV)/installed $(VENV)/installed-test
@@ -126,9 +129,32 @@ IMAGE_WHEEL = $(if $(filter arm64,$(ARCH)),build/arm64/dist,$(BUILT_WHEEL))
 image: $(VENV)/installed
 	configs/container/build.sh $(BIN)/python $(or $(ARCH),amd64) $(IMAGE_WHEEL)/leafgate-*.whl dist
 
+# Everything that is handed out, in dist: sources, wheels, Debian packages, images; looked at, with SHA256SUMS, which KEY=FILE
+# signs (configs/release/release.py). The change log's section gets today's date. Takes root; RELEASE_FOR="amd64" makes
+# those of this machine alone. RELEASE_PYTHONS="python3.12 python3.13" makes wheels for these, too, where they are there. The
+# wheel that is not compiled is for every other machine: musl, other processors.
+RELEASE_FOR ?= amd64 arm64 armhf
+release: $(VENV)/installed $(VENV)/installed-release
+	rm -rf dist && mkdir dist
+	$(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("dist")' > build/sdist.log
+	for arch in $(filter arm64 armhf,$(RELEASE_FOR)); do $(MAKE) arm ARCH=$$arch || exit 1; done
+	LEAFGATE_PURE=1 $(PIP) wheel --no-deps --wheel-dir dist .
+	for python in $(RELEASE_PYTHONS); do \
+		LEAFGATE_PURE=0 $$python -m pip -q wheel --no-deps --wheel-dir build/wheels/$$python . || exit 1; done
+	for wheel in $(if $(PURE),,$(BUILT_WHEEL)) $(addprefix build/wheels/,$(RELEASE_PYTHONS)) \
+			$(patsubst %,build/%/dist,$(filter arm64 armhf,$(RELEASE_FOR))); do \
+		PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel -q repair --plat auto --wheel-dir dist $$wheel/leafgate-*.whl \
+			|| exit 1; done
+	for arch in $(RELEASE_FOR); do $(MAKE) deb ARCH=$$arch || exit 1; done
+	for arch in $(filter-out armhf,$(RELEASE_FOR)); do $(MAKE) image ARCH=$$arch || exit 1; done
+	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(BIN)/python configs/release/release.py changelog CHANGELOG.md \
+		$$($(BIN)/python -c 'from gateway.version import VERSION; print(VERSION)') $$(date -u +%F) > dist/NOTES.md
+	$(BIN)/python configs/release/release.py sign dist $(KEY)
+
 clean:
-	rm -rf dist/*.deb dist/*.tgz dist/*.oci.tar dist/guide
-	rm -rf .venv .venv-pure .fuzz-build build *.egg-info $(PEERS)/node_modules $(PAGE)/node_modules gateway/console/built
+	rm -rf dist .venv .venv-pure .fuzz-build build *.egg-info $(PEERS)/node_modules $(PAGE)/node_modules gateway/console/built
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:

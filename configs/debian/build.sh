@@ -6,7 +6,9 @@
 # are found below the environment, as everywhere. Debian's Python runs it (DEB_PYTHON), of the minor version that the
 # compiled modules are for; the package depends on that.
 #
-# PIP_OPTIONS are handed on to pip.
+# For another architecture than this machine's, DEB_ARCHITECTURE (arm64, armhf) with the wheels for it in the folder
+# DEB_WHEELS, as `make arm` leaves them; nothing of it is run here. On armhf two packages of Debian's stand in for what PyPI
+# has no wheels of. PIP_OPTIONS are handed on to pip.
 set -eu
 
 pip_python=$1
@@ -21,10 +23,39 @@ trap 'rm -rf "$stage"' EXIT
 chmod 755 "$stage"
 home=$stage/opt/leafgate
 
+native=$(dpkg --print-architecture)
+architecture=${DEB_ARCHITECTURE:-$native}
+depends=
+
 "$python" -m venv --without-pip "$home"
-# shellcheck disable=SC2086 - options are words
-"$pip_python" -m pip --disable-pip-version-check --quiet --python "$home/bin/python" install --no-compile \
-    ${PIP_OPTIONS:-} "$sources"
+pip() { "$pip_python" -m pip --disable-pip-version-check --quiet "$@"; }
+# What was built for another architecture, into the environment of this one's Python: PLATFORM WHAT …
+foreign() {
+    platform=$1 packages=$(echo "$home"/lib/python3.*/site-packages)
+    shift
+    # shellcheck disable=SC2086 - options are words
+    pip install --no-compile --only-binary=:all: --target "$packages" --implementation cp --abi "cp3$minor" --abi abi3 \
+        --abi none --python-version "3.$minor" --platform "linux_$platform" --platform "manylinux2014_$platform" \
+        --platform "manylinux_2_17_$platform" --platform "manylinux_2_28_$platform" \
+        --platform "manylinux_2_31_$platform" ${PIP_OPTIONS:-} "$@"
+    cp -a "$packages/bin" "$packages/share" "$home"
+    rm -r "$packages/bin" "$packages/share"
+}
+minor=$("$home/bin/python" -c 'import sys; print(sys.version_info.minor)')
+case $architecture in
+"$native")
+    # shellcheck disable=SC2086
+    pip --python "$home/bin/python" install --no-compile ${PIP_OPTIONS:-} "$sources"
+    ;;
+arm64) foreign aarch64 "$DEB_WHEELS"/leafgate-*.whl ;;
+armhf)
+    foreign armv7l --no-deps "$DEB_WHEELS"/leafgate-*.whl "$DEB_WHEELS"/msgspec-*.whl trio h11 pyserial \
+        prometheus-client attrs sortedcontainers idna outcome sniffio cryptography bcrypt
+    sed -i 's/^include-system-site-packages = .*/include-system-site-packages = true/' "$home/pyvenv.cfg"
+    depends=", python3-nacl, python3-cffi-backend"
+    ;;
+*) echo "$architecture is neither $native nor arm64 nor armhf" >&2; exit 2 ;;
+esac
 
 # What names the place of the build, or is for those who type in an environment.
 find "$home/bin" -type f ! -name leafgate -delete
@@ -36,8 +67,6 @@ find "$home/lib" -name direct_url.json -delete
 
 version=$("$home/bin/python" -c 'import sys; sys.path.insert(0, sys.argv[1])
 from gateway.version import VERSION; print(VERSION)' "$sources")
-architecture=$(dpkg --print-architecture)
-minor=$("$home/bin/python" -c 'import sys; print(sys.version_info.minor)')
 
 put() { install -D -m "$1" "$2" "$stage/$3"; }
 put 644 "$sources/configs/leafgate.service" lib/systemd/system/leafgate.service
@@ -60,7 +89,7 @@ Architecture: $architecture
 Maintainer: leafgate
 Section: net
 Priority: optional
-Depends: python3 (>= 3.$minor), python3 (<< 3.$((minor + 1))), systemd
+Depends: python3 (>= 3.$minor), python3 (<< 3.$((minor + 1))), systemd$depends
 Installed-Size: $(du -sk "$stage" | cut -f1)
 Description: edge gateway for NATS, MQTT and WebSocket
  Clients of all three share one subject space, and a leafnode link joins it to a

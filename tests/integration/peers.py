@@ -37,6 +37,7 @@ PACKAGES = {
     "helm": "Go: helm.sh/helm/v4/cmd/helm@v4.3.1",
     "influxd": "Debian: influxdb",
     "victoria-metrics": "Debian: victoria-metrics",
+    "minisign": "Debian: minisign",
     "podman": "Debian: podman",
     "runc": "Debian: runc",
     "zsh": "Debian: zsh",
