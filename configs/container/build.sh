@@ -32,6 +32,7 @@ unpacked=$stage/unpacked root=$stage/root
 # From where this system's apt gets its packages, with what was mended since the release.
 apt-get indextargets --format 'deb $(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' 'Origin: Debian' |
     sort -u >"$stage/sources.list"
+[ -s "$stage/sources.list" ] || { echo "apt knows no packages of Debian's: apt-get update" >&2; exit 2; }
 mmdebstrap --quiet --mode=root --variant=extract --architectures="$architecture" --include=python3,ca-certificates \
     "$(. /etc/os-release; echo "$VERSION_CODENAME")" "$unpacked" "$stage/sources.list"
 triplet=$(basename "$(ls -d "$unpacked"/usr/lib/*-linux-gnu*)")
