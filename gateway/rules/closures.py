@@ -159,10 +159,11 @@ def remainder(left: Any, right: Any) -> Any:
 
 
 def power(left: Any, right: Any) -> Any:
-    made = float(left) ** float(right)
-    if isinstance(made, complex):
-        raise MessageError("no-result", "a negative number has no such power")
-    return made
+    # Not by **: compiled, that of floats has another result where there is none among them.
+    try:
+        return math.pow(left, right)
+    except ValueError:
+        raise MessageError("no-result", "a negative number has no such power") from None
 
 
 ARITHMETIC: dict[str, Operation] = {
