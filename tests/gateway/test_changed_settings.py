@@ -35,9 +35,11 @@ UPGRADE = (
 
 
 def with_other_values(section: str) -> msgspec.Struct:
-    """The section with every key changed: numbers halved, and those for "no limit" made limits."""
+    """The section with every number changed: halved, and those for "no limit" made limits. What is a name, and not a
+    number, is of the start alone.
+    """
     before = getattr(Config(), section)
-    values = msgspec.structs.asdict(before)
+    values = {key: value for key, value in msgspec.structs.asdict(before).items() if not isinstance(value, str)}
     others = {key: (value // 2 or 1 << 30 if isinstance(value, int) else value / 2) for key, value in values.items()}
     changed = msgspec.structs.replace(before, **others)
     assert all(getattr(changed, key) != value for key, value in values.items())
