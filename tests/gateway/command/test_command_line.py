@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -232,14 +233,17 @@ def test_raw_output_is_the_payload_alone(server, follow):
 
 def test_queue_group_shares_the_messages(server, follow):
     members = [follow("shared", "--queue", "workers", "--server", server) for _ in range(2)]
-    everyone = follow("shared", "--count", "5", "--server", server)
     for number in range(5):
         assert leafgate("pub", "shared", str(number), "--server", server).returncode == 0
-    everyone.communicate(timeout=30)
+    printed = b""
+    while printed.count(b"\n") < 5:
+        ready, _, _ = select.select([member.stdout for member in members], [], [], 30)
+        assert ready, printed
+        printed += b"".join(os.read(pipe.fileno(), 4096) for pipe in ready)
     for member in members:
         member.send_signal(signal.SIGINT)
-    lines = [line for member in members for line in member.communicate(timeout=30)[0].splitlines()]
-    assert sorted(lines) == [b"shared: %d" % number for number in range(5)]
+    printed += b"".join(member.communicate(timeout=30)[0] for member in members)
+    assert sorted(printed.splitlines()) == [b"shared: %d" % number for number in range(5)]
 
 
 def test_interrupt_ends_a_subscription_without_complaint(server, follow):
