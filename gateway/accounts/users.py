@@ -238,12 +238,9 @@ class ConfiguredAdmission:
         return judge(right)
 
     def _by_verifier(self, proves: Callable[[Verifier], bool], credentials: Credentials) -> Decision:
-        user = self._directory.by_name.get(credentials.user)
-        if user is None:
-            return Refusal("no such user")
-        obstacle = self._directory.obstacle(user, credentials)
-        if obstacle is not None:
-            return Refusal(obstacle)
+        user = self._named(credentials)
+        if isinstance(user, Refusal):
+            return user
         known = self._verifiers.known(user)
         if known is None:
             return Refusal("the user has no verifier")
@@ -251,16 +248,21 @@ class ConfiguredAdmission:
 
     def _by_digest(self, proves: Callable[[bytes], bool], credentials: Credentials) -> Decision:
         """By what the peer made of a password, which has to be here as it is for that."""
-        user = self._directory.by_name.get(credentials.user)
-        if user is None:
-            return Refusal("no such user")
-        obstacle = self._directory.obstacle(user, credentials)
-        if obstacle is not None:
-            return Refusal(obstacle)
+        user = self._named(credentials)
+        if isinstance(user, Refusal):
+            return user
         if user.password is None or is_hash(user.password.value):
             return Refusal("the user's password is not there as plain text, without which its digest cannot be checked")
         right = proves(user.password.value.encode())
         return self._identity(user, credentials) if right else Refusal("a wrong password")
+
+    def _named(self, credentials: Credentials) -> User | Refusal:
+        """Whom a peer says that it is, where he may come in this way."""
+        user = self._directory.by_name.get(credentials.user)
+        if user is None:
+            return Refusal("no such user")
+        obstacle = self._directory.obstacle(user, credentials)
+        return user if obstacle is None else Refusal(obstacle)
 
     def _judged(self, user: User | None, credentials: Credentials, reason: str) -> Decision:
         return Refusal(reason) if user is None else self._identity(user, credentials)
