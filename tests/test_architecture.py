@@ -1,9 +1,11 @@
 """Which room may import which, read from the source with `ast`."""
 
 import ast
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -115,6 +117,23 @@ def test_every_package_is_named_to_the_build_back_end():
     assert told["packages"] == sorted(told["packages"])
     # One is installed under another name.
     assert {told["package-dir"].get(name, name.replace(".", "/")) for name in told["packages"]} == folders
+
+
+def test_types_are_checked_alike_with_and_without_the_extras():
+    """mypy runs where only the core and the linters are installed, and where all is; it skips what may be missing."""
+    with (REPOSITORY / "pyproject.toml").open("rb") as file:
+        told = tomllib.load(file)
+    extras = told["project"]["optional-dependencies"]
+    lines = [*told["project"]["dependencies"], *extras["lint"], *extras["flash"]]
+    installed = {re.match(r"[\w.-]+", line)[0].lower() for line in lines}  # type: ignore[index]
+    (override,) = told["tool"]["mypy"]["overrides"]
+    skipped = {name.removesuffix(".*") for name in override["module"]}
+    roots = {name.split(".")[0] for room in ROOMS for path in sources(room) for name in imports(path.read_text())}
+    distributions = packages_distributions()
+    foreign = roots - set(sys.stdlib_module_names) - set(OURS)
+    missing = {root for root in foreign if not {name.lower() for name in distributions.get(root, [])} & installed}
+    # It comes with trio.
+    assert missing - {"outcome"} == skipped
 
 
 def test_every_package_has_an_init_file():
