@@ -255,8 +255,9 @@ class Journal(DiskHealth):
     def _complete(self, batch: Batch) -> None:
         """Nothing is left to write of a batch."""
         if batch.actions:
-            actions, batch.actions = batch.actions, []
-            for action, _ in actions:
+            # What an action changes waits for another commit than what was promised here.
+            self.batch = Batch()
+            for action, _ in batch.actions:
                 call(action)
             self._after()
         self._tell_attempted()

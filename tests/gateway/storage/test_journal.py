@@ -195,6 +195,23 @@ async def test_actions_keep_their_order_when_a_batch_becomes_empty(storage: Stor
     assert storage.journal.commits == 0
 
 
+def test_what_an_action_changes_waits_for_another_commit_where_the_batch_has_become_empty(storage: Storage):
+    loop = Loop()
+    sessions = storage.global_account.mqtt_sessions
+    message = make_message(b"a", b"1")
+    awaited: list[object] = []
+    storage.journal.start(loop.calls.put, loop.after)
+    sessions.enqueue(1, 1, message, 1)
+    promised = storage.journal.awaited()
+    storage.journal.when_durable(lambda: keep(storage, 1))
+    storage.journal.when_durable(lambda: awaited.append(storage.journal.awaited()))
+    sessions.dequeue(1, 1, message)
+    loop.run_until(lambda: bool(awaited))
+    assert promised is not None
+    assert awaited[0] not in (None, promised)
+    assert storage.journal.stop(60)
+
+
 async def test_action_that_comes_while_only_pages_are_read_is_called(storage: Storage):
     async with running(storage.journal):
         for _ in range(100):
