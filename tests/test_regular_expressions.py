@@ -114,7 +114,7 @@ OUR_OWN = {
     "gateway.settings.file.MISSING_KEY": "what msgspec says about the configuration",
     "gateway.settings.file.STEP": "what msgspec says about the configuration",
     "gateway.runtime.logs.FIELD": "log lines, which are cut at 2 KiB",
-    "gateway.settings.schema": "the operator's pattern, compiled to look at its groups",
+    "gateway.settings.serial": "the operator's pattern, compiled to look at its groups",
     "gateway.settings.line_pattern": "a class of characters, tried on single bytes",
     "gateway.devices.lines": "the operator's pattern",
     "gateway.settings.numbers.TARGET": "the configuration",

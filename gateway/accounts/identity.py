@@ -7,7 +7,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 from gateway.accounts.account import Account
 from gateway.accounts.permissions import EVERYTHING, Permissions
 from gateway.accounts.scram import Verifier
-from gateway.settings.schema import Listener
+from gateway.settings.listener import Listener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

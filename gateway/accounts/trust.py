@@ -46,7 +46,7 @@ from gateway.accounts.permissions import EVERYTHING, Permissions
 from gateway.accounts.resolver import Resolver, ResolverError
 from gateway.accounts.role_templates import Subject, fill_in
 from gateway.accounts.token_proof import TokenProof, decode_proof
-from gateway.settings.schema import Listener
+from gateway.settings.listener import Listener
 from gateway.settings.security import AccountRules, PermissionRules
 from protocols.subjects import is_subset
 

@@ -5,7 +5,8 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import TYPE_CHECKING
 
 from gateway.accounts.identity import Credentials
-from gateway.settings.schema import Config, Listener
+from gateway.settings.listener import Listener
+from gateway.settings.schema import Config
 from gateway.settings.security import AccountRules, User
 from gateway.storage.schema import GLOBAL_ACCOUNT
 

@@ -16,8 +16,9 @@ from gateway.accounts.permissions import NO_RIGHTS, Permissions, make_permission
 from gateway.accounts.scram import Verifier
 from gateway.accounts.user_directory import UserDirectory, maps_certificates
 from gateway.accounts.user_verifiers import UserVerifiers, has_verifier
+from gateway.settings.listener import Listener
 from gateway.settings.live import Settings
-from gateway.settings.schema import Config, Listener
+from gateway.settings.schema import Config
 from gateway.settings.secret import Secret
 from gateway.settings.security import User, is_hash
 from gateway.storage.schema import GLOBAL_ACCOUNT

@@ -21,7 +21,7 @@ from gateway.nats.client import NatsClientSession
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.identity import random_sid
 from gateway.runtime.runtime import Runtime
-from gateway.settings.schema import Serial
+from gateway.settings.serial import Serial
 from gateway.transport.connection import Connection
 from gateway.transport.registry import Registry
 from protocols.close_reason import CloseReason

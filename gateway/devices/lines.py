@@ -12,7 +12,7 @@ from gateway.devices.ports.port import SerialPort
 from gateway.devices.subjects import DeviceSubjects
 from gateway.runtime.runtime import Runtime
 from gateway.settings.line_pattern import LONGEST_LINE, longest_line
-from gateway.settings.schema import Serial
+from gateway.settings.serial import Serial
 from protocols.message import Message
 
 

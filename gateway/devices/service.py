@@ -15,7 +15,7 @@ from gateway.devices.ports.network import open_network_port
 from gateway.devices.ports.port import LocalPort, PortError, SerialPort
 from gateway.devices.ports.selection import is_network, matching_ports
 from gateway.devices.subjects import DeviceSubjects
-from gateway.settings.schema import Serial
+from gateway.settings.serial import Serial
 from protocols.close_reason import CloseReason
 
 log = logging.getLogger("leafgate.serial")

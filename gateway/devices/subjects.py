@@ -5,7 +5,7 @@ from gateway.accounts.permissions import EVERYTHING, Permissions
 from gateway.dataplane.port import Port
 from gateway.runtime.runtime import Runtime
 from gateway.services.presence import Presence
-from gateway.settings.schema import Serial
+from gateway.settings.serial import Serial
 from protocols.foreign_text import make_subject, make_token
 from protocols.message import make_message
 

@@ -16,7 +16,7 @@ from gateway.doors.session_makers import SessionMaker
 from gateway.doors.turning_away import refusal, turn_away
 from gateway.runtime.runtime import Runtime
 from gateway.runtime.turns import TURN_SECONDS
-from gateway.settings.schema import Listener
+from gateway.settings.listener import Listener
 from gateway.transport.connection import Connection, Session
 from gateway.transport.registry import Registry
 from gateway.transport.transport import peer_address

@@ -5,7 +5,8 @@ import socket
 
 from gateway.errors import ListenError
 from gateway.settings.addresses import join_address
-from gateway.settings.schema import Config, Listener
+from gateway.settings.listener import Listener
+from gateway.settings.schema import Config
 
 BACKLOG = 4096
 

@@ -8,7 +8,7 @@ import trio
 
 from gateway.dataplane.port import Port
 from gateway.runtime.deadlines import Deadline
-from gateway.settings.schema import Listener
+from gateway.settings.listener import Listener
 from gateway.transport.connection import Connection, Session
 from gateway.transport.registry import LINES_PER_MINUTE
 from gateway.transport.snapshot import PeerSnapshot

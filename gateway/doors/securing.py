@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from gateway.errors import ConfigError
 from gateway.settings.addresses import ServerUrl
 from gateway.settings.integration import KINDS
-from gateway.settings.schema import Config, Listener
+from gateway.settings.listener import Listener
+from gateway.settings.schema import Config
 from gateway.settings.security import LinkTls
 from gateway.transport.connection import Connection, Session
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from gateway.accounts.admission import Admission
-from gateway.settings.schema import Listener
+from gateway.settings.listener import Listener
 from gateway.transport.connection import Connection, Session
 
 if TYPE_CHECKING:

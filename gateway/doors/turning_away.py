@@ -6,7 +6,7 @@ It gets no connection and no session: its descriptor is given back at once.
 import socket
 
 from gateway.runtime.runtime import Runtime
-from gateway.settings.schema import Listener
+from gateway.settings.listener import Listener
 
 UNAVAILABLE = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 # What the peer may have said already; a socket that is closed with more unread takes our last words back.

@@ -13,7 +13,7 @@ from gateway.fluent.login import NOT_LET_IN, WRONG_KEY, FluentLogin
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.logs import shown
 from gateway.runtime.turns import TURN_SECONDS
-from gateway.settings.schema import Listener
+from gateway.settings.listener import Listener
 from gateway.storage.durability import TOO_SLOW
 from gateway.storage.published_ids import name_publisher
 from gateway.transport.connection import Connection, expect_introduction

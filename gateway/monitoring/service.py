@@ -16,7 +16,7 @@ from gateway.monitoring.exposition import METRICS, Exposition
 from gateway.monitoring.guard import Guard
 from gateway.monitoring.http_server import Answer, Handler, serve_connection
 from gateway.monitoring.observer import Observer, Sources, snapshot
-from gateway.settings.schema import Monitoring
+from gateway.settings.monitoring import Monitoring
 
 if TYPE_CHECKING:
     from gateway.transport.tls_contexts import ServerTls

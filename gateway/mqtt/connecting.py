@@ -6,7 +6,7 @@ from gateway.mqtt.messages import message_of
 from gateway.mqtt.publishing import publish_fault
 from gateway.mqtt.sessions import MqttSessions, capped_expiry
 from gateway.runtime.identity import new_token
-from gateway.settings.schema import Mqtt
+from gateway.settings.mqtt import Mqtt
 from gateway.storage.stored_session import NEVER_EXPIRES, StoredWill
 from gateway.transport.connection import Connection
 from protocols.close_reason import CloseReason

@@ -17,7 +17,7 @@ from gateway.runtime.deadlines import Deadline
 from gateway.runtime.logs import shown
 from gateway.runtime.runtime import Runtime
 from gateway.runtime.turns import OwnTurn
-from gateway.settings.schema import Mqtt
+from gateway.settings.mqtt import Mqtt
 from gateway.storage.schema import UNKNOWN_SENT
 from gateway.storage.stored_session import NEVER_EXPIRES, RestoredSession, StoredSession, StoredWill
 from protocols.close_reason import CloseReason

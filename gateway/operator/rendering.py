@@ -12,8 +12,11 @@ from gateway.operator.kinds import ACCOUNT, BRIDGE, UPLINK, USER
 from gateway.operator.objects import Document, Resource
 from gateway.operator.openapi import Secrets, SpecError, configured
 from gateway.settings.bridge import Bridge
-from gateway.settings.schema import Limits, Logging, Mqtt, Serial, Timeouts
+from gateway.settings.limits import Limits, Timeouts
+from gateway.settings.logs import Logging
+from gateway.settings.mqtt import Mqtt
 from gateway.settings.security import AccountRules, User
+from gateway.settings.serial import Serial
 from gateway.settings.store_and_forward import StoreAndForward
 from gateway.settings.streams import Streams
 from gateway.settings.uplink import Uplink

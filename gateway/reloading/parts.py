@@ -10,7 +10,8 @@ import trio
 from gateway.accounts.users import ConfiguredAdmission
 from gateway.doors.securing import check_tls, open_tls
 from gateway.reloading.reloader import Step
-from gateway.settings.schema import Config, Listener
+from gateway.settings.listener import Listener
+from gateway.settings.schema import Config
 
 if TYPE_CHECKING:
     from gateway.monitoring.service import MonitoringService

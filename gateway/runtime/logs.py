@@ -9,7 +9,7 @@ from collections.abc import Hashable
 import trio
 
 from gateway.runtime.deadlines import Deadlines
-from gateway.settings.schema import Logging
+from gateway.settings.logs import Logging
 
 # No line is longer, whatever a peer calls itself; what follows it, a traceback, is ours.
 LONGEST_LINE = 2048

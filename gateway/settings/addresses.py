@@ -26,6 +26,14 @@ def split_address(text: str) -> tuple[str, int | None]:
     return _check_host(host, v6=False), _parse_port(port) if colon else None
 
 
+def split_full_address(text: str, example: str = "127.0.0.1:4222") -> tuple[str, int]:
+    """Host and port of an address that has both. Raises ValueError as `split_address` does, and without a port."""
+    host, port = split_address(text)
+    if port is None:
+        raise ValueError(f"the port is missing, as in {example}")
+    return host, port
+
+
 def join_address(host: str, port: int) -> str:
     """`host:port`, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

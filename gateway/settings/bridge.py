@@ -8,7 +8,8 @@ from msgspec import Meta
 from gateway.settings.addresses import ServerUrl, parse_server_url
 from gateway.settings.file import KeyedValueError
 from gateway.settings.secret import Secret
-from gateway.settings.security import LinkTls, Seconds
+from gateway.settings.security import LinkTls
+from gateway.settings.units import DAY, MIB, Seconds
 from gateway.settings.uplink import ProxyUrl
 from protocols.mqtt.primitives import is_string
 from protocols.mqtt.topics import SHARE_PREFIX, is_topic_filter, is_topic_name
@@ -18,7 +19,6 @@ BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 WITH_TLS = ("mqtts", "wss")
 WITH_WEBSOCKET = ("ws", "wss")
 LONGEST_CREDENTIAL = 65_535
-MIB = 1024 * 1024
 
 
 class BrokerUrl(ServerUrl):
@@ -69,7 +69,7 @@ class Bridge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     proxy: ProxyUrl | None = None
     websocket_path: Annotated[str, Meta(pattern=r"^/[!-~]*$", max_length=1024)] = "/mqtt"
     keep_alive_seconds: Annotated[int, Meta(ge=5, le=65_535)] = 20
-    session_expiry_seconds: Annotated[int, Meta(ge=0, le=0xFFFFFFFF)] = 30 * 86_400
+    session_expiry_seconds: Annotated[int, Meta(ge=0, le=0xFFFFFFFF)] = 30 * DAY
     dial_timeout_seconds: Seconds = 5.0
     answer_timeout_seconds: Seconds = 10.0
     reconnect_min_seconds: Seconds = 0.25

@@ -11,9 +11,11 @@ import msgspec
 
 from gateway.settings.bridge import Bridge
 from gateway.settings.integration import KINDS, Integration
+from gateway.settings.listener import Listener
 from gateway.settings.rule import Rule
-from gateway.settings.schema import Config, Listener, Serial
+from gateway.settings.schema import Config
 from gateway.settings.security import AccountRules, User
+from gateway.settings.serial import Serial
 from gateway.settings.store_and_forward import StoreAndForward
 from gateway.settings.uplink import Uplink
 

@@ -9,12 +9,12 @@ from gateway.settings.addresses import ServerUrl, parse_server_url
 from gateway.settings.file import KeyedValueError
 from gateway.settings.integration import Integration
 from gateway.settings.secret import Secret
-from gateway.settings.security import LinkTls, Seconds
+from gateway.settings.security import LinkTls
+from gateway.settings.units import KIB, MIB, Seconds
 from gateway.settings.uplink import ProxyUrl
 from protocols.foreign_text import is_legal_literal
 from protocols.subject_template import SubjectTemplate
 
-KIB, MIB = 1024, 1024 * 1024
 LONGEST_KEY = 1024
 FLUENT_PORTS = {"tcp": 24224, "tls": 24224}
 

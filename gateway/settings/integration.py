@@ -6,11 +6,10 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
+from gateway.settings.checks import check_filter
 from gateway.settings.file import KeyedValueError
-from gateway.settings.security import Seconds
-from protocols.subjects import RESERVED_SUBJECTS, is_valid_filter, overlaps
-
-KIB, MIB = 1024, 1024 * 1024
+from gateway.settings.units import KIB, MIB, Seconds
+from protocols.subjects import RESERVED_SUBJECTS, overlaps
 
 # The fields of the configuration with lists of them.
 KINDS: tuple[str, ...] = ("fluent", "influx", "kafka", "modbus", "remote_write")
@@ -39,7 +38,7 @@ class Integration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
     def __post_init__(self) -> None:
         for index, subject in enumerate(self.subjects):
             place = f"subjects[{index}]"
-            check_filter(place, subject)
+            check_taken(place, subject)
             for other in self.subjects[:index]:
                 if overlaps(subject.encode(), other.encode()):
                     raise KeyedValueError(place, f"{subject} and {other} overlap: a message would go twice")
@@ -58,9 +57,8 @@ class Integration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
         return f"{self.kind}/{self.name}"
 
 
-def check_filter(place: str, subject: str) -> None:
+def check_taken(place: str, subject: str) -> None:
     """Raises KeyedValueError for what is no filter, or one of the servers' own subjects."""
-    if " " in subject or not is_valid_filter(subject.encode()):
-        raise KeyedValueError(place, f"{subject!r} is no subject; write it as sensors.>")
+    check_filter(place, subject)
     if subject.encode().startswith(RESERVED_SUBJECTS):
         raise KeyedValueError(place, f"{subject!r} is the servers' own")

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from gateway.settings.addresses import split_address
 from gateway.settings.file import KeyedValueError
-from gateway.settings.integration import Integration, check_filter
+from gateway.settings.integration import Integration, check_taken
 from gateway.settings.secret import Secret
 from gateway.settings.security import SubjectRule
 from protocols.subjects import is_subset, is_valid_filter, overlaps
@@ -56,7 +56,7 @@ class Out(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab
     partition: Annotated[str, Meta(max_length=1024)] = ""
 
     def __post_init__(self) -> None:
-        check_filter("subject", self.subject)
+        check_taken("subject", self.subject)
         for name, text in (("topic", self.topic), ("key", self.key), ("partition", self.partition)):
             check_template(name, text, self.subject, OUT_NAMES)
 

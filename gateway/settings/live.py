@@ -5,7 +5,9 @@ told, and everybody else reads what is in force at that moment.
 import time
 from collections.abc import Callable
 
-from gateway.settings.schema import Config, Limits, Mqtt, Timeouts
+from gateway.settings.limits import Limits, Timeouts
+from gateway.settings.mqtt import Mqtt
+from gateway.settings.schema import Config
 
 # The sections that one may subscribe to.
 SECTIONS = ("limits", "timeouts", "mqtt")

@@ -9,7 +9,7 @@ from msgspec import Meta
 from gateway.settings.addresses import split_address
 from gateway.settings.file import KeyedValueError
 from gateway.settings.integration import Integration
-from gateway.settings.security import Seconds
+from gateway.settings.units import Seconds
 from protocols.foreign_text import is_legal_literal
 
 PORT = 502

@@ -11,7 +11,8 @@ from gateway.settings.file import KeyedValueError
 from gateway.settings.fluent import check_template
 from gateway.settings.integration import Integration
 from gateway.settings.secret import Secret
-from gateway.settings.security import LinkTls, Seconds
+from gateway.settings.security import LinkTls
+from gateway.settings.units import Seconds
 from gateway.settings.uplink import ProxyUrl
 
 HTTP_PORTS = {"http": 80, "https": 443}

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from gateway.settings.addresses import split_address
+from gateway.settings.checks import check_address
 from gateway.settings.file import KeyedValueError
 from gateway.settings.secret import Secret
 
@@ -38,12 +38,7 @@ class Pair(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keba
         addresses += [(f"websocket[{index}]", one) for index, one in enumerate(self.websocket)]
         addresses += [("mqtt", self.mqtt)] if self.mqtt else []
         for key, address in addresses:
-            try:
-                _, port = split_address(address)
-            except ValueError as error:
-                raise KeyedValueError(key, str(error)) from None
-            if port is None:
-                raise KeyedValueError(key, "the port is missing, as in box-1.local:4222")
+            check_address(key, address, "box-1.local:4222")
 
     def mirrors(self, stream: str) -> bool:
         """Whether a stream is one of those that are mirrored."""

@@ -8,12 +8,11 @@ from msgspec import Meta
 from gateway.rules.closures import compile_expression
 from gateway.rules.errors import ExpressionError
 from gateway.settings.file import KeyedValueError
+from gateway.settings.units import DAY, KIB
 from protocols.subject_transform import SubjectTransform
 from protocols.subjects import RESERVED_SUBJECTS, is_valid_filter
 
-KIB = 1024
 MOST_FIELDS = 64
-DAY = 86_400
 
 Aggregate = Literal["mean", "min", "max", "sum", "count", "first", "last"]
 Span = Annotated[float, Meta(ge=0, le=31 * DAY)]

@@ -4,52 +4,40 @@ How the file is read and its errors are worded is `gateway.settings.file`. A str
 rules between keys; only ranges of single values are checked while a file is read.
 """
 
-import re
 import socket
 from collections.abc import Callable
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from gateway.settings.addresses import ServerUrl, is_loopback, join_address, parse_server_url, split_address
+from gateway.settings.addresses import ServerUrl, is_loopback, join_address, parse_server_url, split_full_address
 from gateway.settings.bridge import Bridge, BrokerUrl, parse_broker_url
+from gateway.settings.checks import check_unique
 from gateway.settings.file import KeyedValueError, read_config_file
-from gateway.settings.fluent import Fluent, FluentEntrance, FluentUrl, parse_fluent_url
+from gateway.settings.fluent import Fluent, FluentUrl, parse_fluent_url
 from gateway.settings.home_assistant import HomeAssistant
 from gateway.settings.integration import KINDS, Integration
 from gateway.settings.kafka import Kafka
-from gateway.settings.line_pattern import longest_line
+from gateway.settings.limits import Limits, Timeouts
+from gateway.settings.listener import Listener
+from gateway.settings.logs import Logging
 from gateway.settings.modbus import Modbus
+from gateway.settings.monitoring import Console, Monitoring
+from gateway.settings.mqtt import Mqtt
 from gateway.settings.numbers import HttpUrl, Influx, RemoteWrite, parse_http_url
 from gateway.settings.pair import Pair
 from gateway.settings.paths import path_of
 from gateway.settings.rule import Rule
 from gateway.settings.secret import Secret, read_secret
-from gateway.settings.security import (
-    AccountRules,
-    Authentication,
-    BucketName,
-    ConnectionType,
-    Cookies,
-    Seconds,
-    Tls,
-    User,
-    is_hash,
-)
+from gateway.settings.security import AccountRules, Authentication, ConnectionType, User, is_hash
+from gateway.settings.serial import Serial
 from gateway.settings.sharing_rules import check_accounts
 from gateway.settings.store_and_forward import StoreAndForward, check_disjoint
 from gateway.settings.streams import Streams
 from gateway.settings.uplink import PROXY_PORTS, UPLINK_PORTS, ProxyUrl, Uplink
 from gateway.settings.user_files import read_user_files
-from protocols.foreign_text import is_legal_literal
-
-KIB = 1024
-MIB = 1024 * KIB
-DAY = 86_400
 
 # The account of those for whom none is named, and the one that hears of the gateway itself.
 DEFAULT_ACCOUNT = "$G"
@@ -61,25 +49,8 @@ DEFAULT_BUFFER = "uplink"
 # Its name in the data directory.
 CONTROL_SOCKET = "control.sock"
 
-Baud = Annotated[int, Meta(ge=50, le=12_000_000)]
-# Zero is a wait of no length here.
-Grace = Annotated[float, Meta(ge=0, le=DAY)]
 # The name goes unquoted into monitoring paths and, as the origin of a leafnode, into space-separated lines.
 Name = Annotated[str, Meta(pattern=r"^[!-~]*$", max_length=128)]
-
-
-def _split(address: str) -> tuple[str, int]:
-    host, port = split_address(address)
-    if port is None:
-        raise ValueError("the port is missing, as in 127.0.0.1:4222")
-    return host, port
-
-
-def _check_address(address: str) -> None:
-    try:
-        _split(address)
-    except ValueError as error:
-        raise KeyedValueError("address", str(error)) from None
 
 
 def _check_reach(key: str, host: str, is_guarded: bool) -> None:
@@ -90,267 +61,6 @@ def _check_reach(key: str, host: str, is_guarded: bool) -> None:
             f"{host} can be reached from other machines and clients are not authenticated; "
             "use 127.0.0.1 or set allow-anonymous = true",
         )
-
-
-def _check_unique(places: dict[str, str], name: str, place: str) -> None:
-    if name and name in places:
-        raise KeyedValueError(place, f"{name} is at {places[name]} too")
-    places[name] = place
-
-
-def _is_origin(text: str) -> bool:
-    """Whether this is a serialised origin: scheme, host and perhaps a port (RFC 6454 6.2)."""
-    try:
-        parts = urlsplit(text)
-        host, port = split_address(parts.netloc)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(host) and port != 0 and text == f"{parts.scheme}://{parts.netloc}"
-
-
-class Listener(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
-    """One address that clients connect to. Port 0 takes a free one."""
-
-    protocol: Literal["nats", "mqtt", "websocket", "leafnode", "fluent"]
-    address: str
-    allow_anonymous: bool = False
-    same_origin: bool = False
-    allowed_origins: tuple[str, ...] = ()
-    compression: bool = False
-    proxy_protocol: bool = False
-    trusted_proxies: tuple[str, ...] = ()
-    tls: Tls | None = None
-    no_auth_user: str = ""
-    cookies: Cookies | None = None
-    # Of leafnodes that come here.
-    isolate: bool = False
-    min_version: Annotated[str, Meta(pattern=r"^(\d{1,8}\.\d{1,8}\.\d{1,8})?$")] = ""
-    advertise: tuple[str, ...] = ()
-    # Of those that bring events.
-    fluent: FluentEntrance = FluentEntrance()
-
-    def __post_init__(self) -> None:
-        _check_address(self.address)
-        if self.protocol != "fluent" and self.fluent != FluentEntrance():
-            raise KeyedValueError("fluent", f"only fluent listeners have it, this one is {self.protocol}")
-        for index, origin in enumerate(self.allowed_origins):
-            if not _is_origin(origin):
-                raise KeyedValueError(f"allowed-origins[{index}]", "an origin looks like https://example.org:8443")
-        for index, proxies in enumerate(self.trusted_proxies):
-            try:
-                ip_network(proxies)
-            except ValueError as error:
-                raise KeyedValueError(f"trusted-proxies[{index}]", f"{error}; write 10.0.0.7 or 10.0.0.0/8") from None
-        if self.protocol != "websocket":
-            for key, used in (
-                ("same-origin", self.same_origin),
-                ("allowed-origins", self.allowed_origins),
-                ("compression", self.compression),
-                ("cookies", self.cookies),
-            ):
-                if used:
-                    raise KeyedValueError(key, f"only websocket listeners have it, this one is {self.protocol}")
-        if self.proxy_protocol and not self.trusted_proxies:
-            raise KeyedValueError(
-                "trusted-proxies", "with proxy-protocol it says who may speak for others, as 10.0.0.7"
-            )
-        if self.trusted_proxies and not (self.proxy_protocol or self.protocol == "websocket"):
-            sentence = f"only websocket listeners have it without proxy-protocol = true, this one is {self.protocol}"
-            raise KeyedValueError("trusted-proxies", sentence)
-        if self.protocol not in ("websocket", "leafnode"):
-            leafnode_keys = {"isolate": self.isolate, "min-version": self.min_version, "advertise": self.advertise}
-            misplaced = next((key for key, used in leafnode_keys.items() if used), None)
-            if misplaced is not None:
-                sentence = f"only leafnode and websocket listeners have it, this one is {self.protocol}"
-                raise KeyedValueError(misplaced, sentence)
-        for index, address in enumerate(self.advertise):
-            try:
-                _split(address)
-            except ValueError as error:
-                raise KeyedValueError(f"advertise[{index}]", str(error)) from None
-        if self.tls is not None and self.tls.optional and self.protocol != "nats":
-            raise KeyedValueError("tls.optional", f"only nats listeners have it, this one is {self.protocol}")
-        if self.tls is not None and self.tls.handshake_first and not self.speaks_first:
-            message = f"only nats and leafnode listeners have it, this one is {self.protocol}"
-            raise KeyedValueError("tls.handshake-first", message)
-
-    @property
-    def speaks_first(self) -> bool:
-        """Whether peers are told something before they say anything, TLS or not."""
-        return self.protocol in ("nats", "leafnode")
-
-    @property
-    def connection_types(self) -> tuple[ConnectionType, ...]:
-        """How its peers come."""
-        if self.protocol == "websocket":
-            return ("websocket", "mqtt-websocket", "leafnode-websocket")
-        return (self.protocol,)
-
-    @property
-    def tls_at_once(self) -> bool:
-        """Whether peers begin with TLS, and are told nothing before."""
-        return self.tls is not None and (not self.speaks_first or self.tls.handshake_first)
-
-    @property
-    def asks_origin(self) -> bool:
-        """Whether pages of other origins are kept out: a browser sends cookies along with whatever page asks."""
-        return self.same_origin or self.cookies is not None
-
-    @property
-    def host(self) -> str:
-        return _split(self.address)[0]
-
-    @property
-    def port(self) -> int:
-        return _split(self.address)[1]
-
-
-class Monitoring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
-    """The HTTP end points for people and programs that watch. An empty address turns them off."""
-
-    address: str = "127.0.0.1:8222"
-    allow_anonymous: bool = False
-    tls: Tls | None = None
-    # Who may look; without any of them nobody is asked.
-    users: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.address:
-            _check_address(self.address)
-
-    @property
-    def host(self) -> str:
-        """Only when there is an address."""
-        return _split(self.address)[0]
-
-    @property
-    def port(self) -> int:
-        """Only when there is an address."""
-        return _split(self.address)[1]
-
-
-class Console(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
-    """The page at /console of listeners for WebSockets, and the subjects $LEAFGATE.console.> that it asks."""
-
-    # Who may ask, beside the users of the system account; everybody where nobody has to say who he is.
-    users: tuple[str, ...] = ()
-
-
-class Serial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
-    """A serial port with a device behind it; a glob or the ids of a USB adapter may mean several."""
-
-    port: Annotated[str, Meta(min_length=1)]
-    protocol: Literal["link", "lines"] = "link"
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]*$", max_length=64)] = ""
-    user: str = ""
-    subject: str = "devices.{name}"
-    baud: Baud = 115_200
-    auto_baud: bool = False
-    upgrade_baud: Annotated[int, Meta(ge=0, le=12_000_000)] = 0
-    pattern: str = r"(?P<subject>[^=\s]+)=(?P<payload>.*)"
-    queue_bytes: Annotated[int, Meta(ge=4 * KIB, le=64 * MIB)] = 256 * KIB
-    resume_seconds: Grace = 60.0
-
-    def __post_init__(self) -> None:
-        if not is_legal_literal(self.subject.replace("{name}", "name").encode()):
-            raise KeyedValueError("subject", f"{self.subject!r} is no subject; write it as devices.{{name}}")
-        try:
-            longest_line(self.pattern)
-        except ValueError as error:
-            raise KeyedValueError("pattern", str(error)) from None
-        groups = re.compile(self.pattern.encode()).groupindex
-        if not {"subject", "payload"} <= groups.keys():
-            raise KeyedValueError("pattern", "needs the groups (?P<subject>...) and (?P<payload>...)")
-        network = urlsplit(self.port) if "://" in self.port else None
-        if network is not None:
-            self._check_url(network)
-
-    def _check_url(self, url: SplitResult) -> None:
-        try:
-            _, port = split_address(url.netloc)
-        except ValueError as error:
-            raise KeyedValueError("port", str(error)) from None
-        if url.scheme not in ("socket", "rfc2217") or not port:
-            raise KeyedValueError("port", "a networked port is written as socket://host:port or rfc2217://host:port")
-        if url.scheme == "socket" and (self.auto_baud or self.upgrade_baud):
-            key = "auto-baud" if self.auto_baud else "upgrade-baud"
-            raise KeyedValueError(key, "a socket:// port has no rate that could be changed; use rfc2217://")
-
-
-class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
-    """What one connection, and all of them together, may take."""
-
-    max_payload_bytes: Annotated[int, Meta(ge=1, le=64 * MIB)] = MIB
-    max_control_line_bytes: Annotated[int, Meta(ge=64, le=MIB)] = 4 * KIB
-    max_header_lines: Annotated[int, Meta(ge=1, le=10_000)] = 1000
-    max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 65_536
-    max_unintroduced: Annotated[int, Meta(ge=1, le=1_000_000)] = 16_384
-    max_unintroduced_per_address: Annotated[int, Meta(ge=1, le=1_000_000)] = 8192
-    max_subscriptions: Annotated[int, Meta(ge=0, le=100_000_000)] = 0
-    max_subscription_bytes: Annotated[int, Meta(ge=0, le=1 << 50)] = 0
-    max_pending_bytes: Annotated[int, Meta(ge=4 * KIB, le=4096 * MIB)] = 64 * MIB
-    max_memory_bytes: Annotated[int, Meta(ge=0, le=1 << 50)] = 0
-
-    def __post_init__(self) -> None:
-        if self.max_payload_bytes > self.max_pending_bytes:
-            raise KeyedValueError(
-                "max-payload-bytes",
-                f"{self.max_payload_bytes} is above max-pending-bytes, {self.max_pending_bytes}: "
-                "no such message could be delivered",
-            )
-
-
-class Timeouts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
-    """How long the gateway waits for peers, and for itself when it stops."""
-
-    start_seconds: Grace = 60.0
-    connect_seconds: Seconds = 10.0
-    ping_interval_seconds: Seconds = 120.0
-    ping_max: Annotated[int, Meta(ge=1, le=100)] = 2
-    write_deadline_seconds: Seconds = 10.0
-    drain_seconds: Grace = 5.0
-    lame_duck_grace_seconds: Grace = 10.0
-    lame_duck_seconds: Grace = 120.0
-
-    def __post_init__(self) -> None:
-        if self.lame_duck_grace_seconds > self.lame_duck_seconds:
-            raise KeyedValueError(
-                "lame-duck-grace-seconds",
-                f"{self.lame_duck_grace_seconds:g} is above lame-duck-seconds, {self.lame_duck_seconds:g}",
-            )
-
-
-class Mqtt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
-    """Limits that only MQTT knows."""
-
-    # The largest payload that NATS may carry, with room for a topic and properties.
-    max_packet_bytes: Annotated[int, Meta(ge=128, le=64 * MIB)] = MIB + 64 * KIB
-    max_user_properties: Annotated[int, Meta(ge=1, le=10_000)] = 1000
-    max_keep_alive_seconds: Annotated[int, Meta(ge=0, le=65_535)] = 0
-    max_connects_per_second: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
-    max_sessions: Annotated[int, Meta(ge=1, le=10_000_000)] = 65_536
-    max_session_expiry_seconds: Annotated[int, Meta(ge=0, le=0xFFFFFFFE)] = 30 * DAY
-    max_inflight: Annotated[int, Meta(ge=1, le=65_535)] = 100
-    max_queued_messages: Annotated[int, Meta(ge=0, le=1_000_000)] = 1000
-    max_queued_bytes: Annotated[int, Meta(ge=0, le=4096 * MIB)] = 64 * MIB
-    max_will_bytes: Annotated[int, Meta(ge=0, le=64 * MIB)] = MIB + 64 * KIB
-    receive_maximum: Annotated[int, Meta(ge=1, le=65_535)] = 1000
-    max_topic_aliases: Annotated[int, Meta(ge=0, le=65_535)] = 32
-    max_topic_levels: Annotated[int, Meta(ge=1, le=65_535)] = 128
-    max_retained_messages: Annotated[int, Meta(ge=0, le=100_000_000)] = 65_536
-    max_retained_bytes: Annotated[int, Meta(ge=0, le=4096 * MIB)] = 32 * MIB
-    max_retained_messages_per_client: Annotated[int, Meta(ge=0, le=100_000_000)] = 16_384
-    max_retained_bytes_per_client: Annotated[int, Meta(ge=0, le=4096 * MIB)] = 16 * MIB
-    sys_interval_seconds: Annotated[float, Meta(ge=0, le=86_400)] = 10.0
-    # Of the default account; others have it in their own table.
-    retained_bucket: BucketName = ""
-
-
-class Logging(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
-    """What is written to standard error."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["text", "json"] = "text"
 
 
 DEFAULT_LISTENERS = (
@@ -412,7 +122,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
             places.append(("monitoring.address", self.monitoring.address))
         taken: dict[tuple[str, int], str] = {}
         for place, address in places:
-            host, port = _split(address)
+            host, port = split_full_address(address)
             if port and (host, port) in taken:
                 raise KeyedValueError(place, f"{join_address(host, port)} is the address of {taken[host, port]} too")
             taken[host, port] = place
@@ -441,7 +151,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
                 raise KeyedValueError(key, "with an operator it is the JWTs that say who there is")
         names: dict[str, str] = {}
         for index, rules in enumerate(self.accounts):
-            _check_unique(names, rules.name, f"accounts[{index}].name")
+            check_unique(names, rules.name, f"accounts[{index}].name")
         accounts = {*names, "", DEFAULT_ACCOUNT, self.authentication.system_account or SYSTEM_ACCOUNT}
         callout = self.authentication.callout
         if callout is not None and callout.account not in accounts:
@@ -450,8 +160,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
         keys: dict[str, str] = {}
         for index, user in enumerate(self.users):
             place = f"users[{index}]"
-            _check_unique(names, user.name, f"{place}.name")
-            _check_unique(keys, user.nkey, f"{place}.nkey")
+            check_unique(names, user.name, f"{place}.name")
+            check_unique(keys, user.nkey, f"{place}.nkey")
             if user.account not in accounts:
                 raise KeyedValueError(f"{place}.account", f"there is no account {user.account}")
             if not (user.password or user.scram or user.nkey or self._recognises_otherwise(user)):
@@ -546,7 +256,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
         accounts = {"", DEFAULT_ACCOUNT, system, *(one.name for one in self.accounts)}
         names: dict[str, str] = {}
         for index, bridge in enumerate(self.bridges):
-            _check_unique(names, bridge.name, f"bridges[{index}].name")
+            check_unique(names, bridge.name, f"bridges[{index}].name")
             # With an operator there are more accounts than the file names.
             if bridge.account not in accounts and not self.authentication.operator:
                 raise KeyedValueError(f"bridges[{index}].account", f"there is no account {bridge.account!r}")
@@ -564,7 +274,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
             names: dict[str, str] = {}
             for index, one in enumerate(getattr(self, kind)):
                 place = f"{kind.replace('_', '-')}[{index}]"
-                _check_unique(names, one.name, f"{place}.name")
+                check_unique(names, one.name, f"{place}.name")
                 # With an operator there are more accounts than the file names.
                 if one.account not in accounts and not self.authentication.operator:
                     raise KeyedValueError(f"{place}.account", f"there is no account {one.account!r}")
@@ -582,7 +292,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
         """Each rule has a name of its own, and is of an account that is there."""
         names: dict[str, str] = {}
         for index, rule in enumerate(self.rules):
-            _check_unique(names, rule.name, f"rules[{index}].name")
+            check_unique(names, rule.name, f"rules[{index}].name")
             # With an operator there are more accounts than the file names.
             if rule.account not in self._accounts_named and not self.authentication.operator:
                 raise KeyedValueError(f"rules[{index}].account", f"there is no account {rule.account!r}")
@@ -598,7 +308,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
                 raise KeyedValueError(f"{place}.uplink", self._missing_uplink(buffer))
             if len({one.account or DEFAULT_ACCOUNT for one in uplinks}) > 1:
                 raise KeyedValueError(f"{place}.uplink", "these uplinks are of several accounts")
-            _check_unique(names, self.name_of_buffer(buffer), f"{place}.name")
+            check_unique(names, self.name_of_buffer(buffer), f"{place}.name")
             for number in map(self.uplinks.index, uplinks):
                 for position, subject in enumerate(buffer.subjects):
                     check_disjoint(f"{place}.subjects[{position}]", subject, covered.get(number, ()))
@@ -666,7 +376,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
         links: dict[str, int] = {}
         places: dict[str, str] = {}
         for index, uplink in enumerate(self.uplinks):
-            _check_unique(places, uplink.name, f"uplinks[{index}].name")
+            check_unique(places, uplink.name, f"uplinks[{index}].name")
             name = uplink.account or DEFAULT_ACCOUNT
             # With an operator there are more accounts than the file names.
             if name not in most and not self.authentication.operator:

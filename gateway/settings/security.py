@@ -6,18 +6,17 @@ Rules between the tables (that a user's account exists, say) are the configurati
 import base64
 import binascii
 import string
-from ipaddress import ip_network
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from gateway.settings.checks import check_networks
 from gateway.settings.file import KeyedValueError
 from gateway.settings.secret import Secret
+from gateway.settings.units import Count, Seconds
 from protocols.subjects import is_valid_filter
 
-Count = Annotated[int, Meta(ge=0, le=1 << 50)]
-Seconds = Annotated[float, Meta(ge=0.01, le=86_400)]
 # What a bcrypt hash begins with, how long it is, and the costs that are right: one of 14 takes a second.
 HASH_PREFIXES = ("$2a$", "$2b$", "$2x$", "$2y$")
 HASH_LENGTH = 60
@@ -203,11 +202,7 @@ class User(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keba
             fault = verifier_fault(self.scram.value)
             if fault:
                 raise KeyedValueError("scram", fault)
-        for index, network in enumerate(self.addresses):
-            try:
-                ip_network(network)
-            except ValueError as error:
-                raise KeyedValueError(f"addresses[{index}]", f"{error}; write 10.0.0.7 or 10.0.0.0/8") from None
+        check_networks("addresses", self.addresses)
 
 
 def verifier_fault(text: str) -> str:

@@ -5,11 +5,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from gateway.settings.checks import check_filter
 from gateway.settings.file import KeyedValueError
-from gateway.settings.security import Seconds
-from protocols.subjects import RESERVED_SUBJECTS, is_valid_filter, overlaps
-
-MIB = 1024 * 1024
+from gateway.settings.units import MIB, Seconds
+from protocols.subjects import RESERVED_SUBJECTS, overlaps
 
 
 class KeepOne(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
@@ -42,8 +41,7 @@ class StoreAndForward(msgspec.Struct, frozen=True, forbid_unknown_fields=True, r
             raise KeyedValueError("subjects", "at least one is needed, as sensors.>")
         for index, subject in enumerate(self.subjects):
             place = f"subjects[{index}]"
-            if " " in subject or not is_valid_filter(subject.encode()):
-                raise KeyedValueError(place, f"{subject!r} is no subject; write it as sensors.>")
+            check_filter(place, subject)
             if subject.startswith("$") or subject.encode().startswith(RESERVED_SUBJECTS):
                 raise KeyedValueError(place, f"{subject!r} is the servers' own: it cannot wait for anybody")
             check_disjoint(place, subject, self.subjects[:index])

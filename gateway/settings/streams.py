@@ -6,8 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.settings.archive import Archive
-
-MIB = 1024 * 1024
+from gateway.settings.units import MIB
 
 
 class Streams(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):

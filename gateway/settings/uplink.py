@@ -6,10 +6,11 @@ import msgspec
 from msgspec import Meta
 
 from gateway.settings.addresses import ServerUrl
+from gateway.settings.checks import check_filter
 from gateway.settings.file import KeyedValueError
 from gateway.settings.secret import Secret
-from gateway.settings.security import Seconds, UplinkTls
-from protocols.subjects import is_valid_filter
+from gateway.settings.security import UplinkTls
+from gateway.settings.units import Seconds
 
 UPLINK_PORTS = {"nats-leaf": 7422, "nats": 7422, "tls": 7422, "ws": 80, "wss": 443}
 PROXY_PORTS = {"http": 3128}
@@ -66,7 +67,6 @@ class Uplink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
             )
         for key, subjects in (("deny-imports", self.deny_imports), ("deny-exports", self.deny_exports)):
             for index, subject in enumerate(subjects):
-                if " " in subject or not is_valid_filter(subject.encode()):
-                    raise KeyedValueError(f"{key}[{index}]", f"{subject!r} is no subject; write it as local.>")
+                check_filter(f"{key}[{index}]", subject, "local.>")
         if self.user and self.password is None:
             raise KeyedValueError("password", "a user has one; a token has a key of its own")

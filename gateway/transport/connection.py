@@ -15,7 +15,7 @@ from gateway.runtime.budget import Holding
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.runtime import Runtime
 from gateway.runtime.turns import TURN_SECONDS
-from gateway.settings.schema import Listener
+from gateway.settings.listener import Listener
 from gateway.transport.browser_login import BrowserLogin
 from gateway.transport.reader import HEAVY_FROM_SECONDS, HOLD_SECONDS, LARGEST_READ
 from gateway.transport.snapshot import PeerSnapshot

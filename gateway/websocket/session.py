@@ -8,7 +8,7 @@ from typing import ClassVar
 from gateway.accounts.identity import Identity, Member, Refusal
 from gateway.dataplane.port import Port
 from gateway.runtime.deadlines import Deadline
-from gateway.settings.schema import Listener
+from gateway.settings.listener import Listener
 from gateway.settings.security import Cookies
 from gateway.transport.browser_login import BrowserLogin
 from gateway.transport.connection import Connection, Session, expect_introduction

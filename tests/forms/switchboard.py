@@ -201,9 +201,8 @@ async def _play(form: Form, steps: Iterable[Step], max_pending: int) -> Record:
 
 
 def _gateway(form: Form, max_pending: int) -> Any:
-    config = form["gateway.settings.schema"]
-    limits = config.Limits(max_payload_bytes=MOST_PAYLOAD, max_pending_bytes=max_pending)
-    gateway = form["gateway.assembly"].Gateway(config.Config(limits=limits))
+    limits = form["gateway.settings.limits"].Limits(max_payload_bytes=MOST_PAYLOAD, max_pending_bytes=max_pending)
+    gateway = form["gateway.assembly"].Gateway(form["gateway.settings.schema"].Config(limits=limits))
     gateway.runtime.turns.clock = lambda: 0.0  # A form that is slower takes no more turns.
     gateway.runtime.names = form["gateway.runtime.identity"].Names("N1", "edge", b"1")
     return gateway

@@ -12,8 +12,11 @@ from gateway.devices.device import ALLOWANCE, DeviceNatsSession
 from gateway.mqtt.client import MqttClient
 from gateway.mqtt.session import MqttSession
 from gateway.nats.client import NatsClientSession
+from gateway.settings.limits import Limits, Timeouts
+from gateway.settings.listener import Listener
 from gateway.settings.live import SECTIONS
-from gateway.settings.schema import Config, Limits, Listener, Mqtt, Timeouts
+from gateway.settings.mqtt import Mqtt
+from gateway.settings.schema import Config
 from gateway.transport.connection import Connection
 from gateway.websocket.session import WebSocketSession
 from protocols.close_reason import CloseReason

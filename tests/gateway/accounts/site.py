@@ -10,7 +10,8 @@ from gateway.accounts.permissions import EVERYTHING, Permissions
 from gateway.assembly import Gateway
 from gateway.mqtt.client import MqttClient
 from gateway.nats.client import NatsClientSession
-from gateway.settings.schema import Config, Listener
+from gateway.settings.listener import Listener
+from gateway.settings.schema import Config
 from gateway.settings.security import AccountRules
 from gateway.transport.connection import Connection, Session
 from protocols.mqtt import encoder, packets

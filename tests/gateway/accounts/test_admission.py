@@ -13,7 +13,9 @@ from gateway.accounts.identity import Credentials, Decision, Identity, Refusal
 from gateway.assembly import Gateway
 from gateway.mqtt.client import MqttClient
 from gateway.nats.client import NatsClientSession
-from gateway.settings.schema import Config, Listener, Timeouts
+from gateway.settings.limits import Timeouts
+from gateway.settings.listener import Listener
+from gateway.settings.schema import Config
 from gateway.websocket.session import WebSocketSession
 from protocols.close_reason import CloseReason
 from protocols.mqtt import encoder, packets

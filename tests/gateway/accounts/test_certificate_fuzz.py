@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from gateway.accounts.identity import Credentials
 from gateway.accounts.user_directory import UserDirectory
-from gateway.settings.schema import Config, Listener
+from gateway.settings.listener import Listener
+from gateway.settings.schema import Config
 from gateway.settings.security import Tls, User
 from gateway.transport.tls_files import UNREADABLE, describe
 from tests.gateway.accounts.certificate_maker import certificate

@@ -14,7 +14,7 @@ from gateway.assembly import Gateway
 from gateway.mqtt.client import MqttClient
 from gateway.nats.client import NatsClientSession
 from gateway.runtime.deadlines import Deadline
-from gateway.settings.schema import Listener
+from gateway.settings.listener import Listener
 from protocols.close_reason import CloseReason
 from protocols.mqtt import encoder, packets
 from protocols.mqtt.primitives import MQTT_3_1_1, MQTT_5_0

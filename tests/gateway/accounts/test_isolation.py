@@ -13,7 +13,8 @@ from gateway.accounts.identity import Credentials, Decision, Identity
 from gateway.assembly import Gateway
 from gateway.mqtt.client import MqttClient
 from gateway.nats.client import NatsClientSession
-from gateway.settings.schema import Config, Listener
+from gateway.settings.listener import Listener
+from gateway.settings.schema import Config
 from gateway.storage.storage import Storage
 from gateway.transport.connection import Connection, Session
 from protocols.mqtt import encoder, packets

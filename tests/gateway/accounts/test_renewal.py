@@ -9,7 +9,9 @@ from gateway.accounts.renewal import renew_everybody
 from gateway.assembly import Gateway
 from gateway.mqtt.client import MqttClient
 from gateway.nats.client import NatsClientSession
-from gateway.settings.schema import Config, Limits, Listener
+from gateway.settings.limits import Limits
+from gateway.settings.listener import Listener
+from gateway.settings.schema import Config
 from gateway.settings.secret import Secret
 from gateway.settings.security import AccountRules, User
 from gateway.transport.connection import Connection

@@ -9,7 +9,8 @@ from trio.testing import MockClock
 from gateway.assembly import Gateway
 from gateway.monitoring.observer import Observer, Sources
 from gateway.nats.client import NatsClientSession
-from gateway.settings.schema import Config, Mqtt
+from gateway.settings.mqtt import Mqtt
+from gateway.settings.schema import Config
 from protocols.close_reason import CloseReason
 from protocols.message import make_message
 from protocols.mqtt import packets

@@ -13,7 +13,8 @@ from gateway.accounts.attempts import FREE_FAILURES
 from gateway.accounts.identity import Credentials, Decision, Identity, PeerLimits, Refusal
 from gateway.accounts.users import ConfiguredAdmission
 from gateway.assembly import Gateway
-from gateway.settings.schema import Config, Listener
+from gateway.settings.listener import Listener
+from gateway.settings.schema import Config
 from gateway.settings.secret import Secret
 from gateway.settings.security import AccountRules, Authentication, PermissionRules, SubjectRule, Tls, User
 from tests.gateway.accounts.certificate_maker import certificate

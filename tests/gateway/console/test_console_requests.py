@@ -12,7 +12,9 @@ from gateway.console.settings import settings, unlike_defaults
 from gateway.monitoring.observer import Observer, Sources
 from gateway.reloading.reloader import Outcome
 from gateway.settings.difference import Change
-from gateway.settings.schema import Config, Console, Listener
+from gateway.settings.listener import Listener
+from gateway.settings.monitoring import Console
+from gateway.settings.schema import Config
 from gateway.settings.secret import Secret
 from gateway.settings.security import AccountRules, User
 from protocols.close_reason import CloseReason

@@ -5,7 +5,8 @@ import pytest
 from gateway.assembly import Gateway
 from gateway.dataplane.port import Port, Receiver
 from gateway.devices.lines import LONGEST_LINE, SerialLines
-from gateway.settings.schema import Config, Serial
+from gateway.settings.schema import Config
+from gateway.settings.serial import Serial
 from protocols.message import Message
 
 

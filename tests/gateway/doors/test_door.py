@@ -9,7 +9,9 @@ import trio.testing
 
 from gateway.assembly import Gateway
 from gateway.doors.listeners import open_listener
-from gateway.settings.schema import Config, Limits, Listener
+from gateway.settings.limits import Limits
+from gateway.settings.listener import Listener
+from gateway.settings.schema import Config
 from protocols.mqtt import encoder, packets
 
 PROTOCOLS = ("nats", "mqtt", "websocket")

@@ -10,7 +10,8 @@ from gateway.assembly import Gateway
 from gateway.doors.listeners import open_listener
 from gateway.doors.reception import Reception
 from gateway.errors import ListenError
-from gateway.settings.schema import Config, Listener
+from gateway.settings.listener import Listener
+from gateway.settings.schema import Config
 from tests.gateway.memory_connection import running_gateway
 
 

@@ -10,7 +10,8 @@ from gateway.integrations.inlet import ILLEGAL, NOT_PERMITTED, TOO_LARGE, Inlet
 from gateway.integrations.integration import log
 from gateway.integrations.site import IntegrationError
 from gateway.runtime.drops import Drops
-from gateway.settings.schema import Config, Limits
+from gateway.settings.limits import Limits
+from gateway.settings.schema import Config
 from gateway.settings.security import SubjectRule
 from gateway.storage.durability import Durability
 from protocols.message import Message, make_message

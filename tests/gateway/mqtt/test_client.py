@@ -7,7 +7,9 @@ from trio.testing import MockClock
 from gateway.assembly import Gateway
 from gateway.dataplane.nats_receivers import NatsSubscription
 from gateway.mqtt.client import MqttClient
-from gateway.settings.schema import Config, Limits, Mqtt, Timeouts
+from gateway.settings.limits import Limits, Timeouts
+from gateway.settings.mqtt import Mqtt
+from gateway.settings.schema import Config
 from protocols.close_reason import CloseReason
 from protocols.message import make_message
 from protocols.mqtt import encoder, packets

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from gateway.mqtt.connecting import capped_expiry, keep_alive_of, session_expiry
-from gateway.settings.schema import Config, Mqtt
+from gateway.settings.mqtt import Mqtt
+from gateway.settings.schema import Config
 from gateway.settings.secret import Secret
 from gateway.settings.security import AccountRules, User
 from gateway.storage.stored_session import NEVER_EXPIRES

@@ -2,7 +2,9 @@
 
 import pytest
 
-from gateway.settings.schema import Config, Limits, Mqtt
+from gateway.settings.limits import Limits
+from gateway.settings.mqtt import Mqtt
+from gateway.settings.schema import Config
 from protocols.message import make_message
 from protocols.mqtt import packets
 from protocols.mqtt.acknowledgements import PUBACK, PUBCOMP, PUBREC, PUBREL, encode_acknowledgements

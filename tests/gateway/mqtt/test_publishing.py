@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings.schema import Config, Mqtt
+from gateway.settings.mqtt import Mqtt
+from gateway.settings.schema import Config
 from gateway.settings.secret import Secret
 from gateway.settings.security import AccountRules, User
 from protocols.close_reason import CloseReason

@@ -6,7 +6,9 @@ from trio.testing import MockClock
 
 from gateway.assembly import Gateway
 from gateway.mqtt.retained_feed import SLICE
-from gateway.settings.schema import Config, Limits, Mqtt
+from gateway.settings.limits import Limits
+from gateway.settings.mqtt import Mqtt
+from gateway.settings.schema import Config
 from protocols.close_reason import CloseReason
 from protocols.message import make_message
 from protocols.mqtt import encoder

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from gateway.dataplane.port import Port
-from gateway.settings.schema import Config, Limits, Mqtt
+from gateway.settings.limits import Limits
+from gateway.settings.mqtt import Mqtt
+from gateway.settings.schema import Config
 from protocols.close_reason import CloseReason
 from protocols.message import make_message
 from protocols.mqtt import encoder, packets

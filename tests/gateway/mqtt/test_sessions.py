@@ -10,7 +10,9 @@ from trio.testing import MockClock
 
 from gateway.assembly import Gateway
 from gateway.mqtt.bridge_ids import bridge_id
-from gateway.settings.schema import Config, Limits, Mqtt
+from gateway.settings.limits import Limits
+from gateway.settings.mqtt import Mqtt
+from gateway.settings.schema import Config
 from gateway.storage.stored_session import NEVER_EXPIRES, RestoredSession, StoredSession, StoredWill
 from protocols.close_reason import CloseReason
 from protocols.message import make_message

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from gateway.settings.schema import Config, Limits, Mqtt
+from gateway.settings.limits import Limits
+from gateway.settings.mqtt import Mqtt
+from gateway.settings.schema import Config
 from gateway.settings.secret import Secret
 from gateway.settings.security import AccountRules, User
 from protocols.mqtt import encoder, packets

@@ -15,7 +15,8 @@ from trio.testing import MockClock
 
 from gateway.assembly import Gateway
 from gateway.services.acknowledged_publish import PREFIX
-from gateway.settings.schema import Config, Mqtt
+from gateway.settings.mqtt import Mqtt
+from gateway.settings.schema import Config
 from gateway.storage.batch import ROW_BYTES
 from gateway.storage.storage import Storage
 from gateway.storage.stored_session import NEVER_EXPIRES

@@ -7,7 +7,8 @@ from trio.testing import MockClock
 
 from gateway.assembly import Gateway
 from gateway.nats.client import NatsClientSession
-from gateway.settings.schema import Config, Limits, Timeouts
+from gateway.settings.limits import Limits, Timeouts
+from gateway.settings.schema import Config
 from protocols.close_reason import CloseReason
 from tests.gateway.memory_connection import MemoryConnection, running_gateway
 

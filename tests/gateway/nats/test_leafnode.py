@@ -12,7 +12,8 @@ from gateway.nats.leaf_interest import SLICE
 from gateway.nats.leafnode_spoke import TAKEN_IN_A_ROW, SpokeSession
 from gateway.runtime.turns import TURN_SECONDS
 from gateway.settings.addresses import ServerUrl
-from gateway.settings.schema import Config, Limits
+from gateway.settings.limits import Limits
+from gateway.settings.schema import Config
 from gateway.settings.uplink import Uplink
 from gateway.uplink.leafnode_uplink import LeafnodeUplink
 from protocols.close_reason import CloseReason

@@ -10,7 +10,9 @@ from trio.testing import MockClock
 from gateway.assembly import Gateway
 from gateway.nats.leafnode_hub import HubSession
 from gateway.nats.spoke_directory import SpokeDirectory
-from gateway.settings.schema import Config, Limits, Listener, Timeouts
+from gateway.settings.limits import Limits, Timeouts
+from gateway.settings.listener import Listener
+from gateway.settings.schema import Config
 from gateway.settings.secret import Secret
 from gateway.settings.security import AccountRules, Authentication, PermissionRules, SubjectRule, User
 from protocols.close_reason import CloseReason

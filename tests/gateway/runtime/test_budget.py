@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from gateway.assembly import Gateway
 from gateway.nats.client import NatsClientSession
 from gateway.runtime.budget import SHARE, Budget, Holding, default_limit, machine_bytes, subscription_bytes
-from gateway.settings.schema import Config, Limits, Mqtt
+from gateway.settings.limits import Limits
+from gateway.settings.mqtt import Mqtt
+from gateway.settings.schema import Config
 from protocols.close_reason import CloseReason
 from protocols.mqtt import encoder, packets
 from protocols.mqtt.properties import Properties

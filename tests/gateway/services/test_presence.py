@@ -10,7 +10,9 @@ from trio.testing import MockClock
 from gateway.assembly import Gateway
 from gateway.nats.client import NatsClientSession
 from gateway.services.presence import OFFLINE_SECONDS, ONLINE, is_presence_subject, take_back
-from gateway.settings.schema import Config, Mqtt, Timeouts
+from gateway.settings.limits import Timeouts
+from gateway.settings.mqtt import Mqtt
+from gateway.settings.schema import Config
 from protocols.close_reason import CloseReason
 from protocols.message import make_message
 from tests.gateway.dataplane.places import ClientPort

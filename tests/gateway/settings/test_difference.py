@@ -9,9 +9,14 @@ from hypothesis import strategies as st
 
 from gateway.settings.addresses import ServerUrl
 from gateway.settings.difference import Change, difference, fixed_change, match, summary
-from gateway.settings.schema import Config, Limits, Listener, Monitoring, Mqtt, Serial, Timeouts
+from gateway.settings.limits import Limits, Timeouts
+from gateway.settings.listener import Listener
+from gateway.settings.monitoring import Monitoring
+from gateway.settings.mqtt import Mqtt
+from gateway.settings.schema import Config
 from gateway.settings.secret import Secret
 from gateway.settings.security import AccountRules, Authentication, Callout, Resolver, Tls, User
+from gateway.settings.serial import Serial
 from gateway.settings.uplink import Uplink
 
 NATS = Listener(protocol="nats", address="127.0.0.1:4222")

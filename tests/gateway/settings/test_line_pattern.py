@@ -6,7 +6,7 @@ import pytest
 
 from gateway.settings.file import KeyedValueError
 from gateway.settings.line_pattern import LONGEST_LINE, SHORTEST_LINE, longest_line
-from gateway.settings.schema import Serial
+from gateway.settings.serial import Serial
 
 WHOLE = [
     r"(?P<subject>(a|ab)*)(?P<payload>c)",

@@ -3,8 +3,10 @@
 import msgspec
 import pytest
 
+from gateway.settings.limits import Limits, Timeouts
 from gateway.settings.live import SECTIONS, Settings
-from gateway.settings.schema import Config, Limits, Mqtt, Timeouts
+from gateway.settings.mqtt import Mqtt
+from gateway.settings.schema import Config
 
 OTHERS = {
     "limits": Limits(max_payload_bytes=5),

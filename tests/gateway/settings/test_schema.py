@@ -12,9 +12,12 @@ from gateway.errors import ConfigError
 from gateway.settings.addresses import ServerUrl
 from gateway.settings.bridge import Bridge, BridgeTopic, BrokerUrl
 from gateway.settings.kafka import In, Kafka, KafkaTls, Out
-from gateway.settings.schema import Config, Listener, Monitoring, Serial, load_config
+from gateway.settings.listener import Listener
+from gateway.settings.monitoring import Monitoring
+from gateway.settings.schema import Config, load_config
 from gateway.settings.secret import Secret
 from gateway.settings.security import LinkTls, UplinkTls, User
+from gateway.settings.serial import Serial
 from gateway.settings.store_and_forward import KeepOne, StoreAndForward
 from gateway.settings.uplink import ProxyUrl, Uplink
 

@@ -11,7 +11,8 @@ import trio.testing
 import gateway.transport.connection
 from gateway.assembly import Gateway
 from gateway.dataplane.outbox import CONGESTED_AT
-from gateway.settings.schema import Config, Limits, Timeouts
+from gateway.settings.limits import Limits, Timeouts
+from gateway.settings.schema import Config
 from gateway.transport.connection import Connection
 from gateway.transport.snapshot import PeerSnapshot
 from protocols.close_reason import CloseReason

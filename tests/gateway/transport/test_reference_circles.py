@@ -14,7 +14,8 @@ from gateway.devices.link_transport import LinkTransport
 from gateway.doors.session_makers import session_makers
 from gateway.nats.spoke_directory import SpokeDirectory
 from gateway.runtime.identity import random_sid
-from gateway.settings.schema import Config, Listener
+from gateway.settings.listener import Listener
+from gateway.settings.schema import Config
 from gateway.transport.connection import Connection
 from protocols.close_reason import CloseReason
 from protocols.mqtt import encoder, packets

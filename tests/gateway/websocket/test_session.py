@@ -12,7 +12,9 @@ from gateway.assembly import Gateway
 from gateway.mqtt.client import MqttClient
 from gateway.nats.client import NatsClientSession
 from gateway.runtime.turns import DECODED_AT_ONCE
-from gateway.settings.schema import Config, Limits, Listener, Timeouts
+from gateway.settings.limits import Limits, Timeouts
+from gateway.settings.listener import Listener
+from gateway.settings.schema import Config
 from gateway.transport.connection import Connection, Session
 from gateway.websocket.session import WebSocketSession
 from protocols.close_reason import CloseReason
