@@ -23,9 +23,10 @@ from gateway.services.presence import take_back
 from gateway.services.retained_requests import RetainedRequests
 from gateway.services.time_requests import TimeRequests
 from gateway.services.user_requests import UserRequests
+from gateway.settings.account_names import SYSTEM_ACCOUNT
 from gateway.settings.listener import Listener
 from gateway.settings.live import Settings
-from gateway.settings.schema import SYSTEM_ACCOUNT, Config
+from gateway.settings.schema import Config
 from gateway.settings.security import AccountRules, PermissionRules
 from gateway.settings.streams import Streams
 from gateway.storage.durability import Durability

@@ -10,6 +10,7 @@ from gateway.monitoring.observer import Sources
 from gateway.monitoring.report import Fields
 from gateway.monitoring.snapshot import BufferSnapshot, ServerSnapshot, SnapshotProvider
 from gateway.monitoring.time_text import timestamp
+from gateway.settings.store_and_forward import name_of
 from gateway.transport.census import Totals, Traffic
 from protocols.close_reason import CloseReason
 
@@ -90,7 +91,7 @@ class Now:
     def _place(self, buffer: BufferSnapshot) -> Fields:
         """Where it waits, and for how many bytes there is room; of a buffer that is not configured nobody knows."""
         config = self._sources.runtime.settings.config
-        found = {config.name_of_buffer(one): one for one in config.store_and_forward}.get(buffer.name)
+        found = {name_of(one, config.uplinks): one for one in config.store_and_forward}.get(buffer.name)
         return {} if found is None else {"room": found.max_bytes, "memory": found.memory}
 
     def _storage(self) -> Fields | None:

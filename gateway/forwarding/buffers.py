@@ -18,8 +18,9 @@ from gateway.forwarding.forwarder import Forwarder
 from gateway.forwarding.status import BufferStatus
 from gateway.forwarding.thinning import Thinning
 from gateway.runtime.runtime import Runtime
-from gateway.settings.schema import DEFAULT_ACCOUNT, Config
-from gateway.settings.store_and_forward import StoreAndForward
+from gateway.settings.account_names import DEFAULT_ACCOUNT
+from gateway.settings.schema import Config
+from gateway.settings.store_and_forward import StoreAndForward, name_of, uplinks_of
 from gateway.settings.streams import Streams
 from gateway.storage.joint_durability import JointDurability
 from gateway.storage.streams.store import StreamStore
@@ -96,10 +97,10 @@ class Buffers:
         """Have the buffers that are configured, over the links that there are now. What waits in one stays as it is."""
         wanted: dict[str, Wanted] = {}
         for buffer in config.store_and_forward:
-            uplinks = config.uplinks_of(buffer)
+            uplinks = uplinks_of(buffer, config.uplinks)
             links = tuple(link for one in uplinks for link in self._links if link.config == one)
             if links:
-                wanted[config.name_of_buffer(buffer)] = (buffer, links)
+                wanted[name_of(buffer, config.uplinks)] = (buffer, links)
         self._wanted = wanted
         for name, line in list(self._lines.items()):
             if name not in wanted or not self._goes_on(line, *wanted[name]):

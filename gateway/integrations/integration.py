@@ -15,8 +15,8 @@ from gateway.integrations.site import IntegrationError, Site
 from gateway.integrations.status import IntegrationStatus
 from gateway.integrations.stream_outlet import StreamOutlet
 from gateway.runtime.drops import Drops
+from gateway.settings.account_names import DEFAULT_ACCOUNT
 from gateway.settings.integration import Integration as IntegrationKeys
-from gateway.settings.schema import DEFAULT_ACCOUNT
 from gateway.settings.security import SubjectRule
 from gateway.uplink.link_history import LinkHistory
 

@@ -57,6 +57,14 @@ class Integration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
         return f"{self.kind}/{self.name}"
 
 
+def check_possible(place: str, one: Integration, are_streams: bool) -> None:
+    """What it needs is installed, and its stream can be. Raises KeyedValueError."""
+    if one.missing:
+        raise KeyedValueError(place, one.missing)
+    if one.stream and not are_streams:
+        raise KeyedValueError(f"{place}.stream", "there are no streams here without a table [streams]")
+
+
 def check_taken(place: str, subject: str) -> None:
     """Raises KeyedValueError for what is no filter, or one of the servers' own subjects."""
     check_filter(place, subject)

@@ -1,24 +1,26 @@
-"""The configuration: every key with its default, its range and the rules between keys, as frozen structs.
+"""The configuration: all tables of the file in one frozen struct, and the rules between them.
 
+A table's own keys stand in the module of its name, rules between two or three in one of those modules or in `*_rules`.
 How the file is read and its errors are worded is `gateway.settings.file`. A struct that is built in code obeys the same
 rules between keys; only ranges of single values are checked while a file is read.
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from gateway.settings.addresses import ServerUrl, is_loopback, join_address, parse_server_url, split_full_address
+from gateway.settings.account_names import DEFAULT_ACCOUNT, AccountNames, check_elements
+from gateway.settings.address_rules import check_addresses
+from gateway.settings.addresses import ServerUrl, parse_server_url
 from gateway.settings.bridge import Bridge, BrokerUrl, parse_broker_url
-from gateway.settings.checks import check_unique
 from gateway.settings.file import KeyedValueError, read_config_file
 from gateway.settings.fluent import Fluent, FluentUrl, parse_fluent_url
 from gateway.settings.home_assistant import HomeAssistant
-from gateway.settings.integration import KINDS, Integration
+from gateway.settings.integration import KINDS, Integration, check_possible
 from gateway.settings.kafka import Kafka
 from gateway.settings.limits import Limits, Timeouts
 from gateway.settings.listener import Listener
@@ -31,37 +33,20 @@ from gateway.settings.pair import Pair
 from gateway.settings.paths import path_of
 from gateway.settings.rule import Rule
 from gateway.settings.secret import Secret, read_secret
-from gateway.settings.security import AccountRules, Authentication, ConnectionType, User, is_hash
+from gateway.settings.security import AccountRules, Authentication, User, is_hash
 from gateway.settings.serial import Serial
 from gateway.settings.sharing_rules import check_accounts
-from gateway.settings.store_and_forward import StoreAndForward, check_disjoint
+from gateway.settings.store_and_forward import StoreAndForward, check_buffers
 from gateway.settings.streams import Streams
-from gateway.settings.uplink import PROXY_PORTS, UPLINK_PORTS, ProxyUrl, Uplink
+from gateway.settings.uplink import PROXY_PORTS, UPLINK_PORTS, ProxyUrl, Uplink, check_uplinks
 from gateway.settings.user_files import read_user_files
-
-# The account of those for whom none is named, and the one that hears of the gateway itself.
-DEFAULT_ACCOUNT = "$G"
-SYSTEM_ACCOUNT = "$SYS"
-
-# What a buffer is called that has no name, and whose uplink has none.
-DEFAULT_BUFFER = "uplink"
+from gateway.settings.user_rules import Place, check_login, check_places, check_users
 
 # Its name in the data directory.
 CONTROL_SOCKET = "control.sock"
 
 # The name goes unquoted into monitoring paths and, as the origin of a leafnode, into space-separated lines.
 Name = Annotated[str, Meta(pattern=r"^[!-~]*$", max_length=128)]
-
-
-def _check_reach(key: str, host: str, is_guarded: bool) -> None:
-    """Whoever can be reached from other machines must ask who comes, or say that nobody is asked."""
-    if not (is_guarded or is_loopback(host)):
-        raise KeyedValueError(
-            key,
-            f"{host} can be reached from other machines and clients are not authenticated; "
-            "use 127.0.0.1 or set allow-anonymous = true",
-        )
-
 
 DEFAULT_LISTENERS = (
     Listener(protocol="nats", address="127.0.0.1:4222"),
@@ -111,32 +96,58 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     def __post_init__(self) -> None:
         if not self.listeners:
             raise KeyedValueError("listeners", "at least one is needed; leave the key out for the default ones")
+        accounts = AccountNames(self.accounts, self.authentication)
+        check_addresses(self.listeners, self.monitoring, self.authenticates)
+        self._check_users(accounts)
+        check_accounts(self.accounts, accounts.always)
+        check_uplinks(self.uplinks, self.accounts, accounts)
+        check_elements("bridges", self.bridges, accounts.check)
+        check_elements("rules", self.rules, accounts.check_for_clients)
+        if self.home_assistant is not None:
+            accounts.check_for_clients("home-assistant.account", self.home_assistant.account)
+        check_buffers(self.store_and_forward, self.uplinks, bool(self.data_directory))
+        for kind in KINDS:
+            key, integrations = kind.replace("_", "-"), getattr(self, kind)
+            check_elements(key, integrations, accounts.check)
+            for index, one in enumerate(integrations):
+                check_possible(f"{key}[{index}]", one, self.streams is not None)
+        if self.pair is not None:
+            self._check_pair(self.pair, accounts)
+        self._check_buckets()
+
+    def _check_users(self, accounts: AccountNames) -> None:
+        """The rules between users, accounts, and the places where they come in."""
+        for key, configured in (("users", self.users), ("accounts", self.accounts)):
+            if configured and self.authentication.operator:
+                raise KeyedValueError(key, "with an operator it is the JWTs that say who there is")
+        callout = self.authentication.callout
+        if callout is not None and callout.account not in accounts.all:
+            raise KeyedValueError("authentication.callout.account", f"there is no account {callout.account}")
+        check_users(self.users, accounts, self._recognises_otherwise)
+        check_places(self._places_of_users(), self.users)
+        if self.authenticates:
+            for index, listener in enumerate(self.listeners):
+                check_login(f"listeners[{index}]", listener, self.no_auth_user_at(listener))
+
+    def _recognises_otherwise(self, user: User) -> bool:
+        """Whether a user may be recognised by a certificate, by its port, or by coming without a word."""
+        free = (self.authentication.no_auth_user, *(one.no_auth_user for one in self.listeners))
+        return self.maps_certificates or user.name in free or any(user.name == one.user for one in self.serial)
+
+    def _places_of_users(self) -> Iterator[Place]:
+        yield Place("authentication.no-auth-user", self.authentication.no_auth_user)
         for index, listener in enumerate(self.listeners):
-            is_guarded = self.authenticates or listener.allow_anonymous or listener.fluent.shared_key is not None
-            _check_reach(f"listeners[{index}].address", listener.host, is_guarded)
-        if self.monitoring.address:
-            is_guarded = bool(self.monitoring.users) or self.monitoring.allow_anonymous
-            _check_reach("monitoring.address", self.monitoring.host, is_guarded)
-        places = [(f"listeners[{index}].address", listener.address) for index, listener in enumerate(self.listeners)]
-        if self.monitoring.address:
-            places.append(("monitoring.address", self.monitoring.address))
-        taken: dict[tuple[str, int], str] = {}
-        for place, address in places:
-            host, port = split_full_address(address)
-            if port and (host, port) in taken:
-                raise KeyedValueError(place, f"{join_address(host, port)} is the address of {taken[host, port]} too")
-            taken[host, port] = place
-        self._check_users()
-        check_accounts(self.accounts, (DEFAULT_ACCOUNT, self.authentication.system_account or SYSTEM_ACCOUNT))
-        self._check_uplink_accounts()
-        self._check_bridges()
-        self._check_rules()
-        told = self.home_assistant
-        if told is not None and told.account not in self._accounts_named and not self.authentication.operator:
-            raise KeyedValueError("home-assistant.account", f"there is no account {told.account!r}")
-        self._check_buffers()
-        self._check_integrations()
-        self._check_pair()
+            yield Place(f"listeners[{index}].no-auth-user", listener.no_auth_user, listener.connection_types)
+        if self.authenticates:  # Without users it is a name that subscribers are told.
+            for index, serial in enumerate(self.serial):
+                yield Place(f"serial[{index}].user", serial.user, ("serial",))
+        for index, name in enumerate(self.monitoring.users):
+            yield Place(f"monitoring.users[{index}]", name, ("monitoring",))
+        if not (self.authentication.operator or self.authentication.callout):  # Those say who else there is.
+            for index, name in enumerate(self.console.users):
+                yield Place(f"console.users[{index}]", name)
+
+    def _check_buckets(self) -> None:
         buckets = {"mqtt": self.mqtt.retained_bucket} | {
             f"accounts[{index}]": one.retained_bucket for index, one in enumerate(self.accounts)
         }
@@ -144,86 +155,21 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
             if name and self.streams is None:
                 raise KeyedValueError(f"{place}.retained-bucket", "without a table [streams] there are no buckets")
 
-    def _check_users(self) -> None:
-        """The rules between users, accounts and listeners."""
-        for key, configured in (("users", self.users), ("accounts", self.accounts)):
-            if configured and self.authentication.operator:
-                raise KeyedValueError(key, "with an operator it is the JWTs that say who there is")
-        names: dict[str, str] = {}
-        for index, rules in enumerate(self.accounts):
-            check_unique(names, rules.name, f"accounts[{index}].name")
-        accounts = {*names, "", DEFAULT_ACCOUNT, self.authentication.system_account or SYSTEM_ACCOUNT}
-        callout = self.authentication.callout
-        if callout is not None and callout.account not in accounts:
-            raise KeyedValueError("authentication.callout.account", f"there is no account {callout.account}")
-        names = {}
-        keys: dict[str, str] = {}
-        for index, user in enumerate(self.users):
-            place = f"users[{index}]"
-            check_unique(names, user.name, f"{place}.name")
-            check_unique(keys, user.nkey, f"{place}.nkey")
-            if user.account not in accounts:
-                raise KeyedValueError(f"{place}.account", f"there is no account {user.account}")
-            if not (user.password or user.scram or user.nkey or self._recognises_otherwise(user)):
-                sentence = "nobody could come in as this user: give it a password or an nkey"
-                raise KeyedValueError(f"{place}.password", sentence)
-        no_auth_users = [("authentication", self.authentication.no_auth_user)]
-        no_auth_users += [(f"listeners[{index}]", one.no_auth_user) for index, one in enumerate(self.listeners)]
-        for place, name in no_auth_users:
-            if name and name not in names and name not in keys:
-                raise KeyedValueError(f"{place}.no-auth-user", f"there is no user {name}")
-        named = []
-        if self.authenticates:  # Without users it is a name that subscribers are told.
-            named += [(f"serial[{index}].user", one.user) for index, one in enumerate(self.serial)]
-        named += [(f"monitoring.users[{index}]", name) for index, name in enumerate(self.monitoring.users)]
-        if not (self.authentication.operator or callout):  # Those say who else there is.
-            named += [(f"console.users[{index}]", name) for index, name in enumerate(self.console.users)]
-        for place, name in named:
-            if name and name not in names and name not in keys:
-                raise KeyedValueError(place, f"there is no user {name}")
-        self._check_ways()
-        for index, listener in enumerate(self.listeners):
-            if listener.protocol == "fluent" and self.authenticates and not self.no_auth_user_at(listener):
-                self._check_fluent_login(f"listeners[{index}].fluent.shared-key", listener)
-            if listener.allow_anonymous and self.authenticates:
-                sentence = (
-                    "users are configured, so nobody is anonymous; no-auth-user names who may come without a login"
-                )
-                raise KeyedValueError(f"listeners[{index}].allow-anonymous", sentence)
-
-    def _check_fluent_login(self, place: str, listener: Listener) -> None:
-        """Who has to say who he is, does so in a handshake, which begins with a key that both ends share."""
-        if listener.fluent.shared_key is None:
-            sentence = "users are configured: give those who bring events a shared-key, or name a no-auth-user for them"
-            raise KeyedValueError(place, sentence)
-
-    def _check_ways(self) -> None:
-        """Who is named for a place may come there."""
-        ways: list[tuple[str, str, tuple[ConnectionType, ...]]] = []
-        if self.authenticates:
-            ways += [(f"serial[{index}].user", one.user, ("serial",)) for index, one in enumerate(self.serial)]
-        ways += [
-            (f"monitoring.users[{index}]", name, ("monitoring",)) for index, name in enumerate(self.monitoring.users)
-        ]
-        for index, listener in enumerate(self.listeners):
-            ways.append((f"listeners[{index}].no-auth-user", listener.no_auth_user, listener.connection_types))
-        users = {user.name: user for user in self.users} | {user.nkey: user for user in self.users if user.nkey}
-        for place, name, types in ways:
-            user = users.get(name) if name else None
-            if user is None:
-                continue
-            if user.connection_types and not set(types) & set(user.connection_types):
-                sentence = f"the connection-types of {name} have not {' or '.join(types)}, so it cannot come here"
-                raise KeyedValueError(place, sentence)
-            if user.addresses and types == ("serial",):
-                raise KeyedValueError(
-                    place, f"{name} has addresses, and a serial port has none, so it cannot come here"
-                )
-
-    def _recognises_otherwise(self, user: User) -> bool:
-        """Whether a user may be recognised by a certificate, by its port, or by coming without a word."""
-        free = (self.authentication.no_auth_user, *(one.no_auth_user for one in self.listeners))
-        return self.maps_certificates or user.name in free or any(user.name == one.user for one in self.serial)
+    def _check_pair(self, pair: Pair, accounts: AccountNames) -> None:
+        """The other gateway can come, or be gone to, and what it is to have can be had."""
+        if pair.uplink and pair.uplink not in [one.name for one in self.uplinks]:
+            raise KeyedValueError("pair.uplink", f"there is no uplink with name = {pair.uplink!r}")
+        accounts.check_for_clients("pair.account", pair.account)
+        if pair.uplink and pair.account and pair.account != self.pair_account:
+            raise KeyedValueError("pair.account", f"the uplink joins the account {self.pair_account}")
+        if not pair.uplink and not any(one.protocol in ("leafnode", "websocket") for one in self.listeners):
+            sentence = "name the uplink that leads to the other gateway, or have a leafnode listener that it comes to"
+            raise KeyedValueError("pair.uplink", sentence)
+        if pair.streams and self.streams is None:
+            raise KeyedValueError("pair.streams", "without a table [streams] there are none")
+        if pair.sessions and not self.data_directory:
+            sentence = "without a data-directory there are none to mirror; write sessions = false, or give it one"
+            raise KeyedValueError("pair.sessions", sentence)
 
     def no_auth_user_at(self, listener: Listener | None) -> str:
         """Who somebody is there that does not say who he is; empty where one has to. None is a serial line."""
@@ -250,95 +196,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
             if user.password and user.password.inline and not is_hash(user.password.value)
         ]
 
-    def _check_bridges(self) -> None:
-        """Each bridge has a name of its own, and joins an account that is there."""
-        system = self.authentication.system_account or SYSTEM_ACCOUNT
-        accounts = {"", DEFAULT_ACCOUNT, system, *(one.name for one in self.accounts)}
-        names: dict[str, str] = {}
-        for index, bridge in enumerate(self.bridges):
-            check_unique(names, bridge.name, f"bridges[{index}].name")
-            # With an operator there are more accounts than the file names.
-            if bridge.account not in accounts and not self.authentication.operator:
-                raise KeyedValueError(f"bridges[{index}].account", f"there is no account {bridge.account!r}")
-
     @property
     def integrations(self) -> tuple[Integration, ...]:
         """All of them, kind by kind."""
         return tuple(one for kind in KINDS for one in getattr(self, kind))
-
-    def _check_integrations(self) -> None:
-        """Of one kind each has a name of its own, it is of an account that is there, and its stream can be."""
-        system = self.authentication.system_account or SYSTEM_ACCOUNT
-        accounts = {"", DEFAULT_ACCOUNT, system, *(one.name for one in self.accounts)}
-        for kind in KINDS:
-            names: dict[str, str] = {}
-            for index, one in enumerate(getattr(self, kind)):
-                place = f"{kind.replace('_', '-')}[{index}]"
-                check_unique(names, one.name, f"{place}.name")
-                # With an operator there are more accounts than the file names.
-                if one.account not in accounts and not self.authentication.operator:
-                    raise KeyedValueError(f"{place}.account", f"there is no account {one.account!r}")
-                if one.missing:
-                    raise KeyedValueError(place, one.missing)
-                if one.stream and self.streams is None:
-                    raise KeyedValueError(f"{place}.stream", "there are no streams here without a table [streams]")
-
-    @property
-    def _accounts_named(self) -> frozenset[str]:
-        """Those in which there are clients."""
-        return frozenset(("", DEFAULT_ACCOUNT, *(one.name for one in self.accounts)))
-
-    def _check_rules(self) -> None:
-        """Each rule has a name of its own, and is of an account that is there."""
-        names: dict[str, str] = {}
-        for index, rule in enumerate(self.rules):
-            check_unique(names, rule.name, f"rules[{index}].name")
-            # With an operator there are more accounts than the file names.
-            if rule.account not in self._accounts_named and not self.authentication.operator:
-                raise KeyedValueError(f"rules[{index}].account", f"there is no account {rule.account!r}")
-
-    def _check_buffers(self) -> None:
-        """Each buffer is for uplinks of an account, has a name of its own, and no message is in two for one hub."""
-        names: dict[str, str] = {}
-        covered: dict[int, tuple[str, ...]] = {}
-        for index, buffer in enumerate(self.store_and_forward):
-            place = f"store-and-forward[{index}]"
-            uplinks = self.uplinks_of(buffer)
-            if not uplinks:
-                raise KeyedValueError(f"{place}.uplink", self._missing_uplink(buffer))
-            if len({one.account or DEFAULT_ACCOUNT for one in uplinks}) > 1:
-                raise KeyedValueError(f"{place}.uplink", "these uplinks are of several accounts")
-            check_unique(names, self.name_of_buffer(buffer), f"{place}.name")
-            for number in map(self.uplinks.index, uplinks):
-                for position, subject in enumerate(buffer.subjects):
-                    check_disjoint(f"{place}.subjects[{position}]", subject, covered.get(number, ()))
-                covered[number] = (*covered.get(number, ()), *buffer.subjects)
-            if not (buffer.memory or self.data_directory):
-                sentence = (
-                    "without a data-directory only memory = true is possible, and what waits ends with the process"
-                )
-                raise KeyedValueError(f"{place}.memory", sentence)
-
-    def _check_pair(self) -> None:
-        """The other gateway can come, or be gone to, and what it is to have can be had."""
-        pair = self.pair
-        if pair is None:
-            return
-        if pair.uplink and pair.uplink not in [one.name for one in self.uplinks]:
-            raise KeyedValueError("pair.uplink", f"there is no uplink with name = {pair.uplink!r}")
-        named = {"", DEFAULT_ACCOUNT, *(one.name for one in self.accounts)}
-        if pair.account not in named and not self.authentication.operator:
-            raise KeyedValueError("pair.account", f"there is no account {pair.account!r}")
-        if pair.uplink and pair.account and pair.account != self.pair_account:
-            raise KeyedValueError("pair.account", f"the uplink joins the account {self.pair_account}")
-        if not pair.uplink and not any(one.protocol in ("leafnode", "websocket") for one in self.listeners):
-            sentence = "name the uplink that leads to the other gateway, or have a leafnode listener that it comes to"
-            raise KeyedValueError("pair.uplink", sentence)
-        if pair.streams and self.streams is None:
-            raise KeyedValueError("pair.streams", "without a table [streams] there are none")
-        if pair.sessions and not self.data_directory:
-            sentence = "without a data-directory there are none to mirror; write sessions = false, or give it one"
-            raise KeyedValueError("pair.sessions", sentence)
 
     @property
     def pair_account(self) -> str:
@@ -347,43 +208,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
         name = pair.uplink if pair is not None else ""
         joined = next((one.account for one in self.uplinks if name and one.name == name), "")
         return joined or (pair.account if pair is not None and not name else "") or DEFAULT_ACCOUNT
-
-    def _missing_uplink(self, buffer: StoreAndForward) -> str:
-        known = [one.name for one in self.uplinks]
-        for name in buffer.uplink_names:
-            if name not in known:
-                return f"there is no uplink with name = {name!r}"
-        return "there are several uplinks: name the one that is meant" if self.uplinks else "there is no uplink"
-
-    def uplinks_of(self, buffer: StoreAndForward) -> tuple[Uplink, ...]:
-        """The uplinks that a buffer is for, in the order in which it names them, or the only one; none where one of
-        those names is nobody's.
-        """
-        names = buffer.uplink_names
-        if not names:
-            return self.uplinks if len(self.uplinks) == 1 else ()
-        found = tuple(one for name in names for one in self.uplinks if one.name == name)
-        return found if len(found) == len(names) else ()
-
-    def name_of_buffer(self, buffer: StoreAndForward) -> str:
-        """The name under which a buffer is known on the disk: its own, or that of its first uplink."""
-        return buffer.name or next((one.name for one in self.uplinks_of(buffer)), "") or DEFAULT_BUFFER
-
-    def _check_uplink_accounts(self) -> None:
-        """Each link joins an account that is there, and no account has more of them than it may."""
-        system = self.authentication.system_account or SYSTEM_ACCOUNT
-        most = {DEFAULT_ACCOUNT: 0, system: 0} | {one.name: one.max_leafnodes for one in self.accounts}
-        links: dict[str, int] = {}
-        places: dict[str, str] = {}
-        for index, uplink in enumerate(self.uplinks):
-            check_unique(places, uplink.name, f"uplinks[{index}].name")
-            name = uplink.account or DEFAULT_ACCOUNT
-            # With an operator there are more accounts than the file names.
-            if name not in most and not self.authentication.operator:
-                raise KeyedValueError(f"uplinks[{index}].account", f"there is no account {name!r}")
-            links[name] = links.get(name, 0) + 1
-            if most.get(name) and links[name] > most[name]:
-                raise KeyedValueError(f"uplinks[{index}].account", f"account {name!r} has max-leafnodes = {most[name]}")
 
     @property
     def authenticates(self) -> bool:

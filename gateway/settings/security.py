@@ -1,6 +1,6 @@
 """Who may do what, as it is configured: TLS, users, accounts, and what they may publish and subscribe to.
 
-Rules between the tables (that a user's account exists, say) are the configuration's own (gateway.settings.schema).
+Rules between the tables are elsewhere: that a user's account exists (user_rules), what accounts share (sharing_rules).
 """
 
 import base64

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gateway.settings.checks import check_unique
 from gateway.settings.file import KeyedValueError
 from gateway.settings.security import AccountRules, Destination, Export, Import
 from protocols.subject_transform import SubjectTransform, numbered
@@ -40,11 +41,10 @@ def is_open_to(export: Export, importer: str, wanted: bytes) -> bool:
 
 def check_accounts(accounts: Sequence[AccountRules], others: Sequence[str] = ()) -> None:
     """All that accounts say of each other. `others` are accounts too, of which nothing is said."""
-    named: dict[str, AccountRules] = {}
+    places: dict[str, str] = {}
     for index, account in enumerate(accounts):
-        if account.name in named:
-            raise KeyedValueError(f"accounts[{index}].name", f"there are two accounts {account.name!r}")
-        named[account.name] = account
+        check_unique(places, account.name, f"accounts[{index}].name")
+    named = {account.name: account for account in accounts}
     for name in others:
         named.setdefault(name, AccountRules(name=name))
     for index, account in enumerate(accounts):

@@ -1,14 +1,20 @@
 """The keys of `[[store-and-forward]]`: what is stored for a hub until that has it."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from gateway.settings.checks import check_filter
+from gateway.settings.account_names import DEFAULT_ACCOUNT
+from gateway.settings.checks import check_filter, check_unique
 from gateway.settings.file import KeyedValueError
 from gateway.settings.units import MIB, Seconds
+from gateway.settings.uplink import Uplink
 from protocols.subjects import RESERVED_SUBJECTS, overlaps
+
+# What a buffer is called that has no name, and whose uplink has none.
+DEFAULT_BUFFER = "uplink"
 
 
 class KeepOne(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
@@ -56,6 +62,53 @@ class StoreAndForward(msgspec.Struct, frozen=True, forbid_unknown_fields=True, r
         """The names of its uplinks; none where it is for the only one that there is."""
         names = (self.uplink,) if isinstance(self.uplink, str) else self.uplink
         return tuple(filter(None, names))
+
+
+def uplinks_of(buffer: StoreAndForward, uplinks: Sequence[Uplink]) -> tuple[Uplink, ...]:
+    """The uplinks that a buffer is for, in the order in which it names them, or the only one; none where one of those
+    names is nobody's.
+    """
+    names = buffer.uplink_names
+    if not names:
+        return tuple(uplinks) if len(uplinks) == 1 else ()
+    found = tuple(one for name in names for one in uplinks if one.name == name)
+    return found if len(found) == len(names) else ()
+
+
+def name_of(buffer: StoreAndForward, uplinks: Sequence[Uplink]) -> str:
+    """The name under which a buffer is known on the disk: its own, or that of its first uplink."""
+    return buffer.name or next((one.name for one in uplinks_of(buffer, uplinks)), "") or DEFAULT_BUFFER
+
+
+def check_buffers(buffers: Sequence[StoreAndForward], uplinks: Sequence[Uplink], on_disk: bool) -> None:
+    """Each buffer is for uplinks of an account, has a name of its own, and no message is in two for one hub; without a
+    data directory (`on_disk`) it is in memory. Raises KeyedValueError.
+    """
+    names: dict[str, str] = {}
+    covered: dict[int, tuple[str, ...]] = {}
+    for index, buffer in enumerate(buffers):
+        place = f"store-and-forward[{index}]"
+        links = uplinks_of(buffer, uplinks)
+        if not links:
+            raise KeyedValueError(f"{place}.uplink", _missing_uplink(buffer, uplinks))
+        if len({one.account or DEFAULT_ACCOUNT for one in links}) > 1:
+            raise KeyedValueError(f"{place}.uplink", "these uplinks are of several accounts")
+        check_unique(names, name_of(buffer, uplinks), f"{place}.name")
+        for number in map(uplinks.index, links):
+            for position, subject in enumerate(buffer.subjects):
+                check_disjoint(f"{place}.subjects[{position}]", subject, covered.get(number, ()))
+            covered[number] = (*covered.get(number, ()), *buffer.subjects)
+        if not (buffer.memory or on_disk):
+            sentence = "without a data-directory only memory = true is possible, and what waits ends with the process"
+            raise KeyedValueError(f"{place}.memory", sentence)
+
+
+def _missing_uplink(buffer: StoreAndForward, uplinks: Sequence[Uplink]) -> str:
+    known = [one.name for one in uplinks]
+    for name in buffer.uplink_names:
+        if name not in known:
+            return f"there is no uplink with name = {name!r}"
+    return "there are several uplinks: name the one that is meant" if uplinks else "there is no uplink"
 
 
 def check_disjoint(place: str, subject: str, others: tuple[str, ...]) -> None:

@@ -1,15 +1,17 @@
 """The keys of `[[uplinks]]`: links to hubs."""
 
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from gateway.settings.account_names import DEFAULT_ACCOUNT, AccountNames, check_elements
 from gateway.settings.addresses import ServerUrl
 from gateway.settings.checks import check_filter
 from gateway.settings.file import KeyedValueError
 from gateway.settings.secret import Secret
-from gateway.settings.security import UplinkTls
+from gateway.settings.security import AccountRules, UplinkTls
 from gateway.settings.units import Seconds
 
 UPLINK_PORTS = {"nats-leaf": 7422, "nats": 7422, "tls": 7422, "ws": 80, "wss": 443}
@@ -70,3 +72,15 @@ class Uplink(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
                 check_filter(f"{key}[{index}]", subject, "local.>")
         if self.user and self.password is None:
             raise KeyedValueError("password", "a user has one; a token has a key of its own")
+
+
+def check_uplinks(uplinks: Sequence[Uplink], accounts: Iterable[AccountRules], names: AccountNames) -> None:
+    """Each link joins an account that is there, and no account has more of them than it may. Raises KeyedValueError."""
+    check_elements("uplinks", uplinks, names.check)
+    most = {one.name: one.max_leafnodes for one in accounts if one.max_leafnodes}
+    links: dict[str, int] = {}
+    for index, uplink in enumerate(uplinks):
+        name = uplink.account or DEFAULT_ACCOUNT
+        links[name] = links.get(name, 0) + 1
+        if name in most and links[name] > most[name]:
+            raise KeyedValueError(f"uplinks[{index}].account", f"account {name!r} has max-leafnodes = {most[name]}")

@@ -9,8 +9,8 @@ import trio
 
 from gateway.accounts.account import Account
 from gateway.runtime.runtime import Runtime
+from gateway.settings.account_names import DEFAULT_ACCOUNT
 from gateway.settings.archive import Archive
-from gateway.settings.schema import DEFAULT_ACCOUNT
 from gateway.settings.streams import Streams as StreamSettings
 from gateway.storage.joint_durability import JointDurability
 from gateway.storage.streams.store import StreamStore

@@ -15,7 +15,7 @@ from gateway.monitoring.time_text import nanoseconds, timestamp
 from gateway.monitoring.varz import statsz
 from gateway.runtime.runtime import Runtime
 from gateway.runtime.turns import OwnTurn
-from gateway.settings.schema import DEFAULT_ACCOUNT
+from gateway.settings.account_names import DEFAULT_ACCOUNT
 from gateway.system.envelope import Envelope
 from gateway.transport.census import counters, is_link
 from gateway.transport.connection import Connection

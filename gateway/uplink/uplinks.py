@@ -7,8 +7,8 @@ import trio
 
 from gateway.accounts.account import Account
 from gateway.runtime.runtime import Runtime
+from gateway.settings.account_names import DEFAULT_ACCOUNT
 from gateway.settings.difference import match, uplink_label
-from gateway.settings.schema import DEFAULT_ACCOUNT
 from gateway.settings.uplink import Uplink
 from gateway.transport.registry import Registry
 from gateway.uplink.announcements import UplinkRequests

@@ -18,7 +18,7 @@ from gateway.settings.schema import Config, load_config
 from gateway.settings.secret import Secret
 from gateway.settings.security import LinkTls, UplinkTls, User
 from gateway.settings.serial import Serial
-from gateway.settings.store_and_forward import KeepOne, StoreAndForward
+from gateway.settings.store_and_forward import KeepOne, StoreAndForward, name_of, uplinks_of
 from gateway.settings.uplink import ProxyUrl, Uplink
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -480,8 +480,8 @@ LINK = 'data-directory = "data"\n[[uplinks]]\nurls = ["nats-leaf://hub"]\n'
 def test_buffer_is_for_the_only_uplink_and_has_its_name(load):
     config = load(LINK + 'name = "cloud"\n' + BUFFER + "when-full = { keep-one-in-seconds = 60 }\n")
     (buffer,) = config.store_and_forward
-    assert config.uplinks_of(buffer) == config.uplinks
-    assert config.name_of_buffer(buffer) == "cloud"
+    assert uplinks_of(buffer, config.uplinks) == config.uplinks
+    assert name_of(buffer, config.uplinks) == "cloud"
     assert buffer.when_full == KeepOne(keep_one_in_seconds=60)
 
 
@@ -493,8 +493,8 @@ def test_buffer_is_for_all_uplinks_that_it_names_in_its_order(load):
     links = 'data-directory = "data"\n' + "".join(named_link(name) for name in "abc")
     config = load(links + BUFFER + 'uplink = ["c", "a"]\n')
     (buffer,) = config.store_and_forward
-    assert config.uplinks_of(buffer) == (config.uplinks[2], config.uplinks[0])
-    assert config.name_of_buffer(buffer) == "c"
+    assert uplinks_of(buffer, config.uplinks) == (config.uplinks[2], config.uplinks[0])
+    assert name_of(buffer, config.uplinks) == "c"
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_many_ways_are_not_walked_one_by_one():
 
 
 def test_two_accounts_of_one_name():
-    with pytest.raises(KeyedValueError, match="there are two"):
+    with pytest.raises(KeyedValueError, match=r"accounts\[1\].name: plant is at accounts\[0\].name too"):
         check_accounts([AccountRules(name="plant"), AccountRules(name="plant")])
 
 
