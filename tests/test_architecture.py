@@ -258,6 +258,6 @@ def test_only_the_command_line_and_the_tests_know_the_daemon():
     importers = {
         str(path.relative_to(REPOSITORY))
         for path in sources("gateway")
-        if "gateway.daemon" in set(imports(path.read_text()))
+        if any(folder_of(name) == "daemon" for name in imports(path.read_text())) and path.parent.name != "daemon"
     }
     assert importers == {"gateway/command/command_line.py"}

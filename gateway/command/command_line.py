@@ -275,7 +275,7 @@ def _run(options: argparse.Namespace) -> int:
 
     load_late("ssl", "hmac", "hashlib")
     # Only now: a fault in the file is told at once.
-    from gateway.daemon import run
+    from gateway.daemon.process import run
 
     return run(config, options.config)
 
