@@ -23,7 +23,7 @@ from gateway.services.presence import take_back
 from gateway.services.retained_requests import RetainedRequests
 from gateway.services.time_requests import TimeRequests
 from gateway.services.user_requests import UserRequests
-from gateway.settings.account_names import SYSTEM_ACCOUNT
+from gateway.settings.account_names import DEFAULT_ACCOUNT, SYSTEM_ACCOUNT
 from gateway.settings.listener import Listener
 from gateway.settings.live import Settings
 from gateway.settings.schema import Config
@@ -33,7 +33,6 @@ from gateway.storage.durability import Durability
 from gateway.storage.joint_durability import JointDurability
 from gateway.storage.published_ids import PublishedIds
 from gateway.storage.retained_messages import RetainedMessages
-from gateway.storage.schema import GLOBAL_ACCOUNT
 from gateway.transport.reader import Reader
 from gateway.transport.registry import Registry
 from protocols.close_reason import CloseReason
@@ -89,7 +88,7 @@ class Gateway:
         self._restored = self._serving = False
         # Answers each account what more there is to ask.
         self.offer_more: Callable[[Account], None] = nothing_more
-        self.account = self.open_account(GLOBAL_ACCOUNT)
+        self.account = self.open_account(DEFAULT_ACCOUNT)
         self.trust: JwtAdmission | None = None
         self.apply_accounts(config.accounts)
         self.trust = make_operator_trust(self)
@@ -157,7 +156,7 @@ class Gateway:
 
     async def find_account(self, name: str) -> Account | None:
         """An account by its name, opened where its JWT is there; None where there is none, or not any more."""
-        if self.trust is not None and name not in (GLOBAL_ACCOUNT, self._system_account()):
+        if self.trust is not None and name not in (DEFAULT_ACCOUNT, self._system_account()):
             return await self.trust.load_account(name)
         return self.accounts.get(name)
 
@@ -173,7 +172,7 @@ class Gateway:
         """Hold what accounts say of themselves and of each other, wherever they say it."""
         rules = (*self._configured, *self.trusted_rules.values())
         system = self._system_account()
-        wanted = {GLOBAL_ACCOUNT, system, *(one.name for one in rules)}
+        wanted = {DEFAULT_ACCOUNT, system, *(one.name for one in rules)}
         for name in wanted - self.accounts.keys():
             self.open_account(name)
         gone = self.accounts.keys() - wanted
@@ -346,7 +345,7 @@ def make_callout(gateway: Gateway) -> "ConfiguredCallout | None":
         gateway.key = make_server_key(gateway.settings.config)
     assert gateway.key is not None
     client = CalloutClient(gateway.runtime, gateway.key)
-    account = gateway.accounts[config.account or GLOBAL_ACCOUNT]
+    account = gateway.accounts[config.account or DEFAULT_ACCOUNT]
 
     def default_rules(name: str) -> PermissionRules | None:
         now = gateway.settings.config

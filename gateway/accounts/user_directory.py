@@ -5,17 +5,17 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import TYPE_CHECKING
 
 from gateway.accounts.identity import Credentials
+from gateway.settings.account_names import DEFAULT_ACCOUNT
 from gateway.settings.listener import Listener
 from gateway.settings.schema import Config
 from gateway.settings.security import AccountRules, User
-from gateway.storage.schema import GLOBAL_ACCOUNT
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
     from gateway.accounts.certificates import DistinguishedName
 
-NO_RULES = AccountRules(name=GLOBAL_ACCOUNT)
+NO_RULES = AccountRules(name=DEFAULT_ACCOUNT)
 
 
 class UserDirectory:
@@ -77,7 +77,7 @@ class UserDirectory:
 
     def rules_of(self, user: User | None) -> AccountRules:
         """The rules of a user's account; of the default one for somebody without a name."""
-        return self.rules.get((user.account if user is not None else "") or GLOBAL_ACCOUNT, NO_RULES)
+        return self.rules.get((user.account if user is not None else "") or DEFAULT_ACCOUNT, NO_RULES)
 
 
 def is_within(address: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:

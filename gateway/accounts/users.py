@@ -16,12 +16,12 @@ from gateway.accounts.permissions import NO_RIGHTS, Permissions, make_permission
 from gateway.accounts.scram import Verifier
 from gateway.accounts.user_directory import UserDirectory, maps_certificates
 from gateway.accounts.user_verifiers import UserVerifiers, has_verifier
+from gateway.settings.account_names import DEFAULT_ACCOUNT
 from gateway.settings.listener import Listener
 from gateway.settings.live import Settings
 from gateway.settings.schema import Config
 from gateway.settings.secret import Secret
 from gateway.settings.security import User, is_hash
-from gateway.storage.schema import GLOBAL_ACCOUNT
 
 if TYPE_CHECKING:
     from gateway.accounts.callout import ConfiguredCallout
@@ -90,7 +90,7 @@ class ConfiguredAdmission:
         config = self._config
         way = Credentials(kind=kind, listener=listener)
         if not config.authenticates:
-            return Identity(self._accounts[GLOBAL_ACCOUNT], proof=Proof(way, vouched=True))
+            return Identity(self._accounts[DEFAULT_ACCOUNT], proof=Proof(way, vouched=True))
         user = self._directory.named(config.no_auth_user_at(listener))
         # Its networks are for those who say that they are this user: whoever comes here says nothing.
         if user is None or (user.connection_types and kind not in user.connection_types):
@@ -271,7 +271,7 @@ class ConfiguredAdmission:
     # What becomes of it.
 
     def _identity(self, user: User, credentials: Credentials, vouched: bool = False) -> Decision:
-        account = self._accounts.get(user.account or GLOBAL_ACCOUNT)
+        account = self._accounts.get(user.account or DEFAULT_ACCOUNT)
         if account is None:
             return Refusal("its account is not there")
         rules = self._directory.rules_of(user)
@@ -286,7 +286,7 @@ class ConfiguredAdmission:
 
     def _identity_of_token(self, credentials: Credentials) -> Identity:
         proof = Proof(without_secrets(credentials), token=self._config.authentication.token)
-        return Identity(self._accounts[GLOBAL_ACCOUNT], permissions=self._permissions(None), proof=proof)
+        return Identity(self._accounts[DEFAULT_ACCOUNT], permissions=self._permissions(None), proof=proof)
 
     def _permissions(self, user: User | None) -> Permissions:
         """What a user may do, or who showed the token."""
@@ -307,10 +307,10 @@ class ConfiguredAdmission:
             if isinstance(decision, Identity) and decision.account is account:
                 return decision.permissions
             return NO_RIGHTS
-        if not name and config.authentication.token is not None and account is self._accounts[GLOBAL_ACCOUNT]:
+        if not name and config.authentication.token is not None and account is self._accounts[DEFAULT_ACCOUNT]:
             return self._permissions(None)
         user = self._directory.named(name)
-        if user is None or self._accounts.get(user.account or GLOBAL_ACCOUNT) is not account:
+        if user is None or self._accounts.get(user.account or DEFAULT_ACCOUNT) is not account:
             return NO_RIGHTS
         return self._permissions(user)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from gateway.accounts.account import Account
 from gateway.assembly import Gateway
+from gateway.settings.account_names import DEFAULT_ACCOUNT
 from gateway.settings.bridge import Bridge as BridgeConfig
-from gateway.storage.schema import GLOBAL_ACCOUNT
 
 if TYPE_CHECKING:
     from gateway.bridges.bridge import Bridge
@@ -57,7 +57,7 @@ def make_bridges(gateway: Gateway, links: "list[Bridge]") -> "Bridges":
     directory = gateway.ask_for_mqtt()
 
     def sessions_of(bridge: BridgeConfig) -> "MqttSessions":
-        return directory.of(gateway.accounts[bridge.account or GLOBAL_ACCOUNT])
+        return directory.of(gateway.accounts[bridge.account or DEFAULT_ACCOUNT])
 
     return Bridges(gateway.runtime, gateway.registry, directory, sessions_of, links)
 

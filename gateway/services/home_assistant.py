@@ -9,8 +9,8 @@ import trio
 from gateway.accounts.account import Account
 from gateway.dataplane.port import SERVICE, Port, Receiver
 from gateway.runtime.deadlines import Deadline
+from gateway.settings.account_names import DEFAULT_ACCOUNT
 from gateway.settings.home_assistant import Device, Entity, HomeAssistant, told
-from gateway.storage.schema import GLOBAL_ACCOUNT
 from gateway.version import VERSION
 from protocols.home_assistant import BORN, STATE_TEMPLATES, discovery_topic, value_template
 from protocols.message import Message, make_message
@@ -110,7 +110,7 @@ class HomeAssistantService:
 
     def replace(self, config: HomeAssistant | None) -> None:
         before = self.announcer
-        account = self._accounts.get(config.account or GLOBAL_ACCOUNT) if config is not None else None
+        account = self._accounts.get(config.account or DEFAULT_ACCOUNT) if config is not None else None
         if before is not None:
             if before.config == config and before.account is account:
                 return

@@ -11,8 +11,8 @@ import trio
 from gateway.rules.receivers import RuleReceiver
 from gateway.rules.rule import Rule
 from gateway.runtime.deadlines import Deadline
+from gateway.settings.account_names import DEFAULT_ACCOUNT
 from gateway.settings.rule import Rule as RuleConfig
-from gateway.storage.schema import GLOBAL_ACCOUNT
 
 if TYPE_CHECKING:
     from gateway.accounts.account import Account
@@ -133,7 +133,7 @@ class Rules:
         rules: list[RuleAtWork] = []
         for config in configured:
             rule = before.pop(config.name, None)
-            account = self._accounts.get(config.account or GLOBAL_ACCOUNT)
+            account = self._accounts.get(config.account or DEFAULT_ACCOUNT)
             if account is None:  # One of an operator's whose JWT is not here.
                 log.warning("rule=%s event=no-account account=%s", config.name, config.account)
                 continue

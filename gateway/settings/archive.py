@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from gateway.settings.account_names import DEFAULT_ACCOUNT
 from gateway.settings.file import KeyedValueError
 from gateway.settings.secret import Secret
 
@@ -16,7 +17,7 @@ class Archive(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="k
 
     stream: Annotated[str, Meta(min_length=1, max_length=255)]
     database: Secret
-    account: str = "$G"
+    account: str = DEFAULT_ACCOUNT
     table: Annotated[str, Meta(pattern=r"^[a-z_][a-z0-9_]*$", max_length=40)] = "leafgate_messages"
     partition_days: Annotated[int, Meta(ge=0, le=366)] = 30
 

@@ -10,8 +10,8 @@ from ipaddress import ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from gateway.settings.account_names import DEFAULT_ACCOUNT
 from gateway.storage.identities import Identities, PublishedId
-from gateway.storage.schema import GLOBAL_ACCOUNT
 
 if TYPE_CHECKING:
     from gateway.storage.journal import Journal
@@ -49,7 +49,7 @@ class PublishedIds:
         most_each: int = MOST_BYTES_EACH,
         most: int = MOST_BYTES,
         clock: Callable[[], float] = time.monotonic,
-        account: str = GLOBAL_ACCOUNT,
+        account: str = DEFAULT_ACCOUNT,
     ) -> None:
         self.sequence = 0
         self._journal = journal

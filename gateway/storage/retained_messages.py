@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from gateway.settings.account_names import DEFAULT_ACCOUNT
 from gateway.storage.ordered_subjects import OrderedSubjects, after
-from gateway.storage.schema import GLOBAL_ACCOUNT
 from protocols.message import RETAIN_HEADER, Message
 from protocols.subjects import is_literal
 
@@ -43,7 +43,7 @@ class RetainedMessages:
         max_bytes: int,
         journal: "Journal | None" = None,
         clock: Callable[[], float] = time.monotonic,
-        account: str = GLOBAL_ACCOUNT,
+        account: str = DEFAULT_ACCOUNT,
     ) -> None:
         self.max_messages = max_messages
         self.max_bytes = max_bytes

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-# What is there without anybody having made an account.
-GLOBAL_ACCOUNT = "$G"
+from gateway.settings.account_names import DEFAULT_ACCOUNT
+
 # Of a session whose queue may have been sent to any extent.
 UNKNOWN_SENT = -1
 
@@ -42,20 +42,20 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             will_subject BLOB, will_reply BLOB, will_header_size INTEGER, will_body BLOB, will_qos INTEGER,
             will_retain INTEGER, will_delay_seconds INTEGER, will_expiry_seconds INTEGER, will_due_at REAL,
             sent_through INTEGER NOT NULL, account TEXT NOT NULL, UNIQUE (account, client_id))""",
-        f"INSERT INTO account_session SELECT *, {UNKNOWN_SENT}, '{GLOBAL_ACCOUNT}' FROM session",  # noqa: S608 -- ours
+        f"INSERT INTO account_session SELECT *, {UNKNOWN_SENT}, '{DEFAULT_ACCOUNT}' FROM session",  # noqa: S608 -- ours
         "DROP TABLE session",
         "ALTER TABLE account_session RENAME TO session",
         """CREATE TABLE account_retained (
             account TEXT NOT NULL, subject BLOB NOT NULL, reply BLOB NOT NULL, header_size INTEGER NOT NULL,
             body BLOB NOT NULL, qos INTEGER NOT NULL, expires_at REAL NOT NULL,
             PRIMARY KEY (account, subject)) WITHOUT ROWID""",
-        f"INSERT INTO account_retained SELECT '{GLOBAL_ACCOUNT}', * FROM retained",  # noqa: S608 -- as above
+        f"INSERT INTO account_retained SELECT '{DEFAULT_ACCOUNT}', * FROM retained",  # noqa: S608 -- as above
         "DROP TABLE retained",
         "ALTER TABLE account_retained RENAME TO retained",
         """CREATE TABLE account_published (
             account TEXT NOT NULL, id BLOB NOT NULL, sequence INTEGER NOT NULL, publisher BLOB NOT NULL,
             PRIMARY KEY (account, id)) WITHOUT ROWID""",
-        f"INSERT INTO account_published SELECT '{GLOBAL_ACCOUNT}', *, x'' FROM published",  # noqa: S608 -- as above
+        f"INSERT INTO account_published SELECT '{DEFAULT_ACCOUNT}', *, x'' FROM published",  # noqa: S608 -- as above
         "DROP TABLE published",
         "ALTER TABLE account_published RENAME TO published",
     ),

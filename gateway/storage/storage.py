@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gateway.errors import StorageError
 from gateway.runtime.identity import new_gateway_id
+from gateway.settings.account_names import DEFAULT_ACCOUNT
 from gateway.storage.damage import DamagedError, is_damage, reading
 from gateway.storage.database import Database
 from gateway.storage.identities import Identities, PublishedId
@@ -13,7 +14,6 @@ from gateway.storage.message_store import MessageStore
 from gateway.storage.published_ids import PublishedIds
 from gateway.storage.retained_messages import RetainedMessages
 from gateway.storage.running_clock import RunningClock, is_synchronised
-from gateway.storage.schema import GLOBAL_ACCOUNT
 from gateway.storage.session_store import SessionStore
 from gateway.storage.stored_session import RestoredSession
 
@@ -64,7 +64,7 @@ class Storage:
 
     @property
     def global_account(self) -> "AccountStorage":
-        return self.account(GLOBAL_ACCOUNT)
+        return self.account(DEFAULT_ACCOUNT)
 
     def stored_accounts(self) -> list[str]:
         """The accounts of which something is on the disk."""
@@ -103,7 +103,7 @@ class Storage:
         self._messages = MessageStore(self.journal)
         self._messages.load()
         # Loading is what finds damage that no check has found.
-        for name in (GLOBAL_ACCOUNT, *self.stored_accounts()):
+        for name in (DEFAULT_ACCOUNT, *self.stored_accounts()):
             self.account(name).load()
 
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from gateway.settings.account_names import DEFAULT_ACCOUNT
 from gateway.storage.database import SESSIONS, Database
-from gateway.storage.schema import GLOBAL_ACCOUNT, MIGRATIONS, UNKNOWN_SENT
+from gateway.storage.schema import MIGRATIONS, UNKNOWN_SENT
 from gateway.storage.storage import AccountStorage, Storage
 from gateway.storage.stored_session import NEVER_EXPIRES, StoredSession
 from protocols.message import make_message
@@ -50,7 +51,7 @@ def test_same_names_in_two_accounts_are_different_things(tmp_path: Path):
     commit(storage.journal)
     storage.close()
     storage = Storage(tmp_path, 100, 10_000)
-    assert sorted(storage.stored_accounts()) == [GLOBAL_ACCOUNT, "farm"]
+    assert sorted(storage.stored_accounts()) == [DEFAULT_ACCOUNT, "farm"]
     assert content(storage.account("farm")) == (b"farm", {4}, 4, b"farm", 1)
     assert content(storage.global_account) == (b"ours", {4}, 4, b"ours", 1)
     storage.account("farm").retained.keep(make_message(b"kept", b""))
@@ -79,7 +80,7 @@ def test_what_was_stored_before_there_were_accounts_belongs_to_the_global_one(tm
     database.close()
     storage = Storage(tmp_path, 100, 10_000)
     assert storage.database.set_aside is None
-    assert storage.stored_accounts() == [GLOBAL_ACCOUNT]
+    assert storage.stored_accounts() == [DEFAULT_ACCOUNT]
     account = storage.global_account
     [restored] = account.restored
     will = restored.session.will

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from gateway.errors import StorageError
+from gateway.settings.account_names import DEFAULT_ACCOUNT
 from gateway.storage.database import FILE_NAME, SESSIONS, SUSPECT_SUFFIX, Database
-from gateway.storage.schema import GLOBAL_ACCOUNT, MIGRATIONS
+from gateway.storage.schema import MIGRATIONS
 from gateway.storage.storage import Storage
 from protocols.message import make_message
 
@@ -18,7 +19,7 @@ ROOMY = (1000, 1 << 20)
 def fill(directory: Path, count: int) -> None:
     """A closed database with some rows that take more than a page."""
     database = Database(directory)
-    rows = [(GLOBAL_ACCOUNT, b"a.%d" % n, b"", 0, b"x" * 100, 0, 0.0) for n in range(count)]
+    rows = [(DEFAULT_ACCOUNT, b"a.%d" % n, b"", 0, b"x" * 100, 0, 0.0) for n in range(count)]
     database.connection.executemany("INSERT INTO retained VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     database.close()
 
