@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 import trio
 
 from gateway.bridges.broker_client import BrokerClient, words_of
+from gateway.bridges.status import BridgeStatus
 from gateway.mqtt.bridge_ids import bridge_id
 from gateway.mqtt.session import MqttSession
 from gateway.mqtt.sessions import MqttSessions
+from gateway.runtime.moments import moment
 from gateway.runtime.runtime import Runtime
 from gateway.runtime.turns import DECODED_AT_ONCE
 from gateway.settings.addresses import join_address
@@ -74,30 +76,6 @@ class Introduction:
 
     version: int
     private: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class BridgeStatus:
-    """What there is to tell of a bridge at one moment; `fault` is what is wrong with it, in a line.
-
-    `queued_msgs` and `queued_bytes` wait for the broker, `dropped_msgs` found no room there, `refused_msgs` the broker
-    did not take, and `not_taken_msgs` came from it in vain.
-    """
-
-    name: str
-    url: str
-    version: str
-    up: bool
-    since: float
-    last_error: str
-    fault: str
-    flaps: int
-    attempts: int
-    queued_msgs: int
-    queued_bytes: int
-    dropped_msgs: int
-    refused_msgs: int
-    not_taken_msgs: int
 
 
 class Bridge:
@@ -171,7 +149,7 @@ class Bridge:
             url=str(self.url),
             version=VERSIONS.get(self._version, ""),
             up=history.is_up,
-            since=history.since,
+            since=moment(history.since),
             last_error=history.last_error,
             fault=history.fault(),
             flaps=history.flaps,

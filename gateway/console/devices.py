@@ -5,8 +5,8 @@ from itertools import chain, islice
 import msgspec
 
 from gateway.accounts.account import Account
-from gateway.monitoring.observer import Sources
 from gateway.monitoring.report import Fields
+from gateway.monitoring.sources import Sources
 from gateway.runtime.turns import OwnTurn
 
 MOST_DEVICES = 500

@@ -2,17 +2,21 @@
 
 from collections import deque
 from dataclasses import asdict
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 import trio
 
-from gateway.monitoring.observer import Sources
 from gateway.monitoring.report import Fields
-from gateway.monitoring.snapshot import BufferSnapshot, ServerSnapshot, SnapshotProvider
+from gateway.monitoring.snapshot import ServerSnapshot, SnapshotProvider
+from gateway.monitoring.sources import Sources
+from gateway.monitoring.status_fields import status_fields
 from gateway.monitoring.time_text import timestamp
 from gateway.settings.store_and_forward import name_of
 from gateway.transport.census import Totals, Traffic
 from protocols.close_reason import CloseReason
+
+if TYPE_CHECKING:
+    from gateway.forwarding.status import BufferStatus
 
 # Pages that ask at about the same time get the same answer.
 FRESH_SECONDS = 0.8
@@ -77,9 +81,9 @@ class Now:
             "degraded": self._provider.degradations(),
             "remarks": self._provider.remarks(),
             "protocols": {protocol: asdict(traffic) for protocol, traffic in by_protocol(totals).items()},
-            "uplinks": [shown(asdict(one)) for one in server.uplinks],
-            "bridges": [shown(asdict(one)) for one in server.bridges],
-            "buffers": [asdict(one) | self._place(one) for one in server.buffers],
+            "uplinks": [status_fields(one) for one in server.uplinks],
+            "bridges": [status_fields(one) for one in server.bridges],
+            "buffers": [status_fields(one) | self._place(one) for one in server.buffers],
             "storage": self._storage(),
             "mqtt": asdict(server.mqtt_state),
             "memory": dict(server.memory),
@@ -88,7 +92,7 @@ class Now:
         self._told_at = trio.current_time()
         return self._told
 
-    def _place(self, buffer: BufferSnapshot) -> Fields:
+    def _place(self, buffer: "BufferStatus") -> Fields:
         """Where it waits, and for how many bytes there is room; of a buffer that is not configured nobody knows."""
         config = self._sources.runtime.settings.config
         found = {name_of(one, config.uplinks): one for one in config.store_and_forward}.get(buffer.name)
@@ -131,8 +135,3 @@ def by_protocol(totals: Totals) -> dict[str, Traffic]:
     for (_, protocol), traffic in totals.by_key.items():
         found.setdefault(protocol, Traffic()).add(traffic)
     return found
-
-
-def shown(fields: Fields) -> Fields:
-    """With moments as text."""
-    return {name: timestamp(value) if isinstance(value, datetime) else value for name, value in fields.items()}

@@ -23,8 +23,9 @@ from gateway.console.settings import Foretell, nothing_foretold, settings
 from gateway.console.subjects import Subjects, SubjectsQuery
 from gateway.console.watching import Watching
 from gateway.dataplane.port import SERVICE, Port, Receiver
-from gateway.monitoring.observer import Sources, snapshot
+from gateway.monitoring.observer import snapshot
 from gateway.monitoring.snapshot import SnapshotProvider
+from gateway.monitoring.sources import Sources
 from protocols.close_reason import CloseReason
 from protocols.message import Message, make_message
 

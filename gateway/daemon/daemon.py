@@ -25,7 +25,8 @@ from gateway.doors.entrance import Entrance
 from gateway.doors.reception import Reception
 from gateway.doors.securing import open_monitoring_tls
 from gateway.errors import ListenError
-from gateway.monitoring.observer import Observer, Sources
+from gateway.monitoring.observer import Observer
+from gateway.monitoring.sources import Sources
 from gateway.runtime.logs import start_logging
 from gateway.runtime.memory import collect_in_quiet_moments
 from gateway.runtime.service_manager import ServiceManager

@@ -15,6 +15,7 @@ from gateway.integrations.site import IntegrationError, Site
 from gateway.integrations.status import IntegrationStatus
 from gateway.integrations.stream_outlet import StreamOutlet
 from gateway.runtime.drops import Drops
+from gateway.runtime.moments import moment
 from gateway.settings.account_names import DEFAULT_ACCOUNT
 from gateway.settings.integration import Integration as IntegrationKeys
 from gateway.settings.security import SubjectRule
@@ -194,7 +195,7 @@ class Integration:
             name=self.config.name,
             account=self.config.account or DEFAULT_ACCOUNT,
             up=history.is_up,
-            since=history.since,
+            since=moment(history.since),
             last_error=history.last_error,
             fault=next(filter(None, self.faults()), ""),
             outages=history.flaps,

@@ -1,6 +1,7 @@
 """What there is to tell of an integration at one moment."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +15,7 @@ class IntegrationStatus:
     name: str
     account: str
     up: bool
-    since: float
+    since: datetime
     last_error: str
     fault: str
     outages: int

@@ -6,8 +6,9 @@ import trio
 
 from gateway.monitoring.http_server import Response, text_response
 from gateway.monitoring.metrics import Metrics
-from gateway.monitoring.observer import Observer, Sources
+from gateway.monitoring.observer import Observer
 from gateway.monitoring.probe import Probe
+from gateway.monitoring.sources import Sources
 
 METRICS = "/metrics"
 LIBRARY = "prometheus_client"

@@ -1,11 +1,11 @@
 """/leafz: the leafnode links, those that were opened to us and those that we have opened."""
 
-from dataclasses import asdict
 from itertools import islice
 
 from gateway.monitoring.parameters import boolean
 from gateway.monitoring.report import Fields, Listing
-from gateway.monitoring.snapshot import ConnectionSnapshot, SnapshotProvider, UplinkSnapshot
+from gateway.monitoring.snapshot import ConnectionSnapshot, SnapshotProvider
+from gateway.monitoring.status_fields import status_fields
 from gateway.monitoring.time_text import round_trip, timestamp
 
 # Of a link's interest so much is shown.
@@ -22,13 +22,9 @@ async def leafz(provider: SnapshotProvider, query: dict[str, str]) -> Fields:
         "leafnodes": len(links),
         "leafs": Listing(_fields(one, with_interest) for one in sorted(links, key=lambda one: one.cid)),
         # Those that are not up are no connections.
-        "uplinks": [uplink_fields(one) for one in provider.uplinks() if account in ("", one.account)],
-        "store_and_forward": [asdict(one) for one in provider.buffers() if account in ("", one.account)],
+        "uplinks": [status_fields(one) for one in provider.uplinks() if account in ("", one.account)],
+        "store_and_forward": [status_fields(one) for one in provider.buffers() if account in ("", one.account)],
     }
-
-
-def uplink_fields(link: UplinkSnapshot) -> Fields:
-    return asdict(link) | {"since": timestamp(link.since)}
 
 
 def _fields(link: ConnectionSnapshot, with_interest: bool) -> Fields:

@@ -11,9 +11,11 @@ from typing import Any
 from gateway.monitoring.family import Family, counter, gauge, histogram
 from gateway.monitoring.http_server import Response
 from gateway.monitoring.integration_metrics import integration_families
-from gateway.monitoring.observer import Observer, Sources, cpu_seconds, resident_bytes
+from gateway.monitoring.observer import Observer
 from gateway.monitoring.probe import Probe
+from gateway.monitoring.process import cpu_seconds, resident_bytes
 from gateway.monitoring.rule_metrics import rule_families
+from gateway.monitoring.sources import Sources
 from gateway.monitoring.stream_metrics import stream_families
 from gateway.transport.census import Totals, Traffic
 from gateway.version import VERSION, form_name

@@ -1,27 +1,20 @@
 """Observer: takes monitoring's snapshots of a running gateway."""
 
 import os
-import resource
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
-
-import trio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from gateway.accounts.account import Account
 from gateway.monitoring.account_sums import AccountSums, sum_up
 from gateway.monitoring.jsz import NOTHING, statistics, tell
+from gateway.monitoring.process import CpuShare, resident_bytes
 from gateway.monitoring.snapshot import (
     AccountSnapshot,
-    BridgeSnapshot,
-    BufferSnapshot,
     ConnectionSnapshot,
     ConnectionState,
     Fault,
     IdentitySnapshot,
-    IntegrationSnapshot,
     InterestSnapshot,
     ListenerSnapshot,
     MqttSnapshot,
@@ -30,73 +23,21 @@ from gateway.monitoring.snapshot import (
     StreamFault,
     StreamsAsked,
     TreeSnapshot,
-    UplinkSnapshot,
 )
+from gateway.monitoring.sources import Sources
 from gateway.monitoring.stream_health import find_faults
-from gateway.runtime.runtime import Runtime
+from gateway.runtime.moments import moment
 from gateway.runtime.turns import OwnTurn
 from gateway.settings.addresses import split_address
 from gateway.settings.security import Tls
 from gateway.transport.census import Totals, Traffic, counters, is_link, summed
 from gateway.transport.connection import Connection
-from gateway.transport.registry import Registry
 from gateway.transport.snapshot import PeerSnapshot
 from gateway.version import SPOKEN_VERSION, VERSION
 
 if TYPE_CHECKING:
-    from gateway.bridges.bridge import BridgeStatus
     from gateway.forwarding.status import BufferStatus
-    from gateway.integrations.status import IntegrationStatus
-    from gateway.mqtt.directory import SessionDirectory
-    from gateway.services.rules import RuleStatus
-    from gateway.storage.storage import Storage
-    from gateway.storage.streams.store import StreamStore
-    from gateway.streams.service import StreamService
-    from gateway.transport.tls_contexts import ServerTls
-    from gateway.uplink.link_history import LinkStatus
-
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-
-
-class Link(Protocol):
-    def status(self) -> "LinkStatus":
-        """How a link to a hub goes."""
-
-
-class BrokerLink(Protocol):
-    def status(self) -> "BridgeStatus":
-        """How a link to an MQTT broker goes."""
-
-
-class RuleSource(Protocol):
-    def status(self) -> "RuleStatus":
-        """What a rule has made of messages."""
-
-
-@dataclass(kw_only=True)
-class Sources:
-    """What there is to look at; None: not configured. `started` is in trio's clock, faults are by name;
-    `configuration_fault` says why the last configuration was not taken; `pair` is as /varz has it.
-    """
-
-    runtime: Runtime
-    registry: Registry
-    accounts: Mapping[str, Account]
-    mqtt_sessions: "SessionDirectory | None" = None
-    storage: "Storage | None" = None
-    uplinks: Sequence[Link] = ()
-    bridges: Sequence[BrokerLink] = ()
-    rules: Sequence[RuleSource] = ()
-    buffers: "Callable[[], Iterable[BufferStatus]]" = tuple
-    integrations: "Callable[[], Iterable[IntegrationStatus]]" = tuple
-    streams: "StreamService | None" = None
-    stream_store: "StreamStore | None" = None
-    started: float = field(default_factory=trio.current_time)
-    serial_faults: dict[str, str] = field(default_factory=dict)
-    listener_faults: dict[str, str] = field(default_factory=dict)
-    tls: "Collection[ServerTls]" = ()
-    configuration_fault: Callable[[], str] = str
-    pair: "Callable[[], Mapping[str, object]]" = dict
+    from gateway.uplink.status import LinkStatus
 
 
 class Observer:
@@ -115,8 +56,7 @@ class Observer:
         self._losses = (0, 0)
         # What all accounts have, as of then.
         self._sums = AccountSums()
-        self._cpu_seconds = cpu_seconds()
-        self._cpu_taken = time.monotonic()
+        self._cpu = CpuShare()
 
     def identity(self) -> IdentitySnapshot:
         names = self._sources.runtime.names
@@ -173,7 +113,7 @@ class Observer:
             subscriptions=self._sums.subscriptions,
             mem=resident_bytes(),
             cores=os.cpu_count() or 1,
-            cpu=self._cpu_percent(),
+            cpu=self._cpu.look(),
             nats=nats,
             monitoring=http,
             certificates_end=self._certificates_end(),
@@ -184,10 +124,10 @@ class Observer:
             storage=self._storage(),
             memory=self._memory(),
             uplinks=self.uplinks(),
-            bridges=tuple(bridge_snapshot(one.status()) for one in sources.bridges),
-            rules=tuple(asdict(one.status()) for one in sources.rules),
+            bridges=tuple(one.status() for one in sources.bridges),
+            rules=tuple(one.status() for one in sources.rules),
             buffers=self.buffers(),
-            integrations=tuple(integration_snapshot(one) for one in sources.integrations()),
+            integrations=tuple(sources.integrations()),
             jetstream=self._jetstream(),
             pair=self._sources.pair(),
         )
@@ -302,11 +242,11 @@ class Observer:
             return Fault(f"storage: {storage.journal.fault}", "restart the gateway: it sets the database aside")
         return None
 
-    def buffers(self) -> tuple[BufferSnapshot, ...]:
-        return tuple(buffer_snapshot(one) for one in self._sources.buffers())
+    def buffers(self) -> "tuple[BufferStatus, ...]":
+        return tuple(self._sources.buffers())
 
-    def uplinks(self) -> tuple[UplinkSnapshot, ...]:
-        return tuple(uplink_snapshot(one.status()) for one in self._sources.uplinks)
+    def uplinks(self) -> "tuple[LinkStatus, ...]":
+        return tuple(one.status() for one in self._sources.uplinks)
 
     def remarks(self) -> dict[str, object]:
         links = [one.status() for one in self._sources.uplinks]
@@ -383,13 +323,6 @@ class Observer:
             str(storage.database.set_aside or ""),
         )
 
-    def _cpu_percent(self) -> float:
-        """Since the last look."""
-        seconds, now = cpu_seconds(), time.monotonic()
-        spent, passed = seconds - self._cpu_seconds, now - self._cpu_taken
-        self._cpu_seconds, self._cpu_taken = seconds, now
-        return round(100 * spent / passed, 1) if passed > 0 else 0.0
-
 
 def snapshot(connection: Connection, peer: PeerSnapshot) -> ConnectionSnapshot:
     """One connection, open or just closed, and what its session says of its peer."""
@@ -450,100 +383,9 @@ def account_snapshot(account: Account, did: tuple[Traffic, Traffic]) -> AccountS
     )
 
 
-def uplink_snapshot(link: "LinkStatus") -> UplinkSnapshot:
-    return UplinkSnapshot(
-        name=link.name,
-        account=link.account,
-        url=link.url,
-        hub=link.hub,
-        up=link.up,
-        state=link.state,
-        standing_by_for=link.standing_by_for,
-        since=moment(link.since),
-        last_error=link.last_error,
-        flaps=link.flaps,
-        attempts=link.attempts,
-        refused_interest=link.refused_interest,
-        dropped_msgs=link.dropped_msgs,
-    )
-
-
-def buffer_snapshot(buffer: "BufferStatus") -> BufferSnapshot:
-    return BufferSnapshot(
-        name=buffer.name,
-        account=buffer.account,
-        uplink=buffer.uplink,
-        state=buffer.state,
-        messages=buffer.messages,
-        bytes=buffer.bytes,
-        oldest_seconds=buffer.oldest_seconds,
-        under_way=buffer.under_way,
-        forwarded=buffer.forwarded,
-        repeated=buffer.repeated,
-        resent=buffer.resent,
-        plain=buffer.plain,
-        last_error=buffer.last_error,
-        dropped=buffer.dropped,
-    )
-
-
-def bridge_snapshot(link: "BridgeStatus") -> BridgeSnapshot:
-    return BridgeSnapshot(
-        name=link.name,
-        url=link.url,
-        version=link.version,
-        up=link.up,
-        since=moment(link.since),
-        last_error=link.last_error,
-        flaps=link.flaps,
-        attempts=link.attempts,
-        queued_msgs=link.queued_msgs,
-        queued_bytes=link.queued_bytes,
-        dropped_msgs=link.dropped_msgs,
-        refused_msgs=link.refused_msgs,
-        not_taken_msgs=link.not_taken_msgs,
-    )
-
-
-def integration_snapshot(one: "IntegrationStatus") -> IntegrationSnapshot:
-    return IntegrationSnapshot(
-        kind=one.kind,
-        name=one.name,
-        account=one.account,
-        up=one.up,
-        since=moment(one.since),
-        last_error=one.last_error,
-        outages=one.outages,
-        waiting_msgs=one.waiting_msgs,
-        waiting_bytes=one.waiting_bytes,
-        sent_msgs=one.sent_msgs,
-        received_msgs=one.received_msgs,
-        dropped_msgs=one.dropped_msgs,
-    )
-
-
 def listener_snapshot(address: str, tls: Tls | None) -> ListenerSnapshot:
     host, port = split_address(address)
     if tls is None:
         return ListenerSnapshot(host, port or 0)
     verify = tls.verify in ("require", "map")
     return ListenerSnapshot(host, port or 0, not tls.optional, verify, tls.handshake_seconds)
-
-
-def moment(clock: float) -> datetime:
-    """The wall-clock time of a moment in trio's clock."""
-    return datetime.now(UTC) - timedelta(seconds=trio.current_time() - clock)
-
-
-def cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def resident_bytes() -> int:
-    """Resident memory now; 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * PAGE_BYTES
-    except (OSError, IndexError, ValueError):
-        return 0

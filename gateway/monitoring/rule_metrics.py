@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.monitoring.family import Family
 
 if TYPE_CHECKING:
-    from gateway.monitoring.observer import RuleSource
+    from gateway.monitoring.sources import RuleSource
 
 KINDS: tuple[tuple[str, str, str, Callable[[Any], float]], ...] = (
     ("counter", "rule_taken_messages", "Messages that came to a rule.", lambda one: one.taken_msgs),

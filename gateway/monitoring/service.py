@@ -15,7 +15,8 @@ from gateway.monitoring.endpoints import respond
 from gateway.monitoring.exposition import METRICS, Exposition
 from gateway.monitoring.guard import Guard
 from gateway.monitoring.http_server import Answer, Handler, serve_connection
-from gateway.monitoring.observer import Observer, Sources, snapshot
+from gateway.monitoring.observer import Observer, snapshot
+from gateway.monitoring.sources import Sources
 from gateway.settings.monitoring import Monitoring
 
 if TYPE_CHECKING:

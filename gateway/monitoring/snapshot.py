@@ -6,12 +6,19 @@ Points in time are aware datetimes, spans and intervals are seconds, sizes are b
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from gateway.settings.security import Export, Import
 from gateway.transport.census import Totals, Traffic
 from gateway.transport.snapshot import LinkSnapshot, SubscriptionSnapshot
 from gateway.transport.tls_session import TlsSession
+
+if TYPE_CHECKING:
+    from gateway.bridges.status import BridgeStatus
+    from gateway.forwarding.status import BufferStatus
+    from gateway.integrations.status import IntegrationStatus
+    from gateway.services.rules import RuleStatus
+    from gateway.uplink.status import LinkStatus
 
 # What is told at once of accounts with streams.
 MOST_LISTED = 1024
@@ -64,87 +71,6 @@ class StorageSnapshot:
     refused: int
     set_apart: int
     set_aside: str
-
-
-@dataclass(frozen=True, slots=True)
-class UplinkSnapshot:
-    """A link of an account to a hub. `state` is `up`, `down` or `standby`, while the link that it is `standing_by_for`
-    serves the same place; `since` is when it became so; `flaps` counts how often the link was lost.
-
-    `refused_interest` are subjects that the hub refused though its permissions did not say so, `dropped_msgs` messages
-    that it would not have taken.
-    """
-
-    name: str
-    account: str
-    url: str
-    hub: str
-    up: bool
-    state: str
-    standing_by_for: str
-    since: datetime
-    last_error: str
-    flaps: int
-    attempts: int
-    refused_interest: int
-    dropped_msgs: int
-
-
-@dataclass(frozen=True, slots=True)
-class BridgeSnapshot:
-    """A bridge to an MQTT broker; see gateway.bridges.bridge.BridgeStatus and UplinkSnapshot."""
-
-    name: str
-    url: str
-    version: str
-    up: bool
-    since: datetime
-    last_error: str
-    flaps: int
-    attempts: int
-    queued_msgs: int
-    queued_bytes: int
-    dropped_msgs: int
-    refused_msgs: int
-    not_taken_msgs: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntegrationSnapshot:
-    """A link to another system; see gateway.integrations.status.IntegrationStatus."""
-
-    kind: str
-    name: str
-    account: str
-    up: bool
-    since: datetime
-    last_error: str
-    outages: int
-    waiting_msgs: int
-    waiting_bytes: int
-    sent_msgs: int
-    received_msgs: int
-    dropped_msgs: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BufferSnapshot:
-    """What is stored for a hub; see gateway.forwarding.status.BufferStatus."""
-
-    name: str
-    account: str
-    uplink: str
-    state: str
-    messages: int
-    bytes: int
-    oldest_seconds: float
-    under_way: int
-    forwarded: int
-    repeated: int
-    resent: int
-    plain: int
-    last_error: str
-    dropped: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,12 +192,11 @@ class ServerSnapshot:
     storage: StorageSnapshot | None = None
     # What peers make the gateway keep, in bytes: `limit`, `used`, how often somebody was `refused`, and by kind.
     memory: Mapping[str, int]
-    uplinks: tuple[UplinkSnapshot, ...] = ()
-    bridges: tuple[BridgeSnapshot, ...] = ()
-    # Those of gateway.services.rules.RuleStatus.
-    rules: tuple[Mapping[str, object], ...] = ()
-    buffers: tuple[BufferSnapshot, ...] = ()
-    integrations: tuple[IntegrationSnapshot, ...] = ()
+    uplinks: "tuple[LinkStatus, ...]" = ()
+    bridges: "tuple[BridgeStatus, ...]" = ()
+    rules: "tuple[RuleStatus, ...]" = ()
+    buffers: "tuple[BufferStatus, ...]" = ()
+    integrations: "tuple[IntegrationStatus, ...]" = ()
     # As /varz has it; nothing where there are no streams.
     jetstream: Mapping[str, object] = field(default_factory=dict)
     # How it goes with the other gateway of a pair; nothing where there is no pair.
@@ -389,10 +314,10 @@ class SnapshotProvider(Protocol):
     def stalled(self) -> Fault | None:
         """What only a restart can mend, or None."""
 
-    def buffers(self) -> tuple[BufferSnapshot, ...]:
+    def buffers(self) -> "tuple[BufferStatus, ...]":
         """What is stored for hubs."""
 
-    def uplinks(self) -> tuple[UplinkSnapshot, ...]:
+    def uplinks(self) -> "tuple[LinkStatus, ...]":
         """The links that are configured, up or not."""
 
     def remarks(self) -> dict[str, object]:

@@ -2,9 +2,9 @@
 
 from dataclasses import asdict
 
-from gateway.monitoring.leafz import uplink_fields
 from gateway.monitoring.report import Fields
 from gateway.monitoring.snapshot import ListenerSnapshot, ServerSnapshot, SnapshotProvider
+from gateway.monitoring.status_fields import status_fields
 from gateway.monitoring.time_text import nanoseconds, timestamp, uptime
 from gateway.transport.census import Traffic
 
@@ -43,11 +43,11 @@ async def varz(provider: SnapshotProvider, query: dict[str, str]) -> Fields:
         "mqtt": _listener_fields(server.mqtt) | asdict(server.mqtt_state),
         "websocket": _listener_fields(server.websocket),
         "jetstream": dict(server.jetstream),
-        "uplinks": [uplink_fields(one) for one in server.uplinks],
-        "store_and_forward": [asdict(one) for one in server.buffers],
-        "bridges": [asdict(one) | {"since": timestamp(one.since)} for one in server.bridges],
-        "integrations": [asdict(one) | {"since": timestamp(one.since)} for one in server.integrations],
-        **({"rules": [dict(one) for one in server.rules]} if server.rules else {}),
+        "uplinks": [status_fields(one) for one in server.uplinks],
+        "store_and_forward": [status_fields(one) for one in server.buffers],
+        "bridges": [status_fields(one) for one in server.bridges],
+        "integrations": [status_fields(one) for one in server.integrations],
+        **({"rules": [asdict(one) for one in server.rules]} if server.rules else {}),
         **({"pair": dict(server.pair)} if server.pair else {}),
         "storage": {} if server.storage is None else asdict(server.storage),
         "write_deadline": nanoseconds(server.write_deadline),

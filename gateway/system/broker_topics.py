@@ -13,7 +13,8 @@ import trio
 from gateway.accounts.account import Account
 from gateway.dataplane.port import Port, Receiver
 from gateway.dataplane.subject_tree import Interest
-from gateway.monitoring.observer import Sources, resident_bytes
+from gateway.monitoring.process import resident_bytes
+from gateway.monitoring.sources import Sources
 from gateway.runtime.turns import OwnTurn
 from gateway.system.load_averages import LoadAverages
 from gateway.transport.census import Totals, summed

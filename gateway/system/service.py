@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 
 from gateway.accounts.account import Account
-from gateway.monitoring.observer import Sources
 from gateway.monitoring.snapshot import SnapshotProvider
+from gateway.monitoring.sources import Sources
 from gateway.system.broker_topics import BrokerTopics
 from gateway.system.envelope import Envelope
 from gateway.system.events import SystemEvents

@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.accounts.account import Account
 from gateway.dataplane.port import SERVICE, Port, Receiver
-from gateway.uplink.link_history import LinkStatus
+from gateway.uplink.status import LinkStatus
 from protocols.message import Message, make_message
 
 SUBJECT = b"$LEAFGATE.uplink."

@@ -15,6 +15,7 @@ from gateway.nats.leaf_interest import RefusedInterest
 from gateway.nats.leafnode import loop_subject
 from gateway.nats.leafnode_spoke import SpokeSession
 from gateway.runtime.identity import new_token
+from gateway.runtime.moments import moment
 from gateway.runtime.runtime import Runtime
 from gateway.settings.addresses import ServerUrl
 from gateway.settings.security import UplinkTls
@@ -26,9 +27,10 @@ from gateway.uplink.dialing import DialError, dial
 from gateway.uplink.dropped_messages import DroppedMessages
 from gateway.uplink.hub_urls import HubUrls, is_websocket
 from gateway.uplink.link_group import JETSTREAM_SUBJECTS, Link, LinkGroup
-from gateway.uplink.link_history import LinkHistory, LinkStatus
+from gateway.uplink.link_history import LinkHistory
 from gateway.uplink.link_line import LinkLine
 from gateway.uplink.link_stack import stack_sessions
+from gateway.uplink.status import LinkStatus
 from protocols.close_reason import CloseReason
 from protocols.leafnode import spoke
 
@@ -263,7 +265,7 @@ class LeafnodeUplink:
             up=history.is_up,
             state=history.state,
             standing_by_for=history.standing_by_for,
-            since=history.since,
+            since=moment(history.since),
             last_error=history.last_error,
             fault=history.fault(),
             flaps=history.flaps,

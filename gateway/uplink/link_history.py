@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import trio
 
@@ -11,28 +10,6 @@ from gateway.uplink.explanations import explain, printable
 # A link that was lost so often within this time is not sound, whether or not it is up at the moment.
 FLAPS = 3
 FLAP_SECONDS = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class LinkStatus:
-    """What there is to tell of a link at one moment; `fault` is what is wrong with it, in a line. `state` is `up`,
-    `down` or `standby`: then `standing_by_for` is the link that serves the same place.
-    """
-
-    name: str
-    account: str
-    url: str
-    hub: str
-    up: bool
-    state: str
-    standing_by_for: str
-    since: float
-    last_error: str
-    fault: str
-    flaps: int
-    attempts: int
-    refused_interest: int
-    dropped_msgs: int
 
 
 class LinkHistory:

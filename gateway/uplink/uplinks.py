@@ -14,7 +14,7 @@ from gateway.transport.registry import Registry
 from gateway.uplink.announcements import UplinkRequests
 from gateway.uplink.leafnode_uplink import LeafnodeUplink
 from gateway.uplink.link_group import LinkGroup
-from gateway.uplink.link_history import LinkStatus
+from gateway.uplink.status import LinkStatus
 
 
 class Uplinks:

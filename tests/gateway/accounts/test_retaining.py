@@ -7,7 +7,8 @@ import pytest
 from trio.testing import MockClock
 
 from gateway.assembly import Gateway
-from gateway.monitoring.observer import Observer, Sources
+from gateway.monitoring.observer import Observer
+from gateway.monitoring.sources import Sources
 from gateway.nats.client import NatsClientSession
 from gateway.settings.mqtt import Mqtt
 from gateway.settings.schema import Config

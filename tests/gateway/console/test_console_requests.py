@@ -9,7 +9,8 @@ import trio
 from gateway.console import requests, watching
 from gateway.console.requests import ConsoleRequests
 from gateway.console.settings import settings, unlike_defaults
-from gateway.monitoring.observer import Observer, Sources
+from gateway.monitoring.observer import Observer
+from gateway.monitoring.sources import Sources
 from gateway.reloading.reloader import Outcome
 from gateway.settings.difference import Change
 from gateway.settings.listener import Listener

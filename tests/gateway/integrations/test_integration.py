@@ -15,7 +15,8 @@ from gateway.integrations.integrations import Integrations
 from gateway.integrations.plain_outlet import ENDED
 from gateway.integrations.site import IntegrationError, Site
 from gateway.monitoring.integration_metrics import integration_families
-from gateway.monitoring.observer import Observer, Sources
+from gateway.monitoring.observer import Observer
+from gateway.monitoring.sources import Sources
 from gateway.settings.file import KeyedValueError
 from gateway.settings.integration import Integration as IntegrationKeys
 from protocols.message import make_message

@@ -5,11 +5,11 @@ from collections.abc import Generator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from gateway.forwarding.status import BufferStatus
 from gateway.monitoring.connz import connection_fields, find_page, read_query
 from gateway.monitoring.http_server import Answer, Response
 from gateway.monitoring.snapshot import (
     AccountSnapshot,
-    BufferSnapshot,
     ConnectionSnapshot,
     ConnectionState,
     Fault,
@@ -21,9 +21,9 @@ from gateway.monitoring.snapshot import (
     StreamFault,
     StreamsAsked,
     TreeSnapshot,
-    UplinkSnapshot,
 )
 from gateway.transport.census import Totals, Traffic
+from gateway.uplink.status import LinkStatus
 
 START = datetime(2026, 1, 2, 3, 4, 5, 120_000, tzinfo=UTC)
 NOW = START + timedelta(days=1, hours=2, seconds=3)
@@ -130,10 +130,10 @@ class FixedProvider:
     def stream_faults(self, account: str, stream: str, consumer: str) -> list[StreamFault]:
         return self.told_stream_faults
 
-    def buffers(self) -> tuple[BufferSnapshot, ...]:
+    def buffers(self) -> tuple[BufferStatus, ...]:
         return self._server.buffers
 
-    def uplinks(self) -> tuple[UplinkSnapshot, ...]:
+    def uplinks(self) -> tuple[LinkStatus, ...]:
         return self._server.uplinks
 
     def connections(self, state: ConnectionState) -> Iterable[ConnectionSnapshot]:

@@ -6,19 +6,19 @@ import re
 import msgspec
 import pytest
 
+from gateway.bridges.status import BridgeStatus
+from gateway.forwarding.status import BufferStatus
 from gateway.monitoring.endpoints import ENDPOINTS, respond
 from gateway.monitoring.http_server import Response
 from gateway.monitoring.snapshot import (
     AccountSnapshot,
-    BridgeSnapshot,
-    BufferSnapshot,
     StorageSnapshot,
     StreamFault,
     TreeSnapshot,
-    UplinkSnapshot,
 )
 from gateway.settings.security import Export
 from gateway.transport.snapshot import LinkSnapshot, SubscriptionSnapshot
+from gateway.uplink.status import LinkStatus
 from tests.gateway.monitoring.snapshots import START, FixedProvider, connection, connz, made
 
 
@@ -43,7 +43,7 @@ async def test_index_links_to_every_other_end_point():
 
 
 async def test_index_tells_numbers_and_trusts_no_text():
-    link = UplinkSnapshot("<b>cloud", "$G", "nats-leaf://hub", "", False, "down", "", START, "<i>refused", 3, 5, 2, 7)
+    link = LinkStatus("<b>cloud", "$G", "nats-leaf://hub", "", False, "down", "", START, "<i>refused", "", 3, 5, 2, 7)
     text = body_of(await get("/", FixedProvider(uplinks=(link,)))).decode()
     assert "<td>down &lt;i&gt;refused</td>" in text
     assert "<th>Uplink &lt;b&gt;cloud</th>" in text
@@ -84,8 +84,8 @@ async def test_a_link_on_standby_is_told_and_degrades_nothing():
 
 
 async def test_varz_shows_each_link_to_a_hub():
-    link = UplinkSnapshot(
-        "cloud", "$G", "nats-leaf://hub:7422", "hub", False, "standby", "lte", START, "refused", 3, 5, 2, 7
+    link = LinkStatus(
+        "cloud", "$G", "nats-leaf://hub:7422", "hub", False, "standby", "lte", START, "refused", "no", 3, 5, 2, 7
     )
     assert told_by(await get("/varz", FixedProvider(uplinks=(link,))))["uplinks"] == [
         {
@@ -110,7 +110,7 @@ async def test_varz_and_leafz_show_what_waits_for_hubs():
     numbers = {"messages": 7, "bytes": 900, "oldest_seconds": 1.5, "under_way": 2, "forwarded": 3}
     numbers |= {"repeated": 1, "resent": 4, "plain": 0}
     told = {"name": "cloud", "account": "plant", "uplink": "cloud", "state": "held", "last_error": "no stream"}
-    buffer = BufferSnapshot(**told, **numbers, dropped={"full": 2})
+    buffer = BufferStatus(**told, **numbers, fault="no stream", dropped={"full": 2})
     provider = FixedProvider(buffers=(buffer,))
     shown = told | numbers | {"dropped": {"full": 2}}
     assert told_by(await get("/varz", provider))["store_and_forward"] == [shown]
@@ -119,7 +119,7 @@ async def test_varz_and_leafz_show_what_waits_for_hubs():
 
 
 async def test_varz_shows_each_bridge_to_a_broker():
-    link = BridgeSnapshot("cloud", "mqtt://broker:1883", "5.0", True, START, "", 1, 2, 3, 4, 5, 6, 7)
+    link = BridgeStatus("cloud", "mqtt://broker:1883", "5.0", True, START, "", "", 1, 2, 3, 4, 5, 6, 7)
     assert told_by(await get("/varz", FixedProvider(bridges=(link,))))["bridges"] == [
         {
             "name": "cloud",

@@ -6,8 +6,9 @@ import trio.testing
 
 from gateway.monitoring import metrics
 from gateway.monitoring.exposition import Exposition
-from gateway.monitoring.observer import Observer, Sources
+from gateway.monitoring.observer import Observer
 from gateway.monitoring.probe import WATCHED_SECONDS, Probe
+from gateway.monitoring.sources import Sources
 from gateway.runtime.histogram import BOUNDS, Histogram
 from gateway.settings.security import AccountRules
 from tests.gateway.accounts.site import site

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from gateway.monitoring.observer import Observer, Sources
+from gateway.monitoring.observer import Observer
+from gateway.monitoring.sources import Sources
 from gateway.storage.storage import Storage
 from tests.gateway.memory_connection import running_gateway
 

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 import trio.testing
 
-from gateway.monitoring.observer import Observer, Sources
+from gateway.monitoring.observer import Observer
+from gateway.monitoring.sources import Sources
 from gateway.settings.security import AccountRules
 from gateway.system import requests
 from gateway.system.options import Options, OptionsError, read_options
