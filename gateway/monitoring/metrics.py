@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
-from gateway.monitoring.family import Family, counter, gauge, histogram
+from gateway.accounts.account import Account
+from gateway.monitoring.family import OTHERS, Family, Measure, counter, gauge, histogram, measured
 from gateway.monitoring.http_server import Response
-from gateway.monitoring.integration_metrics import integration_families
 from gateway.monitoring.observer import Observer
+from gateway.monitoring.part_metrics import part_families
 from gateway.monitoring.probe import Probe
 from gateway.monitoring.process import cpu_seconds, resident_bytes
-from gateway.monitoring.rule_metrics import rule_families
 from gateway.monitoring.sources import Sources
 from gateway.monitoring.stream_metrics import stream_families
 from gateway.transport.census import Totals, Traffic
@@ -25,15 +25,31 @@ PREFIX = "leafgate_"
 # What every Prometheus reads, of whatever age.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MOST_ACCOUNTS = 100
-# The name of all accounts that have none of their own.
-OTHERS = "others"
-TRAFFIC: tuple[tuple[str, str, Callable[[Traffic], int]], ...] = (
-    ("messages_received", "Messages that peers sent.", lambda one: one.in_msgs),
-    ("messages_sent", "Messages that peers got.", lambda one: one.out_msgs),
-    ("received_bytes", "Bytes of the messages that peers sent.", lambda one: one.in_bytes),
-    ("sent_bytes", "Bytes of the messages that peers got.", lambda one: one.out_bytes),
-    ("slow_consumers", "Connections that were ended because they took too little.", lambda one: one.slow_consumers),
-    ("stale_connections", "Connections that were ended because they were silent.", lambda one: one.stale),
+CONNECTIONS: tuple[Measure[Traffic], ...] = (
+    ("gauge", "connections", "Connections that are open.", lambda one: one.open),
+    ("counter", "messages_received", "Messages that peers sent.", lambda one: one.in_msgs),
+    ("counter", "messages_sent", "Messages that peers got.", lambda one: one.out_msgs),
+    ("counter", "received_bytes", "Bytes of the messages that peers sent.", lambda one: one.in_bytes),
+    ("counter", "sent_bytes", "Bytes of the messages that peers got.", lambda one: one.out_bytes),
+    (
+        "counter",
+        "slow_consumers",
+        "Connections that were ended because they took too little.",
+        lambda one: one.slow_consumers,
+    ),
+    (
+        "counter",
+        "stale_connections",
+        "Connections that were ended because they were silent.",
+        lambda one: one.stale,
+    ),
+)
+ACCOUNTS: tuple[Measure[Account], ...] = (
+    ("gauge", "subscriptions", "Subscriptions, those of the gateway among them.", lambda one: one.router.tree.count),
+    ("gauge", "retained_messages", "Retained messages.", lambda one: len(one.retained)),
+    ("gauge", "retained_bytes", "Bytes of retained messages.", lambda one: one.retained.bytes),
+    ("gauge", "queued_bytes", "Bytes that wait on the disk for sessions.", lambda one: one.queued_bytes()),
+    ("gauge", "boards", "Boards and others that said that they are there.", lambda one: len(one.presences)),
 )
 
 
@@ -73,11 +89,7 @@ class Metrics:
         yield from self._accounts()
         yield from self._mqtt()
         yield from self._drops()
-        yield from self._uplinks()
-        yield from self._buffers()
-        yield from self._bridges()
-        yield from integration_families(self._sources.integrations())
-        yield from rule_families(self._sources.rules)
+        yield from part_families(self._sources)
         yield from self._storage()
         yield from stream_families(self._sources.streams, self._sources.stream_store)
         yield from self._memory()
@@ -105,37 +117,15 @@ class Metrics:
 
     def _connections(self, totals: Totals) -> Iterator[Family]:
         registry = self._sources.registry
-        labels = ("account", "protocol")
-        by_key: dict[tuple[str, str], Traffic] = {}
-        for (account, protocol), traffic in totals.by_key.items():
-            by_key.setdefault((self._label(account), protocol), Traffic()).add(traffic)
-        opened = [(key, one.open) for key, one in by_key.items()]
-        yield Family("gauge", "connections", "Connections that are open.", labels, opened)
+        found = [((self._label(account), protocol), did) for (account, protocol), did in totals.by_key.items()]
+        yield from measured(CONNECTIONS, ("account", "protocol"), found)
         yield counter("connections_opened", "Connections that were opened.", registry.total)
         ended = [((reason.value,), registry.ended.get(reason, 0)) for reason in CloseReason]
         yield Family("counter", "connections_closed", "Connections that ended, by reason.", ("reason",), ended)
-        for name, text, value_of in TRAFFIC:
-            yield Family("counter", name, text, labels, [(key, value_of(one)) for key, one in by_key.items()])
 
     def _accounts(self) -> Iterator[Family]:
-        accounts = list(self._sources.accounts.values())
-        kinds: tuple[tuple[str, str, Callable[[Any], int]], ...] = (
-            (
-                "subscriptions",
-                "Subscriptions, those of the gateway among them.",
-                lambda one: one.router.tree.count,
-            ),
-            ("retained_messages", "Retained messages.", lambda one: len(one.retained)),
-            ("retained_bytes", "Bytes of retained messages.", lambda one: one.retained.bytes),
-            ("queued_bytes", "Bytes that wait on the disk for sessions.", lambda one: one.queued_bytes()),
-            ("boards", "Boards and others that said that they are there.", lambda one: len(one.presences)),
-        )
-        for name, text, value_of in kinds:
-            sums: dict[str, int] = {}
-            for account in accounts:
-                label = self._label(account.name)
-                sums[label] = sums.get(label, 0) + value_of(account)
-            yield Family("gauge", name, text, ("account",), [((label,), value) for label, value in sums.items()])
+        accounts = self._sources.accounts.values()
+        yield from measured(ACCOUNTS, ("account",), [((self._label(one.name),), one) for one in accounts])
 
     def _mqtt(self) -> Iterator[Family]:
         mqtt = self._observer.mqtt()
@@ -156,58 +146,6 @@ class Metrics:
         values = [((reason,), count) for reason, count in reasons.items()]
         text = "Messages that did not get to somebody, or were not kept."
         yield Family("counter", "dropped_messages", text, ("reason",), values)
-
-    def _uplinks(self) -> Iterator[Family]:
-        links = [one.status() for one in self._sources.uplinks]
-        labels = ("uplink", "account")
-        # One URL for each: two links of an account to one hub would be one.
-        unique = {(one.url, one.account): one for one in links}
-        kinds: tuple[tuple[str, str, str, Callable[[Any], float]], ...] = (
-            ("gauge", "uplink_up", "Whether a link to a hub is up.", lambda one: float(one.up)),
-            ("counter", "uplink_losses", "How often a link was lost.", lambda one: one.flaps),
-            ("counter", "uplink_attempts", "How often a link was tried.", lambda one: one.attempts),
-            ("gauge", "uplink_refused_subjects", "Subjects that the hub refused.", lambda one: one.refused_interest),
-            ("counter", "uplink_dropped_messages", "What the hub would not take.", lambda one: one.dropped_msgs),
-        )
-        for kind, name, text, value_of in kinds:
-            yield Family(kind, name, text, labels, [(key, value_of(one)) for key, one in unique.items()])
-
-    def _buffers(self) -> Iterator[Family]:
-        buffers = list(self._sources.buffers())
-        if not buffers:
-            return
-        kinds: tuple[tuple[str, str, str, Callable[[Any], float]], ...] = (
-            ("gauge", "buffer_messages", "Messages that wait for a hub.", lambda one: one.messages),
-            ("gauge", "buffer_bytes", "Bytes that wait for a hub.", lambda one: one.bytes),
-            (
-                "gauge",
-                "buffer_oldest_seconds",
-                "How long the oldest has waited.",
-                lambda one: one.oldest_seconds,
-            ),
-            ("gauge", "buffer_held", "Whether the hub does not take them.", lambda one: float(one.state == "held")),
-            ("counter", "buffer_forwarded_messages", "What a hub has acknowledged.", lambda one: one.forwarded),
-            ("counter", "buffer_dropped_messages", "What was lost at a bound.", lambda one: sum(one.dropped.values())),
-        )
-        for kind, name, text, value_of in kinds:
-            values = [((one.name, one.account), value_of(one)) for one in buffers]
-            yield Family(kind, name, text, ("buffer", "account"), values)
-
-    def _bridges(self) -> Iterator[Family]:
-        links = [one.status() for one in self._sources.bridges]
-        if not links:
-            return
-        kinds: tuple[tuple[str, str, str, Callable[[Any], float]], ...] = (
-            ("gauge", "bridge_up", "Whether a link to a broker is up.", lambda one: float(one.up)),
-            ("counter", "bridge_losses", "How often a link to a broker was lost.", lambda one: one.flaps),
-            ("counter", "bridge_attempts", "How often a link to a broker was tried.", lambda one: one.attempts),
-            ("gauge", "bridge_queued_messages", "Messages that wait for a broker.", lambda one: one.queued_msgs),
-            ("gauge", "bridge_queued_bytes", "Bytes that wait for a broker.", lambda one: one.queued_bytes),
-            ("counter", "bridge_dropped_messages", "What there was no room for.", lambda one: one.dropped_msgs),
-            ("counter", "bridge_refused_messages", "What a broker did not take.", lambda one: one.refused_msgs),
-        )
-        for kind, name, text, value_of in kinds:
-            yield Family(kind, name, text, ("bridge",), [((one.name,), value_of(one)) for one in links])
 
     def _storage(self) -> Iterator[Family]:
         storage = self._sources.storage

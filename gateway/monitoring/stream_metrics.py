@@ -1,9 +1,9 @@
 """What /metrics tells of streams, their consumers, and the database that they share."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gateway.monitoring.family import Family, counter, gauge
+from gateway.monitoring.family import OTHERS, Family, Measure, counter, gauge, measured
 
 if TYPE_CHECKING:
     from gateway.storage.streams.store import StreamStore
@@ -12,10 +12,8 @@ if TYPE_CHECKING:
 # Streams and consumers that have label values of their own; the others are one together.
 MOST_STREAMS = 200
 MOST_CONSUMERS = 500
-OTHERS = "others"
 
-Measure = tuple[str, str, str, Callable[[Any], float]]
-STREAMS: tuple[Measure, ...] = (
+STREAMS: tuple[Measure[Any], ...] = (
     ("gauge", "stream_messages", "Messages in a stream.", lambda one: one.stored.messages),
     ("gauge", "stream_bytes", "Bytes in a stream.", lambda one: one.stored.size),
     ("counter", "stream_last_sequence", "The number of a stream's last message.", lambda one: one.stored.committed),
@@ -23,15 +21,13 @@ STREAMS: tuple[Measure, ...] = (
     ("counter", "stream_discarded_messages", "What gave way at a limit.", lambda one: one.stored.discarded),
     ("counter", "stream_lost_messages", "What was lost with damage on the disk.", lambda one: one.stored.lost),
 )
-CONSUMERS: tuple[Measure, ...] = (
+CONSUMERS: tuple[Measure[Any], ...] = (
     ("gauge", "consumer_pending_messages", "Messages still to be delivered.", lambda one: one.reader.ahead),
     ("gauge", "consumer_unacknowledged_messages", "Delivered, not acknowledged.", lambda one: len(one.state.pending)),
     ("gauge", "consumer_redelivered_messages", "Of those, delivered again.", lambda one: len(one.state.deliveries)),
     ("counter", "consumer_deliveries", "Messages that were delivered.", lambda one: one.state.delivered[0]),
 )
-
-
-ARCHIVES: tuple[Measure, ...] = (
+ARCHIVES: tuple[Measure[Any], ...] = (
     ("gauge", "archive_up", "Whether a stream's database takes its messages.", lambda one: not one.fault),
     ("gauge", "archive_lag_messages", "What a stream's database does not have yet.", lambda one: one.lag),
     ("counter", "archive_copied_messages", "What a stream's database was given.", lambda one: one.copied),
@@ -48,6 +44,11 @@ def archived(service: "StreamService") -> Sequence[tuple[tuple[str, ...], Any]]:
     return [((one.settings.account, one.settings.stream), one) for one in service.archives]
 
 
+def within(most: int, found: Sequence[tuple[tuple[str, ...], Any]]) -> Sequence[tuple[tuple[str, ...], Any]]:
+    """What is found, with label values of its own for so many."""
+    return [(key if place < most else (OTHERS,) * len(key), one) for place, (key, one) in enumerate(found)]
+
+
 def stream_families(service: "StreamService | None", store: "StreamStore | None") -> Iterator[Family]:
     """Of the database also where only store-and-forward uses it."""
     if store is not None:
@@ -57,10 +58,10 @@ def stream_families(service: "StreamService | None", store: "StreamStore | None"
     accounts = list(service.accounts.values())
     yield counter("stream_api_requests", "Requests to the API of streams.", sum(one.requests for one in accounts))
     yield counter("stream_api_errors", "Requests that it refused.", sum(one.faults for one in accounts))
-    yield from _measured(ARCHIVES, ("account", "stream"), archived(service), MOST_STREAMS)
+    yield from measured(ARCHIVES, ("account", "stream"), within(MOST_STREAMS, archived(service)))
     streams = [(one.account.name, stream) for one in accounts for stream in one.streams.values()]
     labels = ("account", "stream")
-    yield from _measured(STREAMS, labels, [((name, one.name), one) for name, one in streams], MOST_STREAMS)
+    yield from measured(STREAMS, labels, within(MOST_STREAMS, [((name, one.name), one) for name, one in streams]))
     consumers = [
         ((name, stream.name, one.name), one)
         for name, stream in streams
@@ -68,17 +69,7 @@ def stream_families(service: "StreamService | None", store: "StreamStore | None"
         # Those without a name of their own come and go, and so would their labels.
         if one.config.durable_name and not one.config.is_hidden
     ]
-    yield from _measured(CONSUMERS, ("account", "stream", "consumer"), consumers, MOST_CONSUMERS)
-
-
-def _measured(
-    measures: Iterable[Measure], labels: tuple[str, ...], found: Sequence[tuple[tuple[str, ...], Any]], most: int
-) -> Iterator[Family]:
-    for kind, name, text, value_of in measures:
-        values = [(key, float(value_of(one))) for key, one in found[:most]]
-        if len(found) > most:
-            values.append(((OTHERS,) * len(labels), float(sum(value_of(one) for _, one in found[most:]))))
-        yield Family(kind, name, text, labels, values)
+    yield from measured(CONSUMERS, ("account", "stream", "consumer"), within(MOST_CONSUMERS, consumers))
 
 
 def _database(store: "StreamStore") -> Iterator[Family]:

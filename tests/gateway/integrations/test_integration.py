@@ -14,8 +14,8 @@ from gateway.integrations.integration import Integration
 from gateway.integrations.integrations import Integrations
 from gateway.integrations.plain_outlet import ENDED
 from gateway.integrations.site import IntegrationError, Site
-from gateway.monitoring.integration_metrics import integration_families
 from gateway.monitoring.observer import Observer
+from gateway.monitoring.part_metrics import part_families
 from gateway.monitoring.sources import Sources
 from gateway.settings.file import KeyedValueError
 from gateway.settings.integration import Integration as IntegrationKeys
@@ -180,7 +180,7 @@ async def test_monitoring_knows_nothing_but_the_status(autojump_clock: MockClock
         assert "wrong password" in str(observer.degradations()["integrations"])
         (shown,) = observer.server(await observer.census()).integrations
         assert (shown.kind, shown.name, shown.up, shown.waiting_msgs) == ("tape", "one", False, 1)
-        families = {family.name: family for family in integration_families(integrations.statuses())}
+        families = {family.name: family for family in part_families(sources)}
         assert families["integration_up"].values == [(("tape", "one"), 0.0)]
         assert families["integration_waiting_messages"].values == [(("tape", "one"), 1)]
         assert gateway.runtime.budget.by_kind()["integrations"] > 0
