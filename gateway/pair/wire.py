@@ -11,6 +11,12 @@ class Wire(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Tagged by the name of its class; fields in order."""
 
 
+class OfSession(Wire, frozen=True):
+    """Something of the session with this client identifier, or about it."""
+
+    id: bytes
+
+
 class Subscription(msgspec.Struct, frozen=True, array_like=True):
     topic_filter: bytes
     qos: int
@@ -34,10 +40,9 @@ class Content(msgspec.Struct, frozen=True, array_like=True):
     published_qos: int
 
 
-class Head(Wire, frozen=True):
+class Head(OfSession, frozen=True):
     """What a session is, besides what is in it."""
 
-    id: bytes
     version: int
     expiry_seconds: int
     user: str
@@ -52,57 +57,54 @@ class Begun(Wire, frozen=True):
     received: list[int]
 
 
-class Subscribed(Wire, frozen=True):
-    id: bytes
+class Subscribed(OfSession, frozen=True):
     subscription: Subscription
 
 
-class Unsubscribed(Wire, frozen=True):
-    id: bytes
+class Unsubscribed(OfSession, frozen=True):
     topic_filter: bytes
 
 
-class Queued(Wire, frozen=True):
+class Queued(OfSession, frozen=True):
     """A place in the queue; without content one of QoS 2 that is released."""
 
-    id: bytes
     sequence: int
     content: Content | None
 
 
-class Released(Wire, frozen=True):
-    id: bytes
+class Released(OfSession, frozen=True):
+    """Places of QoS 2 whose messages the client has (PUBREC, [MQTT-4.3.3-7]): what is left of them is to end."""
+
     sequences: list[int]
 
 
-class Gone(Wire, frozen=True):
-    id: bytes
+class Gone(OfSession, frozen=True):
+    """Places that are over: the client has what was there, or there was no room or time for it."""
+
     sequences: list[int]
 
 
-class Received(Wire, frozen=True):
-    id: bytes
+class Received(OfSession, frozen=True):
+    """Packet identifiers of QoS 2 that the client has sent and not released: all of them."""
+
     packet_ids: list[int]
 
 
-class Whole(Wire, frozen=True):
-    id: bytes
+class Whole(OfSession, frozen=True):
+    """Everything that there was of it has been told since Begun."""
 
 
-class Ended(Wire, frozen=True):
-    id: bytes
+class Ended(OfSession, frozen=True):
+    """The session is no more."""
 
 
-class Yours(Wire, frozen=True):
+class Yours(OfSession, frozen=True):
     """The session is the other gateway's as soon as it says that it has it."""
 
-    id: bytes
 
-
-class Merged(Wire, frozen=True):
+class Merged(OfSession, frozen=True):
     """A message that only the gateway that gives the session up has."""
 
-    id: bytes
     content: Content
 
 
@@ -176,16 +178,12 @@ class Ack(Wire, frozen=True):
     number: int
 
 
-class Take(Wire, frozen=True):
+class Take(OfSession, frozen=True):
     """The client of a session has come here."""
 
-    id: bytes
 
-
-class Mine(Wire, frozen=True):
+class Mine(OfSession, frozen=True):
     """The session is here now."""
-
-    id: bytes
 
 
 class Streams(Wire, frozen=True):
