@@ -10,8 +10,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from gateway.integrations.kafka.records import Reader
-from gateway.integrations.kafka.worker import Worker, log, short, words_of
-from gateway.integrations.site import IntegrationError
+from gateway.integrations.kafka.worker import Reports, Worker, log, short, words_of
 from protocols.message import Message
 
 RECORDS_AT_ONCE = 1000
@@ -50,11 +49,9 @@ class ConsumerThread(Worker):
         reader: Reader,
         came: Callable[[Received], None],
         topic_fault: Callable[[str, str], None],
-        away: Callable[[str], None],
-        there: Callable[[], None],
-        trouble: Callable[[IntegrationError], None],
+        reports: Reports,
     ) -> None:
-        super().__init__(away, there, trouble)
+        super().__init__(reports)
         self._make = make
         self._topics = topics
         self._reader = reader

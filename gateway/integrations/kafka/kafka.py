@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import trio
@@ -12,6 +13,7 @@ from gateway.integrations.kafka.consuming import ConsumerThread, Received
 from gateway.integrations.kafka.producing import ProducerThread, Sent
 from gateway.integrations.kafka.properties import BATCH_BYTES, consuming, producing
 from gateway.integrations.kafka.records import Reader, Router, topic_regex
+from gateway.integrations.kafka.worker import Reports
 from gateway.integrations.site import IntegrationError, Site
 from gateway.settings.kafka import Kafka
 
@@ -78,6 +80,9 @@ class KafkaIntegration(Integration):
         self._trouble = self._trouble or error
         self._scope.cancel()
 
+    def _reports(self, side: str) -> Reports:
+        return Reports(partial(self._away, side), partial(self._there, side), self._fail)
+
     def _there(self, side: str) -> None:
         self._up.add(side)
         if self._up == self._sides:
@@ -96,9 +101,7 @@ class KafkaIntegration(Integration):
             self._make_producer,
             self._router,
             self._finished,
-            lambda reason: self._away(OUT, reason),
-            lambda: self._there(OUT),
-            self._fail,
+            self._reports(OUT),
         )
         self._bytes = 0
         worker.start()
@@ -169,9 +172,7 @@ class KafkaIntegration(Integration):
             self._reader,
             sender.send_nowait,
             self._note_topic,
-            lambda reason: self._away(IN, reason),
-            lambda: self._there(IN),
-            self._fail,
+            self._reports(IN),
         )
         worker.start()
         try:

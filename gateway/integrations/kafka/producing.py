@@ -9,9 +9,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from gateway.integrations.kafka.records import Router, UnroutableError, record_headers
-from gateway.integrations.kafka.worker import Worker
+from gateway.integrations.kafka.worker import Reports, Worker
 from gateway.integrations.outlet import Batch
-from gateway.integrations.site import IntegrationError
 
 # How long the thread waits for work where nothing is on its way, and for reports where something is.
 IDLE_SECONDS, BUSY_SECONDS = 0.5, 0.005
@@ -56,11 +55,9 @@ class ProducerThread(Worker):
         make: Callable[[Callable[[Any], None]], Any],
         router: Router,
         finished: Callable[[list[Sent]], None],
-        away: Callable[[str], None],
-        there: Callable[[], None],
-        trouble: Callable[[IntegrationError], None],
+        reports: Reports,
     ) -> None:
-        super().__init__(away, there, trouble)
+        super().__init__(reports)
         self._make = make
         self._router = router
         self._finished = finished

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -19,18 +20,25 @@ LOOK_SECONDS = 1.0
 STOP_SECONDS = 3.0
 
 
-class Worker:
-    """`trouble` hears of what ends its work, `away` and `there` whether the cluster answers; all in trio's thread."""
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Where it is told, in trio's thread, how it goes: `away` why the cluster does not answer, `there` that it does,
+    `trouble` what ends the work.
+    """
 
-    def __init__(
-        self, away: Callable[[str], None], there: Callable[[], None], trouble: Callable[[IntegrationError], None]
-    ) -> None:
+    away: Callable[[str], None]
+    there: Callable[[], None]
+    trouble: Callable[[IntegrationError], None]
+
+
+class Worker:
+    """One thread, from `start` until `stop`, or until what it does is over."""
+
+    def __init__(self, reports: Reports) -> None:
         self.stopping = False
         self.ended = trio.Event()
         self._token = trio.lowlevel.current_trio_token()
-        self._away = away
-        self._there = there
-        self._trouble = trouble
+        self._reports = reports
         # What went wrong last, as librdkafka says it, and whether it is to be seen whether the cluster is there.
         self.reason = "no broker answers"
         self.is_doubtful = True
@@ -72,7 +80,7 @@ class Worker:
 
     def fail(self, sentence: str, lasting: bool = False) -> None:
         self.stopping = True
-        self.tell(self._trouble, IntegrationError(sentence, lasting))
+        self.tell(self._reports.trouble, IntegrationError(sentence, lasting))
 
     def _run(self) -> None:
         try:
@@ -109,11 +117,11 @@ class Worker:
         except KafkaException:
             self.serve_callbacks(client)
             if not self.stopping:
-                self.tell(self._away, self.reason)
+                self.tell(self._reports.away, self.reason)
                 time.sleep(max(LOOK_SECONDS / 2 - (time.monotonic() - begun), 0))
             return
         self.is_doubtful = False
-        self.tell(self._there)
+        self.tell(self._reports.there)
 
 
 def words_of(error: BaseException) -> str:
