@@ -7,6 +7,7 @@ from servers import GATEWAY, MOSQUITTO, NATS_SERVER, Keeping, Store
 
 NATS_PEERS = (GATEWAY, NATS_SERVER)
 MQTT_PEERS = (GATEWAY, NATS_SERVER, MOSQUITTO)
+CPU = "µs (less is better)"
 
 
 @dataclass(frozen=True)
@@ -59,3 +60,9 @@ def rate(
 def mqtt(*rows: Row, measure: Measure, store: Store = "", runs: int | None = None) -> Case:
     """Rows of a measurement that all three servers can take part in."""
     return Case(rows, measure, MQTT_PEERS, frozenset({"mqtt"}), store=store, runs=runs)
+
+
+def streamed(key: str, title: str, measure: Measure) -> Case:
+    """How many a second go out of a stream, or into one, and what each costs. No other server does it by itself."""
+    rows = Row(key, title, "k messages/s", scale=1e-3), Row(f"{key}-cpu", f"{title}: CPU for each", CPU, "cpu")
+    return Case(rows, measure, (GATEWAY,), frozenset({"nats", "monitoring"}), keeping="stream", runs=3)

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from cases import NATS_PEERS, Case, Row
+from cases import CPU, NATS_PEERS, Case, Row
 from consumer_measures import BATCH, Consumed, Lookups
 from load_consumers import INBOX
 
-_CPU = "µs (less is better)"
 _EXPLICIT = {"ack_policy": "explicit", "deliver_policy": "all"}
 _PUSHED = {
     "ack_policy": "none",
@@ -18,16 +17,16 @@ _PUSHED = {
 
 
 def _consumed(key: str, title: str, measure: Consumed, runs: int | None = None) -> Case:
-    rows = Row(key, title, "k messages/s", scale=1e-3), Row(f"{key}-cpu", f"{title}: CPU for each", _CPU, "cpu")
+    rows = Row(key, title, "k messages/s", scale=1e-3), Row(f"{key}-cpu", f"{title}: CPU for each", CPU, "cpu")
     return Case(rows, measure, NATS_PEERS, keeping="stream", runs=runs)
 
 
 def _looked_up(key: str, title: str, subjects: int, per_subject: int) -> Case:
     rows = (
         Row(f"{key}-put", f"{title}: put", "k/s", "put", 1e-3),
-        Row(f"{key}-put-cpu", f"{title}: CPU for a put", _CPU, "put-cpu"),
+        Row(f"{key}-put-cpu", f"{title}: CPU for a put", CPU, "put-cpu"),
         Row(f"{key}-get", f"{title}: get", "k/s", "get", 1e-3),
-        Row(f"{key}-get-cpu", f"{title}: CPU for a get", _CPU, "get-cpu"),
+        Row(f"{key}-get-cpu", f"{title}: CPU for a get", CPU, "get-cpu"),
     )
     return Case(rows, Lookups(subjects, per_subject), NATS_PEERS, keeping="stream", runs=3)
 

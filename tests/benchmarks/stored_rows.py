@@ -6,12 +6,11 @@ each row of a stream is there twice, beside the one nats-server and beside the o
 
 from collections.abc import Sequence
 
-from cases import MQTT_PEERS, Case, Row
+from cases import CPU, MQTT_PEERS, Case, Row
 from servers import GATEWAY, NATS_SERVER, Keeping
 from stored_measures import Stored, Waiting, drain
 
 _PEERS = (GATEWAY, NATS_SERVER)
-_CPU = "µs (less is better)"
 _BYTES = "B (less is better)"
 _MILLISECONDS = "ms (less is better)"
 _IN_FLIGHT = (1, 16, 256, 4096)
@@ -28,7 +27,7 @@ _KEEPING: Sequence[tuple[Keeping, str, str]] = (
 def _stored(key: str, title: str, keeping: Keeping, in_flight: int, synced: bool) -> Case:
     """A row for the rate, and where they tell something, for what a message costs and how long one alone takes."""
     rows = [Row(key, f"{title}, {in_flight:,} in flight", "k messages/s", scale=1e-3)]
-    rows += [Row(f"{key}-cpu", f"{title}, {in_flight:,} in flight: CPU for each", _CPU, "cpu")]
+    rows += [Row(f"{key}-cpu", f"{title}, {in_flight:,} in flight: CPU for each", CPU, "cpu")]
     if in_flight < _IN_FLIGHT[-1]:
         rows += [Row(f"{key}-written", f"{title}, {in_flight:,} in flight: written for each", _BYTES, "written")]
     if in_flight == 1:
@@ -77,7 +76,7 @@ STORED_CASES: Sequence[Case] = (
     Case(
         (
             Row("drain", "drained into a stream of the hub", "k messages/s", scale=1e-3),
-            Row("drain-cpu", "drained into a stream of the hub: CPU for each", _CPU, "cpu"),
+            Row("drain-cpu", "drained into a stream of the hub: CPU for each", CPU, "cpu"),
         ),
         drain,
         (GATEWAY,),
