@@ -20,8 +20,9 @@ import trio
 
 from tests.integration.mqtt_servers import mqtt_server
 from tests.integration.peers import Peer, free_port
-from tests.torture.campaign import CONFIG, DRAIN_SECONDS, POLL_SECONDS, ROUND_SECONDS, SHOWN_COMPLAINTS, Outcome
+from tests.torture.campaign import CONFIG, ROUND_SECONDS, SHOWN_COMPLAINTS, Outcome
 from tests.torture.cutting_proxy import CuttingProxy
+from tests.torture.draining import drain
 from tests.torture.ledger import Ledger
 from tests.torture.publisher import Publisher
 from tests.torture.subscriber import Subscriber
@@ -99,20 +100,7 @@ class BridgeTorture:
         for publisher in self._publishers:
             publisher.stopping = True
         self._proxy.cutting = False
-        with trio.move_on_after(DRAIN_SECONDS):
-            for publisher in self._publishers:
-                await publisher.say_last()
-        for _ in range(int(DRAIN_SECONDS / POLL_SECONDS)):
-            if not self._is_busy():
-                return
-            await trio.sleep(POLL_SECONDS)
-        self.outcome.ledger.faults.append(f"not everything was settled within {DRAIN_SECONDS:g} s")
-
-    def _is_busy(self) -> bool:
-        ledger = self.outcome.ledger
-        return not all(publisher.settled for publisher in self._publishers) or any(
-            ledger.missing(inbox) for inbox in ledger.inboxes
-        )
+        await drain(self._publishers, self.outcome.ledger)
 
 
 def complaints_beside_mosquitto(outcome: Outcome) -> list[str]:

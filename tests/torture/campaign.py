@@ -19,6 +19,7 @@ import trio
 
 from tests.integration.mqtt_servers import REFERENCE, mqtt_server
 from tests.integration.peers import Peer
+from tests.torture.draining import DRAIN_SECONDS, drain
 from tests.torture.ledger import Ledger
 from tests.torture.publisher import Publisher
 from tests.torture.subscriber import Subscriber, read_retained
@@ -29,8 +30,6 @@ LIFE_SECONDS = (0.2, 2.0)
 FINAL_KILLS = 2
 # What was sent is all remembered until a round is over.
 ROUND_SECONDS = 60.0
-DRAIN_SECONDS = 60.0
-POLL_SECONDS = 0.02
 SHOWN_COMPLAINTS = 20
 
 # Name, protocol level, QoS, and how long it stays on or off the line at most.
@@ -118,11 +117,11 @@ class Torture:
             publisher.stopping = True
         for subscriber in self._subscribers:
             subscriber.settle()
-        await self._drain()
+        await drain(self._publishers, self.outcome.ledger)
         # What was settled must stay settled.
         for _ in range(FINAL_KILLS):
             await self._kill()
-            await self._drain()
+            await drain(self._publishers, self.outcome.ledger)
         await self._compare_retained()
 
     async def _kill(self) -> None:
@@ -138,23 +137,6 @@ class Torture:
         values = await read_retained(self._address, set(kept_before))
         ledger.complain_of_retained(values, kept_before)
         self.outcome.retained_checks += len(kept_before)
-
-    async def _drain(self) -> None:
-        """Return once nothing is on its way any more, or after a while: `complaints` tells what did not arrive."""
-        with trio.move_on_after(DRAIN_SECONDS):
-            for publisher in self._publishers:
-                await publisher.say_last()
-        for _ in range(int(DRAIN_SECONDS / POLL_SECONDS)):
-            if not self._is_busy():
-                return
-            await trio.sleep(POLL_SECONDS)
-        self.outcome.ledger.faults.append(f"not everything was settled within {DRAIN_SECONDS:g} s")
-
-    def _is_busy(self) -> bool:
-        ledger = self.outcome.ledger
-        return not all(publisher.settled for publisher in self._publishers) or any(
-            ledger.missing(inbox) for inbox in ledger.inboxes
-        )
 
 
 def torture(directory: Path, seconds: float, kills: int, seed: int) -> Outcome:

@@ -21,19 +21,19 @@ import asyncio
 import itertools
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from tests.torture.chunk_damage import named_rows
+from tests.torture.harm import Harm
 from tests.torture.harmed_gateway import GATEWAY, HarmedGateway
 from tests.torture.rounds import failures, parser_of, run_rounds
 from tests.torture.streams.connection import LostError
 from tests.torture.streams.consumers import PullWorker, PushReader
 from tests.torture.streams.faults import FAULTS, ROW_FAULTS, Faults
-from tests.torture.streams.ledger import Findings, StreamLedger
+from tests.torture.streams.ledger import StreamLedger
 from tests.torture.streams.publishers import Publisher
 from tests.torture.streams.streams_site import (
     JOBS,
@@ -59,36 +59,23 @@ KEYS = ("a", "b", "c")
 
 
 @dataclass
-class Outcome:
-    """What happened in a round, or in several."""
+class Outcome(Harm):
+    """`written` are values of keys, `confirmed` what consumers acknowledged for good."""
 
-    faults: Counter[str] = field(default_factory=Counter)
-    findings: Findings = field(default_factory=Findings)
-    acknowledged: int = 0
-    refused: int = 0
     confirmed: int = 0
     written: int = 0
-    excused: int = 0
-    complaints: list[str] = field(default_factory=list)
 
     def report(self) -> str:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.faults.items()))
-        found = self.findings
         return (
-            f"{self.faults.total()} faults ({kinds}); {self.acknowledged} messages and {self.written} values "
-            f"acknowledged, {self.confirmed} acknowledgements confirmed, {self.refused} refused, "
-            f"{self.excused} excused; lost {len(found.lost)}, doubled {len(found.doubled)}, "
-            f"out of order {len(found.disordered)}"
+            f"{self.told_faults()}; {self.acknowledged} messages and {self.written} values acknowledged, "
+            f"{self.confirmed} acknowledgements confirmed, {self.refused} refused, {self.excused} excused; "
+            f"{self.findings}"
         )
 
     def add(self, other: "Outcome") -> None:
-        self.faults += other.faults
-        self.findings.add(other.findings)
-        self.acknowledged += other.acknowledged
-        self.refused += other.refused
+        self.add_harm(other)
         self.confirmed += other.confirmed
         self.written += other.written
-        self.excused += other.excused
 
 
 class StreamTorture:
@@ -158,14 +145,14 @@ class StreamTorture:
         complaints += failures(self._place.gateway.log())
         ledgers = self._log, self._jobs
         return Outcome(
-            self.faults.counts,
-            findings,
-            sum(len(one.acknowledged) for one in ledgers),
-            sum(one.refused for one in ledgers),
-            sum(len(confirmed) for one in ledgers for confirmed in one.confirmed.values()),
-            sum(look.written for looks in self._state.looks.values() for look in looks),
-            sum(len(one.excused) for one in (*ledgers, self._state, self._leases)),
-            complaints,
+            faults=self.faults.counts,
+            findings=findings,
+            acknowledged=sum(len(one.acknowledged) for one in ledgers),
+            refused=sum(one.refused for one in ledgers),
+            excused=sum(len(one.excused) for one in (*ledgers, self._state, self._leases)),
+            complaints=complaints,
+            confirmed=sum(len(confirmed) for one in ledgers for confirmed in one.confirmed.values()),
+            written=sum(look.written for looks in self._state.looks.values() for look in looks),
         )
 
     def _excuse(self) -> None:

@@ -6,12 +6,10 @@ with which its payload begins.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tests.torture.harm import Findings
 from tests.torture.uplink.ledger import Key
-
-SHOWN = 8
 
 
 class Stored(NamedTuple):
@@ -19,24 +17,6 @@ class Stored(NamedTuple):
 
     sequence: int
     key: Key
-
-
-@dataclass
-class Findings:
-    """What the comparison finds; `complaints` is empty when all is well."""
-
-    lost: list[object] = field(default_factory=list)
-    doubled: list[object] = field(default_factory=list)
-    disordered: list[object] = field(default_factory=list)
-
-    def complaints(self) -> list[str]:
-        every = (("lost", self.lost), ("doubled", self.doubled), ("out of order", self.disordered))
-        return [f"{len(found)} {what}: {', '.join(map(str, found[:SHOWN]))}" for what, found in every if found]
-
-    def add(self, other: "Findings") -> None:
-        self.lost += other.lost
-        self.doubled += other.doubled
-        self.disordered += other.disordered
 
 
 class StreamLedger:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tests.torture.harm import Findings
 from tests.torture.streams.connection import Connection
-from tests.torture.streams.ledger import Findings
 from tests.torture.streams.publishers import told_by
 from tests.torture.streams.visitors import Visitor
 

@@ -12,7 +12,6 @@ that was not so. The seed says what is done and when; what it meets is up to the
 
 import itertools
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,13 +21,14 @@ from pathlib import Path
 import trio
 
 from tests.integration.serial_line import MICROPYTHON, serial_line
+from tests.torture.harm import Harm
 from tests.torture.harmed_gateway import GATEWAY
 from tests.torture.rounds import failures, parser_of, run_rounds
 from tests.torture.uplink.boards import BoardPublisher
 from tests.torture.uplink.edge_site import Site, site
 from tests.torture.uplink.faults import MACHINE_FAULTS, Faults, in_thread
 from tests.torture.uplink.hub_proxy import HubProxy
-from tests.torture.uplink.ledger import Findings, UplinkLedger, key_of
+from tests.torture.uplink.ledger import UplinkLedger, key_of
 from tests.torture.uplink.publishers import SUBJECT, MqttPublisher, NatsPublisher, Stranger
 
 ROUND_SECONDS = 45.0
@@ -40,36 +40,22 @@ MQTT_PUBLISHERS = (("once", 1), ("exactly", 2))
 
 
 @dataclass
-class Outcome:
-    """What happened in a round, or in several."""
+class Outcome(Harm):
+    """`stored` is what the hub has, `by_publisher` what each was promised."""
 
-    faults: Counter[str] = field(default_factory=Counter)
-    findings: Findings = field(default_factory=Findings)
-    refused: int = 0
     stored: int = 0
     by_publisher: dict[str, int] = field(default_factory=dict)
-    complaints: list[str] = field(default_factory=list)
 
     def report(self) -> str:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.faults.items()))
         publishers = ", ".join(f"{name} {count}" for name, count in sorted(self.by_publisher.items()))
-        found = self.findings
         return (
-            f"{self.faults.total()} faults ({kinds}); acknowledged {found.acknowledged} ({publishers}), "
-            f"refused {self.refused}, stored {self.stored}, excused {found.excused}; "
-            f"lost {len(found.lost)}, doubled {len(found.doubled)}, out of order {len(found.disordered)}"
+            f"{self.told_faults()}; acknowledged {self.acknowledged} ({publishers}), refused {self.refused}, "
+            f"stored {self.stored}, excused {self.excused}; {self.findings}"
         )
 
     def add(self, other: "Outcome") -> None:
-        found, more = self.findings, other.findings
-        self.faults += other.faults
-        self.refused += other.refused
+        self.add_harm(other)
         self.stored += other.stored
-        found.acknowledged += more.acknowledged
-        found.excused += more.excused
-        found.lost += more.lost
-        found.doubled += more.doubled
-        found.disordered += more.disordered
         for name, count in other.by_publisher.items():
             self.by_publisher[name] = self.by_publisher.get(name, 0) + count
 
@@ -163,12 +149,14 @@ class UplinkTorture:
         stored = await trio.to_thread.run_sync(self._site.stored)
         findings = ledger.compare(stored)
         return Outcome(
-            self.faults.counts,
-            findings,
-            sum(map(len, ledger.refused.values())),
-            len(stored),
-            {name: len(numbers) for name, numbers in ledger.acknowledged.items()},
-            [*ledger.faults, *findings.complaints()],
+            faults=self.faults.counts,
+            findings=findings,
+            acknowledged=ledger.count(),
+            refused=sum(map(len, ledger.refused.values())),
+            excused=len(ledger.excused),
+            complaints=[*ledger.faults, *findings.complaints()],
+            stored=len(stored),
+            by_publisher={name: len(numbers) for name, numbers in ledger.acknowledged.items()},
         )
 
     def _publishers(self) -> list[MqttPublisher | NatsPublisher | BoardPublisher]:

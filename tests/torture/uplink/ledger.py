@@ -6,10 +6,10 @@ and writes to one subject.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from tests.torture.harm import Findings
 
 Key = tuple[str, int]
-SHOWN = 8
 
 
 def payload_of(key: Key, padding: int = 0) -> bytes:
@@ -21,30 +21,6 @@ def key_of(payload: bytes) -> Key | None:
     name, _, rest = payload.partition(b" ")
     number = rest.partition(b" ")[0]
     return (name.decode(), int(number)) if number.isdigit() and name.isalnum() else None
-
-
-@dataclass
-class Findings:
-    """What the comparison finds; `complaints` is empty when all is well."""
-
-    acknowledged: int = 0
-    excused: int = 0
-    lost: list[Key] = field(default_factory=list)
-    doubled: list[Key] = field(default_factory=list)
-    disordered: list[tuple[Key, int]] = field(default_factory=list)
-    unknown: list[Key] = field(default_factory=list)
-
-    def complaints(self) -> list[str]:
-        told = []
-        for what, found in (
-            ("lost", self.lost),
-            ("doubled", self.doubled),
-            ("out of order (behind the number)", self.disordered),
-            ("never sent", self.unknown),
-        ):
-            if found:
-                told.append(f"{len(found)} {what}: {', '.join(map(str, found[:SHOWN]))}")
-        return told
 
 
 class UplinkLedger:
@@ -90,7 +66,7 @@ class UplinkLedger:
 
     def compare(self, stored: Iterable[Key]) -> Findings:
         """`stored` is what the hub has, in its order. What was not acknowledged may be there once, or not."""
-        found = Findings(acknowledged=self.count(), excused=len(self.excused))
+        found = Findings()
         counts: Counter[Key] = Counter()
         highest: dict[str, int] = defaultdict(lambda: -1)
         for key in stored:

@@ -22,7 +22,7 @@ def hub() -> None:
 def test_what_was_acknowledged_is_in_the_hub_once_and_in_order(tmp_path: Path, seed: int) -> None:
     outcome = torture(tmp_path, SECONDS, seed, least=FAULTS)
     assert outcome.complaints == []
-    assert outcome.findings.acknowledged > 0
+    assert outcome.acknowledged > 0
     assert outcome.faults.total() > 0
 
 
