@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from gateway.accounts.account import DISK_LIMIT, UNLIMITED, Account
-from gateway.accounts.permissions import Permissions, make_permissions
+from gateway.accounts.permissions import Permissions
 from gateway.accounts.sharing import Sharing
 from gateway.accounts.users import ConfiguredAdmission
 from gateway.doors.door import Door
@@ -41,8 +41,9 @@ from protocols.close_reason import CloseReason
 # configured: to start takes half the time without them, and less memory.
 if TYPE_CHECKING:
     from gateway.accounts.callout import ConfiguredCallout
+    from gateway.accounts.jwt_admission import JwtAdmission
     from gateway.accounts.nkeys import KeyPair
-    from gateway.accounts.trust import JwtAdmission
+    from gateway.accounts.trust import TrustedAccounts
     from gateway.mqtt.directory import SessionDirectory
     from gateway.nats.spoke_directory import SpokeDirectory
     from gateway.storage.storage import Storage
@@ -89,12 +90,14 @@ class Gateway:
         # Answers each account what more there is to ask.
         self.offer_more: Callable[[Account], None] = nothing_more
         self.account = self.open_account(DEFAULT_ACCOUNT)
-        self.trust: JwtAdmission | None = None
+        self.trust: TrustedAccounts | None = None
         self.apply_accounts(config.accounts)
         self.trust = make_operator_trust(self)
         if self.trust is not None:  # It knows which account is the system's.
             self._share()
-        self.admission = ConfiguredAdmission(self.settings, self.accounts, self.trust, partial(make_callout, self))
+        self.admission = ConfiguredAdmission(
+            self.settings, self.accounts, make_jwt_admission(self), partial(make_callout, self)
+        )
         # Of the listeners that have it, from when their files are read.
         self.tls: dict[Listener, ServerTls] = {}
         # None where there is no MQTT. Sessions on the disk take messages while nobody may connect, too.
@@ -320,19 +323,29 @@ def make_server_key(config: Config) -> "KeyPair | None":
     return nkeys.KeyPair.new(nkeys.SERVER)
 
 
-def make_operator_trust(gateway: Gateway) -> "JwtAdmission | None":
+def make_operator_trust(gateway: Gateway) -> "TrustedAccounts | None":
     config = gateway.settings.config.authentication
     if not config.operator:
         return None
-    from gateway.accounts.callout import AccountCallout, CalloutClient
     from gateway.accounts.operator_mode import check_link_accounts, make_trust
 
-    trust = make_trust(config, gateway.open_trusted, make_permissions)
+    trust = make_trust(config, gateway.open_trusted)
     check_link_accounts("uplinks", gateway.settings.config.uplinks, gateway.accounts)
     check_link_accounts("bridges", gateway.settings.config.bridges, gateway.accounts)
-    assert gateway.key is not None
-    trust.delegate = AccountCallout(CalloutClient(gateway.runtime, gateway.key), trust)
     return trust
+
+
+def make_jwt_admission(gateway: Gateway) -> "JwtAdmission | None":
+    trust = gateway.trust
+    if trust is None:
+        return None
+    from gateway.accounts.callout import AccountCallout, CalloutClient
+    from gateway.accounts.jwt_admission import JwtAdmission
+
+    assert gateway.key is not None
+    admission = JwtAdmission(trust)
+    admission.delegate = AccountCallout(CalloutClient(gateway.runtime, gateway.key), trust, admission)
+    return admission
 
 
 def make_callout(gateway: Gateway) -> "ConfiguredCallout | None":
@@ -352,7 +365,7 @@ def make_callout(gateway: Gateway) -> "ConfiguredCallout | None":
         own = next((one.default_permissions for one in now.accounts if one.name == name), None)
         return own or now.authentication.default_permissions
 
-    return ConfiguredCallout(client, config, account, gateway.accounts.get, make_permissions, default_rules)
+    return ConfiguredCallout(client, config, account, gateway.accounts.get, default_rules)
 
 
 def offer_claims(gateway: Gateway) -> None:

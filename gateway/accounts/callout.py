@@ -15,10 +15,11 @@ from gateway.accounts.callout_request import Asker, request_claims, without_requ
 from gateway.accounts.claim_rules import check_user, in_hours, is_from, may_connect_as, permission_rules
 from gateway.accounts.identity import Credentials, Decision, Identity, Refusal
 from gateway.accounts.jwt import JwtError, ResponseClaims, UserClaims, decode, encode
+from gateway.accounts.jwt_admission import JwtAdmission
 from gateway.accounts.nkeys import CurvePair, KeyPair, NKeyError
-from gateway.accounts.permissions import Permissions
+from gateway.accounts.permissions import make_permissions
 from gateway.accounts.token_proof import TokenProof, decode_proof
-from gateway.accounts.trust import JwtAdmission, TrustedAccount
+from gateway.accounts.trust import TrustedAccount, TrustedAccounts
 from gateway.dataplane.port import Port, Receiver
 from gateway.runtime.identity import new_token
 from gateway.runtime.logs import shorten
@@ -151,10 +152,11 @@ class CalloutClient:
 
 
 class AccountCallout:
-    """Services of accounts whose own JWTs say that they decide (gateway.accounts.trust.Delegate)."""
+    """Services of accounts whose own JWTs say that they decide (gateway.accounts.jwt_admission.Delegate)."""
 
-    def __init__(self, client: CalloutClient, admission: JwtAdmission) -> None:
+    def __init__(self, client: CalloutClient, trust: TrustedAccounts, admission: JwtAdmission) -> None:
         self._client = client
+        self._trust = trust
         self._admission = admission
 
     async def decide(self, credentials: Credentials, account: TrustedAccount) -> Decision:
@@ -166,7 +168,7 @@ class AccountCallout:
         except CalloutError as error:
             return Refusal(str(error))
         public = claims.user.issuer_account or claims.issuer
-        await self._admission.load_account(public)
+        await self._trust.load_account(public)
         return self._admission.admit_answered(claims, credentials, account)
 
 
@@ -181,7 +183,6 @@ class ConfiguredCallout:
         config: Callout,
         account: Account,
         find_account: Callable[[str], Account | None],
-        make_permissions: Callable[[PermissionRules | None], Permissions],
         default_rules: Callable[[str], PermissionRules | None] = lambda name: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -189,7 +190,6 @@ class ConfiguredCallout:
         self._client = client
         self._account = account
         self._find_account = find_account
-        self._make_permissions = make_permissions
         self._default_rules = default_rules
         self._clock = clock
 
@@ -246,4 +246,4 @@ class ConfiguredCallout:
         if account is self._account:
             rules = without_requests(rules)
         expires = min((float(one) for one in (claims.expires, until) if one), default=0.0)
-        return Identity(account, user, self._make_permissions(rules), expires=expires, proof=proof)
+        return Identity(account, user, make_permissions(rules), expires=expires, proof=proof)

@@ -1,6 +1,6 @@
 """JWTs of NATS: what operators say of accounts and accounts of users, signed with NKeys.
 
-A token says who signed it; whether that one may is decided elsewhere (gateway.accounts.trust).
+A token says who signed it; whether that one may is decided elsewhere (trust, jwt_admission).
 """
 
 import base64

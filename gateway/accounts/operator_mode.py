@@ -1,4 +1,4 @@
-"""Operator mode: the admission by JWTs that a configuration asks for, read from where it says they are."""
+"""Operator mode: the trust by JWTs that a configuration asks for, read from where it says they are."""
 
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -8,7 +8,8 @@ import trio
 from gateway.accounts.credentials_file import undecorated
 from gateway.accounts.jwt import LONGEST, JwtError
 from gateway.accounts.resolver import DirectoryResolver, MemoryResolver, Resolver, ResolverError
-from gateway.accounts.trust import Found, JwtAdmission, MakePermissions, OpenAccount, TrustedOperator
+from gateway.accounts.trust import Found, OpenAccount, TrustedAccounts
+from gateway.accounts.trusted_operator import TrustedOperator
 from gateway.errors import ConfigError
 from gateway.settings.bridge import Bridge
 from gateway.settings.paths import path_of
@@ -23,17 +24,16 @@ BEGIN_OF_JWT = "eyJ"
 def make_trust(
     config: Authentication,
     open_account: OpenAccount,
-    make_permissions: MakePermissions,
     clock: Callable[[], float] = time.time,
-) -> JwtAdmission:
-    """The admission by the configured operator, with all accounts open whose JWTs are there. Raises ConfigError."""
+) -> TrustedAccounts:
+    """The accounts of the configured operator, all open whose JWTs are there. Raises ConfigError."""
     import nacl.signing  # noqa: F401 - it takes its time, which the first client shall not wait for
 
     operator = open_operator(config, clock())
     assert config.resolver is not None
     try:
         resolver = make_resolver(config.resolver)
-        trust = JwtAdmission(operator, resolver, open_account, make_permissions, clock=clock)
+        trust = TrustedAccounts(operator, resolver, open_account, clock=clock)
         trust.open_now(resolver.accounts())
     except ResolverError as error:
         raise ConfigError(f"authentication.resolver: {error}") from None
@@ -55,7 +55,7 @@ class TrustPart:
     opened with it, be it that none of `accounts`, those that are open, is theirs yet.
     """
 
-    def __init__(self, trust: JwtAdmission, accounts: Mapping[str, object]) -> None:
+    def __init__(self, trust: TrustedAccounts, accounts: Mapping[str, object]) -> None:
         self._trust = trust
         self._accounts = accounts
 
@@ -96,7 +96,7 @@ class TrustChange:
     """Another token of the operator's, and other accounts, which the next refresh takes up but for those `found`."""
 
     def __init__(
-        self, trust: JwtAdmission, operator: TrustedOperator, preload: dict[str, str] | None, found: Found
+        self, trust: TrustedAccounts, operator: TrustedOperator, preload: dict[str, str] | None, found: Found
     ) -> None:
         self._trust = trust
         self._operator = operator

@@ -1,60 +1,26 @@
-"""Trust by JWTs: an operator vouches for accounts, and each account for its users.
+"""Trust by JWTs: an operator vouches for accounts, by a token of each that it has signed.
 
-Nobody is listed here. Who comes brings a token of an account, whose own token an operator has signed, and proves with
-its NKey that it is the one that the token speaks of.
+What the accounts import of each other is in force as long as their tokens say so. Users are not listed here
+(gateway.accounts.jwt_admission).
 """
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 import trio
 
-from gateway.accounts import nkeys
 from gateway.accounts.account import Account
-from gateway.accounts.callout_request import without_requests
-from gateway.accounts.claim_rules import (
-    account_rules,
-    check_account,
-    check_user,
-    exporter_subject,
-    in_hours,
-    is_from,
-    limit_of,
-    may_connect_as,
-    permission_rules,
-)
-from gateway.accounts.identity import Credentials, Decision, Identity, PeerLimits, Refusal
-from gateway.accounts.jwt import (
-    EVERYBODY,
-    NO_LIMIT,
-    AccountClaims,
-    ActivationClaims,
-    Export,
-    Grant,
-    Import,
-    JwtError,
-    OperatorClaims,
-    Role,
-    UserClaims,
-    decode,
-    is_revoked,
-)
-from gateway.accounts.permissions import EVERYTHING, Permissions
+from gateway.accounts.claim_rules import account_rules
+from gateway.accounts.import_grants import check_import
+from gateway.accounts.jwt import AccountClaims, Import, JwtError, Role
 from gateway.accounts.resolver import Resolver, ResolverError
-from gateway.accounts.role_templates import Subject, fill_in
-from gateway.accounts.token_proof import TokenProof, decode_proof
-from gateway.settings.listener import Listener
-from gateway.settings.security import AccountRules, PermissionRules
-from protocols.subjects import is_subset
+from gateway.accounts.trusted_operator import TrustedOperator
+from gateway.settings.security import AccountRules
 
 log = logging.getLogger("leafgate.accounts")
 
-# What live connections are told, in nats-server's words.
-REVOKED = "User Authentication Revoked"
-ACCOUNT_EXPIRED = "Account Authentication Expired"
 # How often changes of tokens, and their ends, are looked for.
 REFRESH_SECONDS = 2.0
 # Files of tokens that are read at a time.
@@ -63,45 +29,6 @@ READERS = 2
 MOST_BROUGHT = 4096
 
 OpenAccount = Callable[[str, AccountRules], Account]
-MakePermissions = Callable[[PermissionRules | None], Permissions]
-
-
-class Delegate(Protocol):
-    """A service of an account that decides who its users are (gateway.accounts.callout)."""
-
-    def decide(self, credentials: Credentials, account: "TrustedAccount") -> Awaitable[Decision]: ...
-
-
-class TrustedOperator:
-    """An operator: whose signature accounts need, by its own token. Raises JwtError for one that cannot be used."""
-
-    def __init__(self, token: str, system_account: str = "", now: float | None = None) -> None:
-        claims = decode(token, OperatorClaims)
-        claims.check_time(time.time() if now is None else now)
-        keys = set(claims.operator.signing_keys)
-        if not all(nkeys.is_public(key, nkeys.OPERATOR) for key in (*keys, claims.subject)):
-            raise JwtError("the operator's JWT names a key that is none of an operator")
-        self.public = claims.subject
-        # Where only signing keys may be used, accounts that they signed are held to the same.
-        self.strict = claims.operator.strict_signing_key_usage
-        self.signing_keys = frozenset(keys)
-        self.trusted = self.signing_keys if self.strict else self.signing_keys | {claims.subject}
-        self.system_account = system_account or claims.operator.system_account
-
-    def is_same(self, other: "TrustedOperator") -> bool:
-        """Whether both trust the same."""
-        return (self.public, self.strict, self.trusted) == (other.public, other.strict, other.trusted)
-
-    def read_account(self, token: str, now: float) -> AccountClaims:
-        """The claims of an account's token, where the operator signed it and it is valid. Raises JwtError."""
-        claims = decode(token, AccountClaims)
-        if not nkeys.is_public(claims.subject, nkeys.ACCOUNT):
-            raise JwtError("the account's JWT is about no account")
-        if claims.issuer not in self.trusted:
-            raise JwtError("the account's JWT is signed by no operator that is trusted")
-        claims.check_time(now)
-        check_account(claims)
-        return claims
 
 
 @dataclass(slots=True)
@@ -130,12 +57,12 @@ class Found:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-class JwtAdmission:
-    """Admits who brings a user's token (gateway.accounts.admission.Admission).
+class TrustedAccounts:
+    """The accounts that are open because an operator vouches for them, by their public keys.
 
     `open_account` makes the account of a public key, or puts other rules in force for it: it is called once without
     imports, and again with those of accounts that are open by then. `changed` is called when the standing of peers that
-    were admitted earlier may be another (`renew`). `delegate` asks services of accounts that decide themselves.
+    were admitted earlier may be another. `clock` is in seconds since 1970.
     """
 
     def __init__(
@@ -143,60 +70,18 @@ class JwtAdmission:
         operator: TrustedOperator,
         resolver: Resolver,
         open_account: OpenAccount,
-        make_permissions: MakePermissions,
         changed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.operator = operator
         self.resolver = resolver
         self.changed = changed
-        self.delegate: Delegate | None = None
         self.accounts: dict[str, TrustedAccount] = {}
         self._open_account = open_account
-        self._make_permissions = make_permissions
         self._clock = clock
         self._readers = trio.CapacityLimiter(READERS)
         # All tokens are to be looked at anew.
         self._is_other = False
-
-    def anonymous(self, kind: str, listener: Listener | None) -> Identity | None:
-        """Nobody: everybody brings a token."""
-        return None
-
-    def admit(self, credentials: Credentials) -> Decision | Awaitable[Decision]:
-        """Who a peer is by its token; it takes time where the token of its account is not here yet."""
-        if not credentials.jwt:
-            return Refusal("a JWT of a user is needed")
-        try:
-            claims = decode(credentials.jwt, UserClaims)
-            claims.check_time(self._clock())
-            check_user(claims.user)
-            if claims.user.proxy_required:
-                raise JwtError("the JWT requires a proxy")
-        except JwtError as error:
-            return Refusal(str(error))
-        public = claims.user.issuer_account or claims.issuer
-        if public not in self.accounts:
-            if not self.resolver.is_immediate:
-                return self._admit_later(public, claims, credentials)
-            self._install(self._fetch([public], frozenset(self.accounts)))
-        return self._admit_to(public, claims, credentials)
-
-    def renew(self, identity: Identity) -> Decision:
-        """Who somebody is now by the token that it brought."""
-        proof = identity.proof
-        return self._renew(proof) if isinstance(proof, TokenProof) else Refusal("it was admitted by no JWT")
-
-    def recall(self, kept: bytes, user: str) -> Decision:
-        """Who somebody is now who is away, by what was kept of the token that it brought."""
-        proof = decode_proof(kept)
-        return self._renew(proof) if proof is not None else Refusal("nothing is known of its JWT")
-
-    def _renew(self, proof: TokenProof) -> Decision:
-        trusted = self.accounts.get(proof.claims.user.issuer_account or proof.claims.issuer)
-        if trusted is None:
-            return Refusal("its account is gone", told=ACCOUNT_EXPIRED)
-        return self._decide(trusted, proof, None)
 
     def open_now(self, publics: Iterable[str]) -> None:
         """Open these accounts, where their tokens are good, reading files at once: for the start."""
@@ -266,109 +151,6 @@ class JwtAdmission:
         while True:
             await trio.sleep(REFRESH_SECONDS)
             await self.refresh()
-
-    # Users.
-
-    async def _admit_later(self, public: str, claims: UserClaims, credentials: Credentials) -> Decision:
-        self._install(await self._fetch_in_thread([public]))
-        decision = self._admit_to(public, claims, credentials)
-        return decision if isinstance(decision, Identity | Refusal) else await decision
-
-    def _admit_to(self, public: str, claims: UserClaims, credentials: Credentials) -> Decision | Awaitable[Decision]:
-        trusted = self.accounts.get(public)
-        if trusted is None:
-            return Refusal("the JWT is of an account that is not known here")
-        outside = trusted.claims.account.authorization.auth_users
-        if outside and claims.subject not in outside:
-            if self.delegate is None:
-                return Refusal("the account leaves it to a service who its users are, and none is asked here")
-            return self.delegate.decide(credentials, trusted)
-        return self._decide(trusted, TokenProof(claims, credentials.kind, credentials.address), credentials)
-
-    def admit_answered(self, claims: UserClaims, credentials: Credentials, asked: TrustedAccount) -> Decision:
-        """Who a peer is by the token that a service made for it. Of which accounts, the account that asked says."""
-        public = claims.user.issuer_account or claims.issuer
-        allowed = asked.claims.account.authorization.allowed_accounts
-        if public != asked.public and public not in allowed and EVERYBODY not in allowed:
-            return Refusal("the service answered with a user of an account that it may not give")
-        trusted = self.accounts.get(public)
-        if trusted is None:
-            return Refusal("the service answered with a user of an account that is not known here")
-        proof = TokenProof(claims, credentials.kind, credentials.address, answered=True)
-        decision = self._decide(trusted, proof, None)
-        if isinstance(decision, Identity) and claims.name:
-            return replace(decision, user=claims.name)
-        return decision
-
-    def _decide(self, trusted: TrustedAccount, proof: TokenProof, credentials: Credentials | None) -> Decision:
-        """All that a token is held to, in nats-server's order; without `credentials` the signature of the nonce is no
-        question any more.
-        """
-        claims, now = proof.claims, self._clock()
-        account = trusted.claims.account
-        try:
-            claims.check_time(now)
-            grant = self._grant(trusted, claims)
-            trusted.claims.check_time(now)
-        except JwtError as error:
-            return Refusal(str(error))
-        if grant.bearer_token and account.limits.disallow_bearer:
-            return Refusal("the account takes no bearer tokens")
-        if not may_connect_as(proof.kind, grant):
-            return Refusal("the JWT is not for this kind of connection")
-        if credentials is not None and not grant.bearer_token and not signed_nonce(claims.subject, credentials):
-            return Refusal("the nonce is not signed by the user of the JWT")
-        if is_revoked(account.revocations, claims.subject, claims.issued_at):
-            return Refusal("the JWT is revoked", told=REVOKED)
-        try:
-            if not is_from(grant.networks, proof.address):
-                return Refusal("the JWT is not for this address")
-            until = in_hours(grant.times, grant.times_location, now)
-            rules = permission_rules(grant) or permission_rules(account.default_permissions)
-        except JwtError as error:
-            return Refusal(str(error))
-        if until is None:
-            return Refusal("the JWT is not for this time of the day")
-        limits = account.limits
-        own = (NO_LIMIT, NO_LIMIT) if proof.answered else (grant.subs, grant.payload)
-        if account.authorization.auth_users:
-            rules = without_requests(rules)
-        assert trusted.account is not None
-        return Identity(
-            trusted.account,
-            user=claims.subject,
-            permissions=self._make_permissions(rules) if rules is not None else EVERYTHING,
-            limits=PeerLimits(
-                max_subscriptions=limit_of(own[0], limits.subs),
-                max_payload_bytes=limit_of(own[1], limits.payload),
-            ),
-            expires=min((float(one) for one in (claims.expires, trusted.claims.expires, until) if one), default=0.0),
-            proof=proof,
-        )
-
-    def _grant(self, trusted: TrustedAccount, claims: UserClaims) -> Grant:
-        """What the user may: what its token says, or the role of the key that signed it. Raises JwtError."""
-        if claims.issuer not in trusted.signers:
-            raise JwtError("the JWT is signed by no key of its account")
-        if not nkeys.is_public(claims.subject, nkeys.USER):
-            raise JwtError("the JWT is about no user")
-        role = trusted.signers[claims.issuer]
-        if role is None:
-            return claims.user
-        if not claims.user.is_empty():
-            raise JwtError("the JWT grants something, though the role of its key says what it may")
-        about = Subject(
-            name=claims.name,
-            key=claims.subject,
-            tags=claims.user.tags,
-            account_name=trusted.name,
-            account_key=claims.user.issuer_account,
-            account_tags=trusted.claims.account.tags,
-        )
-        grant = fill_in(role.template, about)
-        if grant.proxy_required:
-            raise JwtError("the JWT requires a proxy")
-        return grant
 
     # Accounts.
 
@@ -480,57 +262,8 @@ def fetch(
     return found
 
 
-def signed_nonce(public: str, credentials: Credentials) -> bool:
-    """Whether a peer signed its challenge with the key of this user."""
-    return bool(credentials.nonce) and nkeys.verify_text(public, credentials.nonce, credentials.signature)
-
-
-def check_import(one: Import, importer: str, exporter: AccountClaims, now: float) -> float:
-    """Until when an account may import this (seconds since 1970; 0: as long as it is exported). Raises JwtError."""
-    subject = exporter_subject(one)
-    export = _export_of(exporter, one.type, subject)
-    if export is None:
-        raise JwtError("the other account exports no such thing")
-    position = export.account_token_position
-    if position:
-        tokens = subject.split(".")
-        if position > len(tokens) or tokens[position - 1] != importer:
-            raise JwtError(f"token {position} of its subject must be the account that imports it")
-        return 0.0
-    if not export.token_req:
-        return 0.0
-    if not one.token:
-        raise JwtError("it is private, and there is no activation token")
-    act = decode(one.token, ActivationClaims)
-    act.check_time(now)
-    said = act.activation
-    if exporter.subject not in (act.issuer, said.issuer_account):
-        raise JwtError("the activation token is of another account")
-    if act.issuer != exporter.subject and act.issuer not in _keys_of(exporter):
-        raise JwtError("the activation token is signed by no key of the account that exports it")
-    if act.subject != importer:
-        raise JwtError("the activation token is for another account")
-    if said.kind != one.type or not is_subset(subject.encode(), said.subject.encode()):
-        raise JwtError("the activation token is for another subject")
-    if is_revoked(export.revocations, act.subject, act.issued_at):
-        raise JwtError("the activation token is revoked")
-    return float(act.expires)
-
-
-def _export_of(exporter: AccountClaims, kind: str, subject: str) -> Export | None:
-    """The export of this very subject, or else one that holds it."""
-    ours = [one for one in exporter.account.exports if one.type == kind]
-    exact = [one for one in ours if one.subject == subject]
-    wider = [one for one in ours if is_subset(subject.encode(), one.subject.encode())]
-    return next(iter(exact or wider), None)
-
-
 def _exporters(trusted: TrustedAccount) -> Iterator[str]:
     return (one.account for one in trusted.claims.account.imports)
-
-
-def _keys_of(claims: AccountClaims) -> set[str]:
-    return {key if isinstance(key, str) else key.key for key in claims.account.signing_keys}
 
 
 def _signers(claims: AccountClaims, operator: TrustedOperator) -> dict[str, Role | None]:

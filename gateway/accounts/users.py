@@ -25,7 +25,7 @@ from gateway.settings.security import User, is_hash
 
 if TYPE_CHECKING:
     from gateway.accounts.callout import ConfiguredCallout
-    from gateway.accounts.trust import JwtAdmission
+    from gateway.accounts.jwt_admission import JwtAdmission
 
 TOO_MANY_FAILURES = Refusal("too many failures before it")
 NO_CREDENTIALS = Refusal("no credentials")
@@ -49,7 +49,7 @@ class ConfiguredAdmission:
     """Admits by the configuration in force (gateway.accounts.admission.Admission). Where that names nobody, everybody
     is anonymous, in the default account.
 
-    `accounts` are those that there are, by name. Where there is an operator, `trust` admits instead. `make_callout`
+    `accounts` are those that there are, by name. Where there is an operator, `by_jwt` admits instead. `make_callout`
     makes what is asked who peers are, but for users whom it is not asked about, where the configuration wants that.
     """
 
@@ -57,12 +57,12 @@ class ConfiguredAdmission:
         self,
         settings: Settings,
         accounts: Mapping[str, Account],
-        trust: "JwtAdmission | None" = None,
+        by_jwt: "JwtAdmission | None" = None,
         make_callout: "Callable[[], ConfiguredCallout | None]" = lambda: None,
     ) -> None:
         self._settings = settings
         self._accounts = accounts
-        self._trust = trust
+        self._by_jwt = by_jwt
         self._make_callout = make_callout
         self._callout: ConfiguredCallout | None = None
         self._attempts = Attempts()
@@ -102,8 +102,8 @@ class ConfiguredAdmission:
         if not self._config.authenticates:
             everybody = self.anonymous(credentials.kind, credentials.listener)
             return everybody or NO_CREDENTIALS
-        if self._trust is not None:  # Nobody guesses a signature; who fails need not be slowed.
-            return self._trust.admit(credentials)
+        if self._by_jwt is not None:  # Nobody guesses a signature; who fails need not be slowed.
+            return self._by_jwt.admit(credentials)
         seconds = self._attempts.wait(credentials.address, name_in(credentials))
         if seconds is None:
             return TOO_MANY_FAILURES
@@ -133,7 +133,7 @@ class ConfiguredAdmission:
     def renew(self, identity: Identity) -> Decision:
         proof = identity.proof
         if not isinstance(proof, Proof):
-            other = self._trust or self._callout
+            other = self._by_jwt or self._callout
             return other.renew(identity) if other is not None else Refusal("it was admitted by other means")
         config, directory, way = self._config, self._directory, proof.way
         if proof.token is not None:
@@ -299,7 +299,7 @@ class ConfiguredAdmission:
         config = self._config
         if not config.authenticates:
             return None
-        others: JwtAdmission | ConfiguredCallout | None = self._trust
+        others: JwtAdmission | ConfiguredCallout | None = self._by_jwt
         if self._callout is not None and name not in self._callout.config.users:
             others = self._callout
         if others is not None:

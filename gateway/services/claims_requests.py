@@ -16,7 +16,7 @@ from gateway.accounts import nkeys
 from gateway.accounts.account import Account
 from gateway.accounts.jwt import AccountClaims, DeletionClaims, JwtError, decode
 from gateway.accounts.resolver import ResolverError
-from gateway.accounts.trust import JwtAdmission
+from gateway.accounts.trust import TrustedAccounts
 from gateway.dataplane.port import SERVICE, Port, Receiver
 from gateway.runtime.runtime import Runtime
 from gateway.services.server_facts import server_facts
@@ -62,7 +62,7 @@ class ClaimsReceiver(Receiver):
 class ClaimsRequests:
     """Answers the requests of one account, the system's."""
 
-    def __init__(self, runtime: Runtime, account: Account, trust: JwtAdmission) -> None:
+    def __init__(self, runtime: Runtime, account: Account, trust: TrustedAccounts) -> None:
         self._runtime = runtime
         self._account = account
         self._trust = trust

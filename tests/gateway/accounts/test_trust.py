@@ -11,10 +11,12 @@ from gateway.accounts import nkeys
 from gateway.accounts.account import Account
 from gateway.accounts.identity import NOTHING, Credentials, Decision, Identity, Refusal
 from gateway.accounts.jwt import JwtError, encode
+from gateway.accounts.jwt_admission import ACCOUNT_EXPIRED, REVOKED, JwtAdmission
 from gateway.accounts.nkeys import KeyPair
 from gateway.accounts.permissions import EVERYTHING, make_permissions
 from gateway.accounts.resolver import DirectoryResolver, MemoryResolver, ResolverError
-from gateway.accounts.trust import ACCOUNT_EXPIRED, REVOKED, JwtAdmission, TrustedOperator
+from gateway.accounts.trust import TrustedAccounts
+from gateway.accounts.trusted_operator import TrustedOperator
 from gateway.settings.security import AccountRules, Export, Import, PermissionRules, SubjectRule
 from gateway.storage.published_ids import PublishedIds
 from gateway.storage.retained_messages import RetainedMessages
@@ -37,9 +39,8 @@ class World:
         self.opened: dict[str, AccountRules] = {}
         self.changes = 0
         self.time = time.time() + 1
-        self.trust = JwtAdmission(
-            TrustedOperator(token), resolver, self.open, make_permissions, self.note, lambda: self.time
-        )
+        self.trust = TrustedAccounts(TrustedOperator(token), resolver, self.open, self.note, lambda: self.time)
+        self.admission = JwtAdmission(self.trust)
         self._accounts: dict[str, Account] = {}
 
     def note(self) -> None:
@@ -64,7 +65,7 @@ class World:
         return key
 
     def enter(self, account: KeyPair, user: KeyPair | None = None, **claims: Any) -> Decision | Awaitable[Decision]:
-        return self.trust.admit(credentials(account, user, **claims))
+        return self.admission.admit(credentials(account, user, **claims))
 
 
 def credentials(account: KeyPair, user: KeyPair | None = None, address: str = "10.0.0.7", **claims: Any) -> Credentials:
@@ -144,7 +145,7 @@ def test_an_account_ends_with_its_token_and_so_do_its_users():
     identity = admitted(world.enter(account, exp=end + 100))
     assert identity.expires == end
     world.time += 31
-    assert "expired" in refused(world.trust.renew(identity))
+    assert "expired" in refused(world.admission.renew(identity))
 
 
 def test_a_session_ends_with_the_hours():
@@ -154,9 +155,9 @@ def test_a_session_ends_with_the_hours():
     identity = admitted(world.enter(world.account(), **hours))
     assert identity.expires == world.time + 5400
     world.time += 600
-    assert world.trust.renew(identity) == identity
+    assert world.admission.renew(identity) == identity
     world.time += 5400
-    assert "time of the day" in refused(world.trust.renew(identity))
+    assert "time of the day" in refused(world.admission.renew(identity))
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_ipv6_in_which_an_ipv4_address_stands_is_that_address():
     world = World()
     account = world.account()
     for address, ok in (("::ffff:10.0.0.7", True), ("::ffff:11.0.0.7", False), ("serial", False), ("", False)):
-        decision = world.trust.admit(credentials(account, address=address, src=["10.0.0.0/8"]))
+        decision = world.admission.admit(credentials(account, address=address, src=["10.0.0.0/8"]))
         assert isinstance(decision, Identity) is ok
 
 
@@ -190,10 +191,10 @@ async def test_revocation_reaches_who_is_there():
     world.account(account, revocations={user.public: int(world.time) + 5})
     assert await world.trust.refresh() == {account.public}
     assert world.changes == 1
-    decision = world.trust.renew(identity)
+    decision = world.admission.renew(identity)
     assert isinstance(decision, Refusal)
     assert decision.told == REVOKED
-    assert world.trust.renew(other) == other
+    assert world.admission.renew(other) == other
 
 
 async def test_rights_of_who_is_there_follow_the_role_of_its_key():
@@ -205,16 +206,16 @@ async def test_rights_of_who_is_there_follow_the_role_of_its_key():
 
     account = world.account(signing_keys=role(pub={"allow": ["{{name()}}"]}))
     user = credentials(signer, issuer_account=account.public, subs=0, payload=0, name="ann")
-    identity = admitted(world.trust.admit(user))
+    identity = admitted(world.admission.admit(user))
     assert identity.permissions.may_publish(b"ann")
     world.account(account, signing_keys=role(pub={"allow": ["b"]}))
     await world.trust.refresh()
-    renewed = admitted(world.trust.renew(identity))
+    renewed = admitted(world.admission.renew(identity))
     assert not renewed.permissions.may_publish(b"ann")
     assert renewed.permissions.may_publish(b"b")
     world.account(account, signing_keys=[])
     await world.trust.refresh()
-    assert "no key" in refused(world.trust.renew(identity))
+    assert "no key" in refused(world.admission.renew(identity))
 
 
 async def test_an_account_that_is_gone_shares_nothing_and_has_nobody():
@@ -223,7 +224,7 @@ async def test_an_account_that_is_gone_shares_nothing_and_has_nobody():
     identity = admitted(world.enter(account))
     del world.preload[account.public]
     assert await world.trust.refresh() == {account.public}
-    decision = world.trust.renew(identity)
+    decision = world.admission.renew(identity)
     assert isinstance(decision, Refusal)
     assert decision.told == ACCOUNT_EXPIRED
     assert world.opened[account.public] == AccountRules(name=account.public)
@@ -259,7 +260,7 @@ async def test_tokens_in_a_directory_are_read_when_they_are_needed(tmp_path: Pat
     assert await world.trust.refresh() == set()
     world.account(account, revocations={"*": int(world.time) + 5})
     assert await world.trust.refresh() == {account.public}
-    refused(world.trust.renew(identity))
+    refused(world.admission.renew(identity))
 
 
 def test_a_directory_keeps_what_it_is_given_and_puts_aside_what_is_removed(tmp_path: Path):
@@ -439,7 +440,7 @@ async def test_imports_follow_the_exporter():
     world.account(other, exports=[])
     assert await world.trust.refresh() == {account.public, other.public}
     assert not imported(world, account)
-    assert world.trust.renew(identity) == identity
+    assert world.admission.renew(identity) == identity
 
 
 def test_an_export_by_account_token_is_for_the_account_in_the_subject():
