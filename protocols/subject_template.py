@@ -1,70 +1,32 @@
-"""Templates: names made of the tokens of a subject, as in `{2}_{-1}`.
+"""Templates of subjects: names that are made of any subject, as text (protocols.transform_template)."""
 
-{subject}    the subject itself; what that is called is for whoever makes the template
-{2}          its second token; {-1} the last one, "" where it has fewer
-{3-}         its tokens from the third on, with their dots
-{{ and }}    braces
-"""
-
-import re
 from collections.abc import Collection, Mapping
 
-_PLACE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_TOKEN = re.compile(r"(-?[1-9][0-9]?)(-?)")
+from protocols.transform_template import TransformTemplate, pieces_of
+
+NOTHING: Mapping[str, str] = {}
 
 
 class SubjectTemplate:
-    """`name` is what stands for the whole subject, `others` what may stand beside, given with each subject. Raises
-    ValueError, in words for whoever wrote it.
+    """`name` is what stands for the whole subject, `others` what may stand beside, given with each subject; `used` are
+    those of them that are asked for. Raises ValueError, in words for whoever wrote it.
     """
 
-    __slots__ = ("_is_constant", "_pieces", "text", "used")
+    __slots__ = ("_name", "_template", "used")
 
     def __init__(self, text: str, name: str = "subject", others: Collection[str] = ()) -> None:
-        self.text = text
-        # A text as it is; the number of a token, and whether those behind it follow; or the name of another value.
-        self._pieces: list[str | tuple[int, bool] | tuple[str]] = []
-        # The other values that it asks for.
-        self.used: set[str] = set()
-        at = 0
-        for found in _PLACE.finditer(text):
-            self._add_text(text[at : found.start()])
-            at = found.end()
-            whole, inner = found.group(0), found.group(1)
-            token = _TOKEN.fullmatch(inner) if inner is not None else None
-            if whole in ("{{", "}}"):
-                self._add_text(whole[0])
-            elif inner == name:
-                self._pieces.append((0, True))
-            elif token is not None and not (token[1].startswith("-") and token[2]):
-                number = int(token[1])
-                self._pieces.append((number - 1 if number > 0 else number, bool(token[2])))
-            elif inner in others:
-                self.used.add(inner)
-                self._pieces.append((inner,))
-            else:
-                known = ", ".join(f"{{{one}}}" for one in (name, *others))
-                raise ValueError(f"{text!r}: {whole} is none of {known}, {{1}}, {{-1}} and {{2-}}; {{{{ is a brace")
-        self._add_text(text[at:])
-        self._is_constant = all(isinstance(piece, str) for piece in self._pieces)
+        encoded = text.encode()
+        self._name = name
+        self._template = TransformTemplate(encoded, b">", (name, *others))
+        self.used = self._template.names - {name}
+        # A brace alone is a mistake, and nothing that a name has.
+        if any(set(literal) & set(b"{}") for literal, _ in pieces_of(encoded)):
+            raise ValueError(f"{text!r}: what is filled in is written as {{{{{name}}}}} or {{{{token(2)}}}}")
 
-    def _add_text(self, text: str) -> None:
-        if text:
-            self._pieces.append(text)
-
-    def make(self, subject: str, others: Mapping[str, str] | None = None) -> str:
+    def make(self, subject: str, others: Mapping[str, str] = NOTHING) -> str:
         """The name for a subject."""
-        if self._is_constant:
-            return "".join(piece for piece in self._pieces if isinstance(piece, str))
-        tokens = subject.split(".")
-        made: list[str] = []
-        for piece in self._pieces:
-            if isinstance(piece, str):
-                made.append(piece)
-            elif len(piece) == 1:
-                made.append(others.get(piece[0], "") if others else "")
-            elif piece[1]:
-                made.append(".".join(tokens[piece[0] :]))
-            elif -len(tokens) <= piece[0] < len(tokens):
-                made.append(tokens[piece[0]])
-        return "".join(made)
+
+        def find(wanted: str, argument: bytes) -> bytes:
+            return (subject if wanted == self._name else others.get(wanted, "")).encode("utf-8", "replace")
+
+        return self._template.fill(subject.encode("utf-8", "replace"), find).decode("utf-8", "replace")

@@ -162,12 +162,12 @@ def maker(token: bytes, name: str, arguments: list[bytes], wildcards: list[int],
         return lambda tokens: b"%d" % (draw(most) if most else 0)
     if name == "partition":
         buckets = number(token, arguments[0], 0, MOST_NUMBER)
-        places = [wildcards[number(token, one, 1, len(wildcards)) - 1] for one in arguments[1:]]
+        places = [_place(token, one, wildcards) for one in arguments[1:]]
         return lambda tokens: partition(tokens, buckets, places)
     _expect(token, arguments, 1 if name == "wildcard" else 2)
     if name != "wildcard" and name != "split" and name not in CUTS:
         raise ValueError(f"{token.decode()!r}: there is no function {name}")
-    place = wildcards[number(token, arguments[0], 1, len(wildcards)) - 1]
+    place = _place(token, arguments[0], wildcards)
     if name == "wildcard":
         return lambda tokens: tokens[place]
     if name == "split":
@@ -178,6 +178,13 @@ def maker(token: bytes, name: str, arguments: list[bytes], wildcards: list[int],
     size = number(token, arguments[1], 0, MOST_NUMBER)
     cut = CUTS[name]
     return lambda tokens: cut(tokens[place], size) if 0 < size < len(tokens[place]) else tokens[place]
+
+
+def _place(token: bytes, text: bytes, wildcards: list[int]) -> int:
+    """Where in the subject the wildcard of this number is. Raises ValueError."""
+    if not wildcards:
+        raise ValueError(f"{token.decode()!r}: there is no * that it could stand for")
+    return wildcards[number(token, text, 1, len(wildcards)) - 1]
 
 
 def _expect(token: bytes, arguments: list[bytes], count: int) -> None:

@@ -2,6 +2,10 @@
 
 Anywhere in the text stand `$2` or `{{wildcard(2)}}` (what the second `*` of the filter stands for), any other function
 of protocols.subject_transform, and names that the caller knows: `{{subject}}`, or with an argument `{{header(Site)}}`.
+Where there is no filter, or it says too little, there are two functions more:
+
+    {{token(2)}}   the second token of the subject, {{token(-1)}} its last one; nothing where it has fewer
+    {{tokens(2)}}  those from the second one on, with their dots
 """
 
 from collections.abc import Callable, Collection
@@ -9,6 +13,9 @@ from collections.abc import Callable, Collection
 from protocols.subject_transform import DOT, STAR, Maker, first, maker, placeholder
 
 OPENING, CLOSING = b"{{", b"}}"
+TOKENS = ("token", "tokens")
+# Of tokens that may be asked for by number.
+MOST_TOKENS = 999
 # Gives what a name stands for, with its argument or b"".
 Find = Callable[[str, bytes], bytes]
 
@@ -39,9 +46,13 @@ class TransformTemplate:
             if name in names:
                 self.names.add(name)
                 self._pieces.append((name, arguments))
-            else:
-                name, parts = placeholder(token)
-                self._pieces.append(maker(token, name, parts, wildcards, first))
+                continue
+            if names and token.startswith(OPENING) and b"(" not in token:
+                known = ", ".join(f"{{{{{one}}}}}" for one in names)
+                raise ValueError(f"{token.decode('utf-8', 'replace')} is none of {known}")
+            name, parts = placeholder(token)
+            make = token_maker(token, name, parts) if name in TOKENS else maker(token, name, parts, wildcards, first)
+            self._pieces.append(make)
 
     @property
     def is_fixed(self) -> bool:
@@ -59,6 +70,19 @@ class TransformTemplate:
                 tokens = tokens or subject.split(DOT)
                 made.append(piece(tokens))
         return b"".join(made)
+
+
+def token_maker(token: bytes, name: str, arguments: list[bytes]) -> Maker:
+    """What `token` and `tokens` stand for. Raises ValueError."""
+    text = arguments[0].strip() if len(arguments) == 1 else b""
+    digits = text.removeprefix(b"-")
+    number = int(text) if digits.isdigit() and len(digits) <= len(str(MOST_TOKENS)) else 0
+    if not number:
+        raise ValueError(f"{token.decode()!r}: the first token is {{{{{name}(1)}}}}, the last {{{{{name}(-1)}}}}")
+    place = number - 1 if number > 0 else number
+    if name == "tokens":
+        return lambda tokens: DOT.join(tokens[place:])
+    return lambda tokens: tokens[place] if -len(tokens) <= place < len(tokens) else b""
 
 
 def named(token: bytes, names: Collection[str]) -> tuple[str, bytes]:

@@ -119,8 +119,6 @@ OUR_OWN = {
     "gateway.devices.lines": "the operator's pattern",
     "gateway.settings.numbers.TARGET": "the configuration",
     "gateway.settings.numbers.LABEL": "the configuration",
-    "protocols.subject_template._PLACE": "the configuration",
-    "protocols.subject_template._TOKEN": "the configuration",
     **{
         f"gateway.command.importing.nats_dialect.{name}": "the operator's file, read by a command"
         for name in ("NUMBER", "FLOAT", "VARIABLE", "DURATION")

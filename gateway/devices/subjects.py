@@ -8,6 +8,7 @@ from gateway.services.presence import Presence
 from gateway.settings.serial import Serial
 from protocols.foreign_text import make_subject, make_token
 from protocols.message import make_message
+from protocols.subject_template import SubjectTemplate
 
 LONGEST_LOG = 1024
 
@@ -22,7 +23,7 @@ class DeviceSubjects:
 
     def __init__(self, runtime: Runtime, account: Account, config: Serial, name: str) -> None:
         self.name = subject_token(config.name or name)
-        self.prefix = config.subject.replace("{name}", self.name).encode()
+        self.prefix = SubjectTemplate(config.subject, "name").make(self.name).encode()
         self.user = config.user
         self._switch = runtime.switch
         self._account = account

@@ -5,6 +5,7 @@ from ipaddress import ip_network
 
 from gateway.settings.addresses import split_full_address
 from gateway.settings.file import KeyedValueError
+from protocols.subject_template import SubjectTemplate
 from protocols.subjects import is_valid_filter
 
 
@@ -36,3 +37,11 @@ def check_unique(places: dict[str, str], name: str, place: str) -> None:
     if name and name in places:
         raise KeyedValueError(place, f"{name} is at {places[name]} too")
     places[name] = place
+
+
+def check_template(key: str, text: str, name: str = "subject", others: tuple[str, ...] = ()) -> None:
+    """It is a template of what is called `name`, in which `others` may be named, too."""
+    try:
+        SubjectTemplate(text, name, others)
+    except ValueError as error:
+        raise KeyedValueError(key, str(error)) from None

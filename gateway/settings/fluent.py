@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta
 
 from gateway.settings.addresses import ServerUrl, parse_server_url
+from gateway.settings.checks import check_template
 from gateway.settings.file import KeyedValueError
 from gateway.settings.integration import Integration
 from gateway.settings.secret import Secret
@@ -27,7 +28,7 @@ class FluentEntrance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, re
 
     shared_key: Secret | None = None
     hostname: Annotated[str, Meta(pattern=r"^[!-~]*$", max_length=255)] = ""
-    subject: str = "{tag}"
+    subject: str = "{{tag}}"
     time_field: str = ""
     payload_field: str = ""
     max_chunk_bytes: Annotated[int, Meta(ge=4 * KIB, le=256 * MIB)] = 16 * MIB
@@ -35,19 +36,11 @@ class FluentEntrance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, re
     def __post_init__(self) -> None:
         check_template("subject", self.subject, "tag")
         if not is_legal_literal(SubjectTemplate(self.subject, "tag").make("a.a.a.a.a.a.a.a").encode()):
-            raise KeyedValueError("subject", f"{self.subject!r} makes no subjects; write it as logs.{{tag}}")
+            raise KeyedValueError("subject", f"{self.subject!r} makes no subjects; write it as logs.{{{{tag}}}}")
         if self.shared_key is not None:
             check_shared_key(self.shared_key)
         if self.time_field and self.payload_field:
             raise KeyedValueError("time-field", "there is no record to put it in: payload-field is all that is taken")
-
-
-def check_template(key: str, text: str, name: str = "subject", others: tuple[str, ...] = ()) -> None:
-    """Raises KeyedValueError for what is no template."""
-    try:
-        SubjectTemplate(text, name, others)
-    except ValueError as error:
-        raise KeyedValueError(key, str(error)) from None
 
 
 def check_shared_key(key: Secret) -> None:
@@ -80,7 +73,7 @@ class Fluent(Integration, frozen=True, forbid_unknown_fields=True, rename="kebab
     kind: ClassVar[str] = "fluent"
 
     urls: tuple[FluentUrl, ...]
-    tag: Annotated[str, Meta(min_length=1, max_length=255)] = "{subject}"
+    tag: Annotated[str, Meta(min_length=1, max_length=255)] = "{{subject}}"
     subject_field: str = ""
     log_subject: str = ""
     log_level: Literal["info", "warning", "error"] = "info"

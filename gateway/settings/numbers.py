@@ -7,8 +7,8 @@ import msgspec
 from msgspec import Meta
 
 from gateway.settings.addresses import ServerUrl, parse_server_url
+from gateway.settings.checks import check_template
 from gateway.settings.file import KeyedValueError
-from gateway.settings.fluent import check_template
 from gateway.settings.integration import Integration
 from gateway.settings.secret import Secret
 from gateway.settings.security import LinkTls
@@ -79,14 +79,14 @@ class NumberSink(Integration, frozen=True, forbid_unknown_fields=True, rename="k
 
 class RemoteWrite(NumberSink, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
     """Samples for what takes Prometheus remote write. `metric` and the values of `labels` are templates of the subject;
-    without {field} in it, the name of a field stands behind the metric. `out_of_order`: what is older than the last
+    without {{field}} in it, the name of a field stands behind the metric. `out_of_order`: what is older than the last
     sample of its series is dropped, or sent to a server that takes it.
     """
 
     kind: ClassVar[str] = "remote-write"
 
-    metric: Annotated[str, Meta(min_length=1, max_length=255)] = "{-1}"
-    labels: dict[str, str] = msgspec.field(default_factory=lambda: {"subject": "{subject}"})
+    metric: Annotated[str, Meta(min_length=1, max_length=255)] = "{{token(-1)}}"
+    labels: dict[str, str] = msgspec.field(default_factory=lambda: {"subject": "{{subject}}"})
     out_of_order: Literal["drop", "send"] = "drop"
 
     def __post_init__(self) -> None:
@@ -112,8 +112,8 @@ class Influx(NumberSink, frozen=True, forbid_unknown_fields=True, rename="kebab"
     retention_policy: str = ""
     bucket: str = ""
     organisation: str = ""
-    measurement: Annotated[str, Meta(min_length=1, max_length=255)] = "{-1}"
-    tags: dict[str, str] = msgspec.field(default_factory=lambda: {"subject": "{subject}"})
+    measurement: Annotated[str, Meta(min_length=1, max_length=255)] = "{{token(-1)}}"
+    tags: dict[str, str] = msgspec.field(default_factory=lambda: {"subject": "{{subject}}"})
     value_field: Annotated[str, Meta(min_length=1, max_length=255)] = "value"
     precision: Literal["ns", "us", "ms", "s"] = "ns"
     gzip: bool = True

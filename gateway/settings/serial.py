@@ -8,10 +8,12 @@ import msgspec
 from msgspec import Meta
 
 from gateway.settings.addresses import split_address
+from gateway.settings.checks import check_template
 from gateway.settings.file import KeyedValueError
 from gateway.settings.line_pattern import longest_line
 from gateway.settings.units import KIB, MIB, Grace
 from protocols.foreign_text import is_legal_literal
+from protocols.subject_template import SubjectTemplate
 
 Baud = Annotated[int, Meta(ge=50, le=12_000_000)]
 
@@ -23,7 +25,7 @@ class Serial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     protocol: Literal["link", "lines"] = "link"
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]*$", max_length=64)] = ""
     user: str = ""
-    subject: str = "devices.{name}"
+    subject: str = "devices.{{name}}"
     baud: Baud = 115_200
     auto_baud: bool = False
     upgrade_baud: Annotated[int, Meta(ge=0, le=12_000_000)] = 0
@@ -32,8 +34,9 @@ class Serial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     resume_seconds: Grace = 60.0
 
     def __post_init__(self) -> None:
-        if not is_legal_literal(self.subject.replace("{name}", "name").encode()):
-            raise KeyedValueError("subject", f"{self.subject!r} is no subject; write it as devices.{{name}}")
+        check_template("subject", self.subject, "name")
+        if not is_legal_literal(SubjectTemplate(self.subject, "name").make("name").encode()):
+            raise KeyedValueError("subject", f"{self.subject!r} is no subject; write it as devices.{{{{name}}}}")
         try:
             longest_line(self.pattern)
         except ValueError as error:

@@ -58,7 +58,7 @@ async def collected(peer: Peer, subject: str, act, count: int, login: str = "") 
 
 
 def test_python_logger_brings_events(tmp_path):
-    config = listener(subject="logs.{tag}", time_field="time")
+    config = listener(subject="logs.{{tag}}", time_field="time")
     with gateway(tmp_path, protocols=("nats", "fluent"), listener=config) as peer:
         sender = fluent.sender.FluentSender(
             "app", host="127.0.0.1", port=peer.ports["fluent"], nanosecond_precision=True
@@ -75,7 +75,7 @@ def test_python_logger_brings_events(tmp_path):
 
 def test_node_logger_brings_events_in_every_mode_and_is_answered(tmp_path):
     records = [{"n": number, "text": "x" * number} for number in range(50)]
-    with gateway(tmp_path, protocols=("nats", "fluent"), listener=listener(subject="logs.{tag}")) as peer:
+    with gateway(tmp_path, protocols=("nats", "fluent"), listener=listener(subject="logs.{{tag}}")) as peer:
         for mode in MODES:
             with fluent_client(peer.ports["fluent"], eventMode=mode) as client:
                 act = partial(emit, client, "app.x", records)
@@ -86,7 +86,7 @@ def test_node_logger_brings_events_in_every_mode_and_is_answered(tmp_path):
 
 def test_shared_key_and_password_let_in_and_permissions_hold(tmp_path):
     security = {"clientHostname": "box", "sharedKey": KEY, "username": "collector", "password": "unsaid"}
-    config = listener(subject="{tag}", shared_key=KEY)
+    config = listener(subject="{{tag}}", shared_key=KEY)
     with (
         gateway(tmp_path, protocols=("nats", "fluent"), listener=config, config=USERS) as peer,
         fluent_client(peer.ports["fluent"], security=security) as client,
@@ -189,7 +189,7 @@ def test_acknowledged_events_are_in_the_stream_after_a_kill(tmp_path):
     with gateway(
         tmp_path,
         protocols=("nats", "fluent"),
-        listener=listener(subject="logs.{tag}"),
+        listener=listener(subject="logs.{{tag}}"),
         config=config,
         data_directory=directory,
     ) as peer:
@@ -219,7 +219,7 @@ def test_what_cannot_be_stored_is_not_acknowledged_before_it_is(tmp_path):
         await client.jetstream().add_stream(name="LOGS", subjects=["logs.>"])
         await client.close()
 
-    keys, data = listener(subject="logs.{tag}"), tmp_path / "data"
+    keys, data = listener(subject="logs.{{tag}}"), tmp_path / "data"
     with gateway(
         tmp_path, protocols=("nats", "fluent"), listener=keys, config="[streams]", data_directory=data
     ) as peer:

@@ -34,7 +34,7 @@ def events(server: NodeClient, count: int) -> list[tuple[str, dict]]:
 
 def test_messages_become_events(tmp_path):
     port = free_port()
-    more = ('tag = "edge.{2}"', 'subject-field = "subject"', "gzip = true")
+    more = ('tag = "edge.{{token(2)}}"', 'subject-field = "subject"', "gzip = true")
     with fluent_server(port) as server, gateway(tmp_path, config=sink(port, more=more), monitoring=True) as peer:
         peer.wait_for_log("integration=fluent/logs event=up")
         asyncio.run(

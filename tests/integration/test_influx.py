@@ -15,7 +15,12 @@ def sink(port: int, *more: str, subjects: str = 'subjects = ["sensors.>"]') -> s
 
 
 def test_numbers_become_points(tmp_path):
-    keys = ('database = "site"', 'user = "admin"', 'password = "secret"', 'tags = { room = "{2}", site = "a, b=c" }')
+    keys = (
+        'database = "site"',
+        'user = "admin"',
+        'password = "secret"',
+        'tags = { room = "{{token(2)}}", site = "a, b=c" }',
+    )
     with (
         influxdb(tmp_path / "influx", users=True) as database,
         gateway(tmp_path / "edge", config=sink(database.ports["http"], *keys), monitoring=True) as peer,

@@ -43,7 +43,7 @@ def statuses(peer: Peer) -> list[dict]:
 
 
 def test_numbers_become_samples(tmp_path):
-    labels = 'labels = { site = "plant", room = "{2}" }'
+    labels = 'labels = { site = "plant", room = "{{token(2)}}" }'
     with (
         prometheus(tmp_path / "prometheus") as database,
         gateway(tmp_path / "edge", config=sink(database.ports["http"], labels), monitoring=True) as peer,

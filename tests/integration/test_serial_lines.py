@@ -37,7 +37,7 @@ async def heard(listener: Listener, subject: str, *payloads: bytes) -> None:
 
 
 def test_printed_lines_become_messages_and_messages_become_lines(tmp_path: Path):
-    table = serial_table("NAME", protocol="lines", name="thermometer", subject="house.{name}")
+    table = serial_table("NAME", protocol="lines", name="thermometer", subject="house.{{name}}")
     with (
         serial_line(tmp_path / "line") as line,
         gateway(tmp_path / "edge", config=table.replace("NAME", str(line.name))) as edge,

@@ -174,7 +174,7 @@ def restart(peer: Peer) -> None:
 def fluent_far(stack: contextlib.ExitStack, directory: Path) -> tuple[Far, str]:
     port = free_port()
     listener = f'[[listeners]]\nprotocol = "fluent"\naddress = "127.0.0.1:{port}"\n'
-    listener += 'fluent = { subject = "far.{tag}", payload-field = "message" }\n[streams]'
+    listener += 'fluent = { subject = "far.{{tag}}", payload-field = "message" }\n[streams]'
     hub = stack.enter_context(gateway(directory, config=listener, data_directory=directory / "data", name="hub"))
     asyncio.run(make_stream(hub))
     keys = f'[[fluent]]\nname = "t"\nurls = ["tcp://127.0.0.1:{port}"]\n'

@@ -319,7 +319,7 @@ FAULTS = {
     ),
     "serial subject with a wildcard": (
         "[[serial]]\nport = 'a'\nsubject = 'x.*'",
-        "serial[0].subject: 'x.*' is no subject; write it as devices.{name}",
+        "serial[0].subject: 'x.*' is no subject; write it as devices.{{name}}",
     ),
     "serial pattern that is none": (
         "[[serial]]\nport = 'a'\npattern = '('",
