@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gateway.monitoring.connz import Page, connection_fields, find_page, read_query
+from gateway.monitoring.connz import connection_fields, find_page, read_query
 from gateway.monitoring.report import Fields
 from gateway.monitoring.snapshot import SnapshotProvider
 from gateway.runtime.runtime import Runtime
-from gateway.runtime.turns import OwnTurn
+from gateway.runtime.turns import in_turns
 
 MOST_SUBSCRIPTIONS = 200
 
@@ -43,15 +43,7 @@ class Clients:
         if asked.cid:
             wanted["subs"] = "detail"
         query = replace(read_query(wanted), text=asked.text.lower())
-        steps, turn = find_page(self._provider, query), OwnTurn(self._runtime.turns)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                page: Page = end.value
-                break
-            if turn.is_over():
-                await turn.next()
+        page = await in_turns(find_page(self._provider, query), self._runtime.turns)
         found = [connection_fields(one, query, page.now, some) for one in page.connections]
         return page.fields | {"connections": found}
 

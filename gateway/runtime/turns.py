@@ -7,7 +7,7 @@ TURN_SECONDS leaves the rest here, and everybody else has a turn before the next
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from heapq import merge
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ STEPS_IN_A_ROW = 16
 RUN = 512
 
 Sortable = TypeVar("Sortable", bound=Any)
+Result = TypeVar("Result")
 
 # Does some of the work, for about TURN_SECONDS; says whether some is left.
 Step = Callable[[], bool]
@@ -126,6 +127,19 @@ async def in_order(items: list[Sortable], turns: Turns) -> list[Sortable]:
         if turn.is_over():
             await turn.next()
     return found
+
+
+async def in_turns(steps: Generator[None, None, Result], turns: Turns) -> Result:
+    """What a generator returns, whose steps are small ones; many of them are taken in turns."""
+    turn = OwnTurn(turns)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        if turn.is_over():
+            await turn.next()
 
 
 class OwnTurn:

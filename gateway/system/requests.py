@@ -12,7 +12,7 @@ import msgspec
 from gateway.accounts.account import Account
 from gateway.dataplane.port import SERVICE, Port, Receiver
 from gateway.monitoring.accountz import account_info, statistics
-from gateway.monitoring.connz import Page, connection_fields, find_page, read_query
+from gateway.monitoring.connz import connection_fields, find_page, read_query
 from gateway.monitoring.healthz import healthz
 from gateway.monitoring.parameters import ParameterError
 from gateway.monitoring.report import Fields, Listing, write_all
@@ -20,7 +20,7 @@ from gateway.monitoring.reports import REPORTS
 from gateway.monitoring.snapshot import SnapshotProvider
 from gateway.monitoring.varz import statsz
 from gateway.runtime.runtime import Runtime
-from gateway.runtime.turns import OwnTurn
+from gateway.runtime.turns import in_turns
 from gateway.system.envelope import Envelope
 from gateway.system.options import Options, OptionsError, read_options
 from gateway.transport.registry import Registry
@@ -204,15 +204,7 @@ class SystemRequests:
 
     async def _connz(self, account: str, options: Options) -> bytes:
         query = read_query(asked(options, account))
-        turn, steps = OwnTurn(self._runtime.turns), find_page(self._provider, query)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                page: Page = end.value
-                break
-            if turn.is_over():
-                await turn.next()
+        page = await in_turns(find_page(self._provider, query), self._runtime.turns)
         shown = (connection_fields(one, query, page.now, list) for one in page.connections)
         return await self._enclosed(page.fields | {"connections": Listing(shown)})
 
