@@ -71,7 +71,7 @@ class BridgeOwner(Protocol):
 
 
 class BrokerClient:
-    """See gateway.transport.connection.Session, gateway.mqtt.session.AttachedClient and
+    """See gateway.transport.connection.Session, gateway.mqtt.attached_client.AttachedClient and
     gateway.mqtt.publishing.Publisher. `_left` are events that wait for the next turn.
     """
 
@@ -193,7 +193,7 @@ class BrokerClient:
             subscriptions=len(session.subscriptions),
         )
 
-    # gateway.mqtt.session.AttachedClient and gateway.mqtt.publishing.Publisher
+    # gateway.mqtt.attached_client.AttachedClient and gateway.mqtt.publishing.Publisher
 
     def write(self, data: bytes) -> None:
         self.connection.outbox.write(data)

@@ -5,7 +5,7 @@ import logging
 import trio
 
 from gateway.mqtt.bridge_ids import label_of
-from gateway.mqtt.session import MqttSession
+from gateway.mqtt.sending_port import SendingPort
 from gateway.runtime.deadlines import Deadlines
 
 log = logging.getLogger("leafgate.mqtt")
@@ -21,9 +21,9 @@ class Losses:
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
         # By client identifier: the session, and how many were lost by cause.
-        self._losers: dict[bytes, tuple[MqttSession, dict[str, int]]] = {}
+        self._losers: dict[bytes, tuple[SendingPort, dict[str, int]]] = {}
 
-    def note(self, session: MqttSession, cause: str) -> None:
+    def note(self, session: SendingPort, cause: str) -> None:
         """A message did not get to a session's client. It is counted there; here it gets into the log."""
         if not self._losers:
             self._deadlines.call_at(trio.current_time() + REPORT_SECONDS, self._report)

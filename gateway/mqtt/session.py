@@ -1,7 +1,6 @@
-"""MQTT session: subscriptions and messages on their way to one client id, with or without a client."""
+"""MQTT session: what is kept for one client id, with or without a client: subscriptions, rights, and who it is."""
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,23 +14,19 @@ from gateway.accounts.identity import Identity
 from gateway.accounts.permissions import EVERYTHING, NO_RIGHTS, Permissions
 from gateway.accounts.review import review
 from gateway.accounts.withdrawal import withdraw
-from gateway.dataplane.mqtt_receivers import AWAY, MqttPort, MqttRoute, MqttShare, MqttSubscription
-from gateway.dataplane.mqtt_window import QueuedPublish
+from gateway.dataplane.mqtt_receivers import AWAY, MqttShare, MqttSubscription
 from gateway.dataplane.port import Port, Receiver
-from gateway.mqtt.messages import expiry_of, publish_packet
-from gateway.mqtt.queue import OutgoingQueue
+from gateway.mqtt.attached_client import AttachedClient
 from gateway.mqtt.retained_feed import RetainedFeed
+from gateway.mqtt.sending_port import SendingPort
 from gateway.runtime.budget import MESSAGE_BYTES, SESSION_BYTES, Holding, subscription_bytes
 from gateway.runtime.logs import shown
 from gateway.runtime.runtime import Runtime
 from gateway.storage.published_ids import name_publisher
 from gateway.storage.stored_session import StoredWill
-from gateway.transport.connection import Connection
 from gateway.transport.snapshot import PeerSnapshot, SubscriptionSnapshot
 from protocols.message import Message
-from protocols.mqtt import encoder, packets
-from protocols.mqtt.primitives import MQTT_5_0
-from protocols.mqtt.reply_subjects import parse_reply
+from protocols.mqtt import packets
 from protocols.mqtt.topics import parse_shared_filter
 from protocols.topic_mapping import filter_to_subjects, share_name_to_queue
 
@@ -44,34 +39,10 @@ SUBSCRIPTIONS = "subscriptions"
 WILLS = "wills"
 # Before a filter in the store: it is subscribed to beyond a bridge. No filter has it [MQTT-1.5.4-2].
 REMOTE = b"\0"
-# Why messages do not get to a client, as the log says it.
-OVERSIZED = "larger than its maximum packet size"
-SLOW = "it takes messages too slowly"
-FULL = "its queue was full while it was away"
-NO_MEMORY = "its share of limits.max-memory-bytes was used up"
 AS_SUBJECT = bytes.maketrans(b"/+#", b".*>")
 
 
-class AttachedClient(Protocol):
-    """What a session must know of the client that is connected."""
-
-    connection: Connection
-    identity: Identity | None
-    client_id: bytes
-    version: int
-    max_packet_size: int
-    receive_maximum: int
-    topic_alias_maximum: int
-    # The gateway that it is, where it bridges or is bridged to; else b"".
-    beyond: bytes
-
-    def write(self, data: bytes) -> None: ...
-
-    def take_over(self, heir: Connection) -> None:
-        """Another connection is the client now."""
-
-
-def ignore(session: "MqttSession", cause: str) -> None:
+def ignore(port: SendingPort, cause: str) -> None:
     """A session that has ended loses nothing."""
 
 
@@ -93,37 +64,28 @@ class HeldSubscription(NamedTuple):
     receivers: list[Receiver]
 
 
-class MqttSession(MqttPort):
+class MqttSession(SendingPort):
     """What the gateway keeps for one client id in one account.
 
     `user` is whose it is, empty for nobody's: no other user may have it; `proof` is what was kept of how he was
-    recognised (gateway.accounts.token_proof). `client` is the connected client or None.
-    `received` holds the identifiers of QoS 2 messages that the client has sent and not yet released. With a `store` the
-    session outlives the process. `expiry_seconds` counts from the end of the connection; 0 ends the session with it.
-    `expect_replies` is to be called before a message goes out that is to be answered, `lost` when a message does not
-    get to the client, with the cause. `limits` are the queue's own where it has some, as a bridge's; `retains`: the
-    peer takes retain flags. `remote_filters` are those that the broker beyond a bridge has subscriptions for, with
-    their QoS.
+    recognised (gateway.accounts.token_proof). `received` holds the identifiers of QoS 2 messages that the client has
+    sent and not yet released. With a `store` the session outlives the process. `expiry_seconds` counts from the end of
+    the connection; 0 ends the session with it. `expect_replies` is to be called before a message goes out that is to be
+    answered. `limits` are the queue's own where it has some, as a bridge's. `remote_filters` are those that the broker
+    beyond a bridge has subscriptions for, with their QoS.
     """
 
     __slots__ = (
-        "_lost",
         "_permissions",
-        "account",
-        "client",
-        "client_id",
         "expect_replies",
         "expiry_seconds",
         "feed",
         "holding",
         "key",
         "limits",
-        "most_aliases",
         "proof",
         "received",
         "remote_filters",
-        "retains",
-        "runtime",
         "store",
         "subscriptions",
         "user",
@@ -135,33 +97,23 @@ class MqttSession(MqttPort):
         account: Account,
         client_id: bytes,
         expect_replies: Callable[[], None],
-        lost: Callable[["MqttSession", str], None],
+        lost: Callable[[SendingPort, str], None],
     ) -> None:
-        super().__init__(runtime.settings.limits.max_pending_bytes)
-        config = runtime.settings.mqtt
-        self.runtime = runtime
-        self.account = account
+        super().__init__(runtime, account, client_id, lost)
         self.expect_replies = expect_replies
-        self._lost = lost
         self._permissions = EVERYTHING
-        self.client_id = client_id
         self.user = ""
         self.proof = b""
-        self.client: AttachedClient | None = None
         self.expiry_seconds = 0
         self.key = 0
         self.store: SessionStore | None = None
         self.subscriptions: dict[bytes, HeldSubscription] = {}
-        self.outgoing: OutgoingQueue = OutgoingQueue(config.max_queued_messages, config.max_queued_bytes, self.pump)
         self.holding = self.outgoing.holding = Holding(runtime.budget)
         self.holding.add("sessions", session_bytes(client_id))
         self.received: set[int] = set()
         self.feed: RetainedFeed | None = None
         self.limits: QueueLimits | None = None
-        self.retains = True
         self.remote_filters: dict[bytes, int] = {}
-        # How many topics may have an alias at the client.
-        self.most_aliases = 0
 
     @property
     def identity(self) -> Identity | None:
@@ -268,7 +220,7 @@ class MqttSession(MqttPort):
         held, self.subscriptions = self.subscriptions, {}
         receivers = (receiver for one in held.values() for receiver in one.receivers)
         withdraw(self.runtime.turns, self.account.router, receivers)
-        self._lost = ignore
+        self.lost = ignore
         self.outgoing.close()
         self.holding.release()
         self.store = None
@@ -346,70 +298,11 @@ class MqttSession(MqttPort):
                 queue = receiver.queue.decode(errors="replace")
                 yield SubscriptionSnapshot(receiver.subject.decode(errors="replace"), topic_filter.decode(), queue)
 
-    # What routing calls (gateway.dataplane.port.Port, mqtt_receivers.MqttPort).
-
     def publisher(self) -> bytes:
         client = self.client
         host = str(client.connection.address[0]) if client is not None else ""
         identity = self.identity
         return name_publisher("mqtt", host, identity.user if identity is not None else "", self.client_id)
-
-    def combine(self, subject: bytes, receivers: list[Receiver]) -> Receiver | None:
-        topic = self.topic_for(subject)
-        if topic is None:
-            return None
-        matching: list[MqttSubscription] = []
-        for receiver in receivers:
-            assert isinstance(receiver, MqttSubscription)
-            # A filter that begins with a wildcard does not match topics that begin with $ [MQTT-4.7.2-1].
-            if not (subject.startswith(b"$") and receiver.subject.startswith((b"*", b">"))):
-                matching.append(receiver)
-        if not matching:
-            return None
-        route = self._route(subject, topic, matching)
-        others = [one for one in matching if not one.no_local]
-        if len(others) < len(matching):
-            route.selective = True
-            route.own = self._route(subject, topic, others) if others else None
-        return route
-
-    def _route(self, subject: bytes, topic: bytes, matching: list[MqttSubscription]) -> MqttRoute:
-        """One delivery for all of them, with the highest QoS and all identifiers [MQTT-3.3.4-2] to [MQTT-3.3.4-5]."""
-        return MqttRoute(
-            self,
-            subject,
-            topic,
-            max(one.qos for one in matching),
-            any(one.retain_as_published for one in matching),
-            tuple(one.identifier for one in matching if one.identifier),
-        )
-
-    def expect_answer(self, message: Message) -> None:
-        if self.replies is not None:
-            self.replies.note(parse_reply(message.reply, self.runtime.names.gateway_id)[0])
-
-    def deliver_reliably(self, message: Message, route: MqttRoute) -> bool:
-        away = self.client is None
-        qos = min(message.qos, route.qos)
-        retain = route.retain_as_published and message.is_retained()
-        expires_at = expiry_of(message, self.account.clock)
-        outgoing = self.outgoing
-        if not outgoing.add(message, route.topic, qos, retain, route.identifiers, expires_at, away):
-            if not message.refused:  # That is counted for all at once.
-                self.dropped += 1
-                self._lost(self, NO_MEMORY if outgoing.lacks_memory else FULL if away else SLOW)
-            return False
-        if not away and len(outgoing.sent) < outgoing.window:
-            self.pump()
-        return True
-
-    def drop(self, topic: bytes, oversized: bool) -> None:
-        super().drop(topic, oversized)
-        self._lost(self, OVERSIZED if oversized else SLOW)
-
-    def encode_unshared(self, message: Message, route: MqttRoute) -> bytes:
-        retain = route.retain_as_published and message.is_retained()
-        return self._packet(message, route.topic, 0, 0, retain, False, route.identifiers, 0.0)
 
     # Subscriptions.
 
@@ -497,152 +390,11 @@ class MqttSession(MqttPort):
             self.feed = RetainedFeed(self)
         self.feed.add(wanted, identifier)
 
-    def deliver_retained(self, message: Message, qos: int, identifier: int, expires_at: float) -> bool:
-        """Send a retained message; False when it has to wait for room."""
-        topic = self.topic_for(message.subject)
-        outbox = self.outbox
-        if not self.receives(message.subject):
-            return True
-        if topic is None or outbox is None or (expires_at and expires_at <= self.account.clock()):
-            return True
-        identifiers = (identifier,) if identifier else ()
-        if qos:
-            outgoing = self.outgoing
-            if len(outgoing) and len(outgoing) >= outgoing.max_messages // 2:
-                return False
-            if self.durable and not self.account.durability.reserve(message, 1, False):
-                return False
-            if not outgoing.add(message, topic, qos, True, identifiers, expires_at, away=False):
-                return False
-            self.pump()
-            return True
-        if outbox.pending() > self.high_water:
-            outbox.flush()
-            if self.outbox is not outbox:  # The flush has found that the client is gone.
-                return True
-            if outbox.pending() > self.high_water:
-                return False
-        self._append(self._packet(message, topic, 0, 0, True, False, identifiers, expires_at), topic, message)
-        return True
-
-    # Messages to the client.
-
-    def pump(self) -> None:
-        """Send what waits, as far as window and client allow."""
-        outbox = self.outbox
-        if outbox is None:
-            return
-        outgoing = self.outgoing
-        # Each flush can find that the client is gone.
-        while self.outbox is outbox:
-            # A slow client gets no more than it can take; its acknowledgements bring us back here.
-            if outgoing.sent and outbox.pending() > self.high_water:
-                outbox.flush()
-                if outbox.pending() > self.high_water or self.outbox is not outbox:
-                    return
-            publish = outgoing.take()
-            if publish is None:
-                return
-            message = publish.message
-            # It may have waited since other rights were in force.
-            if self.may_receive is not None and message is not None and not self.receives(message.subject):
-                self._give_up(publish)
-            elif not self.send_plain(publish):
-                self._send(publish)
-
     def acknowledged(self) -> None:
         """The client has acknowledged messages: there is room for others."""
         self.pump()
         if self.feed is not None:
             self.feed.wake()
-
-    def _send(self, publish: QueuedPublish) -> None:
-        """Send a message that is in flight, or its release."""
-        assert self.client is not None
-        message = publish.message
-        if message is None:
-            self.client.write(encoder.encode_pubrel(self.version, publish.packet_id))
-            return
-        topic = publish.topic or self.topic_for(message.subject)
-        # What the client was sent before it expired is sent again all the same [MQTT-4.4.0-1].
-        begun = publish.repeated and not publish.doubtful
-        if topic is None or (publish.expires_at and publish.expires_at <= self.account.clock() and not begun):
-            self._give_up(publish)
-            return
-        if message.reply and self.version == MQTT_5_0:
-            self.expect_answer(message)
-        packet = self._packet(
-            message,
-            topic,
-            publish.qos,
-            publish.packet_id,
-            publish.retain,
-            publish.repeated,
-            publish.identifiers,
-            publish.expires_at,
-        )
-        if not self._append(packet, topic, message):
-            self._give_up(publish)
-
-    def _give_up(self, publish: QueuedPublish) -> None:
-        """Be done with a message that is not sent. Of a QoS 2 one the client may know: a PUBREL makes it forget."""
-        if publish.qos == 2 and publish.repeated:
-            self.outgoing.release(publish.packet_id)
-            self._send(publish)
-        else:
-            self.outgoing.acknowledge(publish.packet_id, publish.qos)
-
-    def _append(self, packet: bytes, topic: bytes, message: Message) -> bool:
-        """False for a packet that is larger than the client takes: it counts as sent [MQTT-3.1.2-25]."""
-        assert self.outbox is not None
-        if self.max_packet_size and len(packet) > self.max_packet_size:
-            self.drop(topic, True)
-            return False
-        self.outbox.append_packet(packet, message.size - message.header_size)
-        return True
-
-    def _packet(
-        self,
-        message: Message,
-        topic: bytes,
-        qos: int,
-        packet_id: int,
-        retain: bool,
-        dup: bool,
-        identifiers: tuple[int, ...],
-        expires_at: float,
-    ) -> bytes:
-        retain = retain and self.retains
-        if self.version != MQTT_5_0:
-            return encoder.encode_publish(self.version, topic, message.payload(), qos, packet_id, retain, dup)
-        remaining = max(math.ceil(expires_at - self.account.clock()), 0) if expires_at else None
-        alias, topic = self._alias(topic)
-        return publish_packet(
-            message,
-            topic,
-            qos,
-            packet_id,
-            retain,
-            dup,
-            identifiers,
-            remaining,
-            alias,
-            self.runtime.names.gateway_id,
-            to_gateway=self.beyond != b"",
-        )
-
-    def _alias(self, topic: bytes) -> tuple[int, bytes]:
-        """The alias of a topic or 0, and the topic as it goes out: empty once the client knows the alias."""
-        aliases = self.aliases
-        if aliases is None:
-            return 0, topic
-        alias = aliases.get(topic)
-        if alias is not None:
-            return alias, b"" if alias else topic
-        if len(aliases) >= self.most_aliases:
-            return 0, topic
-        alias = aliases[topic] = len(aliases) + 1
-        return alias, topic
 
 
 def filter_bytes(topic_filter: bytes) -> int:

@@ -9,10 +9,12 @@ import trio
 from gateway.accounts.account import Account
 from gateway.accounts.permissions import EVERYTHING
 from gateway.accounts.review import review
+from gateway.mqtt.attached_client import AttachedClient
 from gateway.mqtt.bridge_ids import is_bridge
 from gateway.mqtt.losses import Losses
 from gateway.mqtt.replies import ReplyReceiver
-from gateway.mqtt.session import FULL, AttachedClient, MqttSession, QueueLimits, session_bytes, will_bytes
+from gateway.mqtt.sending_port import FULL
+from gateway.mqtt.session import MqttSession, QueueLimits, session_bytes, will_bytes
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.logs import shown
 from gateway.runtime.runtime import Runtime
