@@ -12,8 +12,8 @@ from gateway.accounts.account import Account
 from gateway.accounts.identity import Credentials, Decision, Identity, Refusal
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.logs import shown
+from gateway.settings.credential_forms import is_user_key
 from gateway.settings.listener import Listener
-from gateway.settings.security import is_user_key
 from gateway.transport.browser_login import BrowserLogin
 from gateway.transport.connection import Connection
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Iterable
 
 import trio
 
-from gateway.settings.security import is_bcrypt, is_hash, parse_sha512
+from gateway.settings.credential_forms import is_bcrypt, is_hash, parse_sha512
 from protocols.cache import GenerationCache
 
 # bcrypt reads no more of a password.

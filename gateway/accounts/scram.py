@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from gateway.settings.security import DIGEST_BYTES, LEAST_ITERATIONS
+from gateway.settings.credential_forms import DIGEST_BYTES, LEAST_ITERATIONS
 
 MECHANISM = "SCRAM-SHA-256"
 SALT_BYTES = 16

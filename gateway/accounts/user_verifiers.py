@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Iterable
 import trio
 
 from gateway.accounts.scram import SALT_BYTES, Verifier, make_verifier, mock_verifier, parse_verifier
-from gateway.settings.security import LEAST_ITERATIONS, User, is_hash
+from gateway.settings.credential_forms import LEAST_ITERATIONS, is_hash
+from gateway.settings.security import User
 
 # So many are made from plain passwords at once.
 AT_ONCE = 2

@@ -17,11 +17,12 @@ from gateway.accounts.scram import Verifier
 from gateway.accounts.user_directory import UserDirectory, maps_certificates
 from gateway.accounts.user_verifiers import UserVerifiers, has_verifier
 from gateway.settings.account_names import DEFAULT_ACCOUNT
+from gateway.settings.credential_forms import is_hash
 from gateway.settings.listener import Listener
 from gateway.settings.live import Settings
 from gateway.settings.schema import Config
 from gateway.settings.secret import Secret
-from gateway.settings.security import User, is_hash
+from gateway.settings.security import User
 
 if TYPE_CHECKING:
     from gateway.accounts.callout import ConfiguredCallout

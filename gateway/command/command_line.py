@@ -446,7 +446,7 @@ def _rules(options: argparse.Namespace) -> int:
 
 
 def _cost(text: str) -> int:
-    from gateway.settings.security import HASH_COSTS
+    from gateway.settings.credential_forms import HASH_COSTS
 
     if not text.isdecimal() or int(text) not in HASH_COSTS:
         raise argparse.ArgumentTypeError(f"{text!r} is not between {HASH_COSTS.start} and {HASH_COSTS.stop - 1}")

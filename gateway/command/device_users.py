@@ -7,8 +7,8 @@ from firmware.device_files import check_name
 from firmware.device_identity import DeviceIdentity, make_identity
 from gateway.errors import ConfigError
 from gateway.settings import paths
+from gateway.settings.credential_forms import is_user_key
 from gateway.settings.schema import load_config
-from gateway.settings.security import is_user_key
 from gateway.settings.user_files import Value, path_of, read_user_files, remove_user_file, write_user_file
 
 # What the client on a board asks the gateway and others, and where it hears the answers.

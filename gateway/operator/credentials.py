@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import bcrypt
 
-from gateway.settings.security import is_hash
+from gateway.settings.credential_forms import is_hash
 
 PASSWORD_BYTES = 24
 # Passwords that were made have more in them than anybody could try, and each check takes time on a small box.

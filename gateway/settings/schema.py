@@ -17,6 +17,7 @@ from gateway.settings.account_names import DEFAULT_ACCOUNT, AccountNames, check_
 from gateway.settings.address_rules import check_addresses
 from gateway.settings.addresses import ServerUrl, parse_server_url
 from gateway.settings.bridge import Bridge, BrokerUrl, parse_broker_url
+from gateway.settings.credential_forms import is_hash
 from gateway.settings.file import KeyedValueError, read_config_file
 from gateway.settings.fluent import Fluent, FluentUrl, parse_fluent_url
 from gateway.settings.home_assistant import HomeAssistant
@@ -33,7 +34,7 @@ from gateway.settings.pair import Pair
 from gateway.settings.paths import path_of
 from gateway.settings.rule import Rule
 from gateway.settings.secret import Secret, read_secret
-from gateway.settings.security import AccountRules, Authentication, User, is_hash
+from gateway.settings.security import AccountRules, Authentication, User
 from gateway.settings.serial import Serial
 from gateway.settings.sharing_rules import check_accounts
 from gateway.settings.store_and_forward import StoreAndForward, check_buffers

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.errors import ConfigError
-from gateway.settings.security import is_hash
+from gateway.settings.credential_forms import is_hash
 
 Value = str | bool | list[str]
 

@@ -7,7 +7,7 @@ from typing import Any
 from gateway.command.importing.imported import Imported
 from gateway.errors import ConfigError
 from gateway.settings.addresses import join_address
-from gateway.settings.security import hash_fault, is_hash
+from gateway.settings.credential_forms import hash_fault, is_hash
 from protocols.topic_mapping import filter_to_subjects, topic_to_subject
 
 NONE = "has no counterpart"

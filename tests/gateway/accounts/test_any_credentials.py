@@ -11,8 +11,8 @@ from gateway.accounts.certificates import parse_name
 from gateway.accounts.credentials_file import CredentialsFileError, parse_credentials
 from gateway.accounts.scram import MECHANISM, ScramError, ScramExchange, make_verifier, parse_verifier
 from gateway.monitoring.guard import login_in
+from gateway.settings.credential_forms import is_user_key, is_verifier
 from gateway.settings.secret import Secret
-from gateway.settings.security import is_user_key, is_verifier
 from gateway.transport.tls_files import read_shared_keys
 
 VERIFIER = make_verifier("pencil")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gateway.accounts import passwords
 from gateway.accounts.passwords import BusyError, PasswordChecks, cost_of, hash_password, matches_hash
-from gateway.settings.security import hash_fault, is_hash
+from gateway.settings.credential_forms import hash_fault, is_hash
 from tests.integration.peers import require_peer
 
 

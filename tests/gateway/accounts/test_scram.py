@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.accounts.scram import ScramError, ScramExchange, make_verifier, mock_verifier, parse_verifier
 from gateway.command.command_line import main
-from gateway.settings.security import is_verifier
+from gateway.settings.credential_forms import is_verifier
 
 SALT = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
 USER_NAMES = st.text(st.characters(codec="latin-1", categories=("L", "N", "S", "P")), min_size=1, max_size=20)

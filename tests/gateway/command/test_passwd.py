@@ -8,7 +8,8 @@ import nkeys
 import pytest
 
 from gateway.command.command_line import EXIT_FAILURE, EXIT_OK, main
-from gateway.settings.security import User, hash_fault
+from gateway.settings.credential_forms import hash_fault
+from gateway.settings.security import User
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, *passwords: str) -> None:
