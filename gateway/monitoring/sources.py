@@ -24,16 +24,22 @@ if TYPE_CHECKING:
 
 
 class Link(Protocol):
+    """A configured link to a hub."""
+
     def status(self) -> "LinkStatus":
         """How a link to a hub goes."""
 
 
 class BrokerLink(Protocol):
+    """A configured bridge."""
+
     def status(self) -> "BridgeStatus":
         """How a link to an MQTT broker goes."""
 
 
 class RuleSource(Protocol):
+    """A rule at work in its account."""
+
     def status(self) -> "RuleStatus":
         """What a rule has made of messages."""
 

@@ -31,11 +31,15 @@ UNMIRRORED = "a stream of this retention has no mirrors: what is acknowledged go
 
 
 class Told(msgspec.Struct):
+    """What is asked of the configuration of a stream that the other gateway has."""
+
     name: str
     retention: str = "limits"
 
 
 class Answered(msgspec.Struct):
+    """What is asked of an answer of the API: whether it refuses, and why."""
+
     error: dict[str, object] | None = None
 
 

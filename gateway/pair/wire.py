@@ -18,6 +18,8 @@ class OfSession(Wire, frozen=True):
 
 
 class Subscription(msgspec.Struct, frozen=True, array_like=True):
+    """As the client asked for it (MQTT 5.0, 3.8.3); `identifier` 0: it has none."""
+
     topic_filter: bytes
     qos: int
     no_local: bool
@@ -130,6 +132,8 @@ class Facts(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Welcome(Wire, frozen=True):
+    """The answer: `proof` is that its gateway knows the secret, made with both nonces (gateway.pair.pair_link)."""
+
     version: int
     nonce: bytes
     proof: bytes
@@ -137,6 +141,8 @@ class Welcome(Wire, frozen=True):
 
 
 class Introduction(Wire, frozen=True):
+    """The same of the gateway that has opened the link."""
+
     proof: bytes
     facts: Facts
 
@@ -160,6 +166,8 @@ class Owned(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Sessions(Wire, frozen=True):
+    """The sessions of the gateway that says it, when the two meet."""
+
     owned: list[Owned]
 
 
@@ -168,6 +176,8 @@ class Settled(Wire, frozen=True):
 
 
 class Batch(Wire, frozen=True):
+    """Changes of sessions, in their order; the next one follows once its Ack has come."""
+
     number: int
     items: list[Item]
 
