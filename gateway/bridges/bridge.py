@@ -24,8 +24,8 @@ from gateway.settings.addresses import join_address
 from gateway.settings.bridge import WITH_TLS, WITH_WEBSOCKET
 from gateway.settings.bridge import Bridge as BridgeConfig
 from gateway.settings.security import LinkTls
-from gateway.transport.connection import Session
 from gateway.transport.registry import Registry
+from gateway.transport.session import Session
 from gateway.uplink.dialing import DialError, dial
 from gateway.uplink.dropped_messages import DroppedMessages
 from gateway.uplink.explanations import explain

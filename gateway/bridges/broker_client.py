@@ -71,7 +71,7 @@ class BridgeOwner(Protocol):
 
 
 class BrokerClient:
-    """See gateway.transport.connection.Session, gateway.mqtt.attached_client.AttachedClient and
+    """See gateway.transport.session.Session, gateway.mqtt.attached_client.AttachedClient and
     gateway.mqtt.publishing.Publisher. `_left` are events that wait for the next turn.
     """
 
@@ -127,7 +127,7 @@ class BrokerClient:
         self._spoken = False
         self._farewell: ReasonCode | None = ReasonCode.NORMAL_DISCONNECTION
 
-    # gateway.transport.connection.Session
+    # gateway.transport.session.Session
 
     @property
     def port(self) -> Port | None:

@@ -17,8 +17,9 @@ from gateway.doors.turning_away import refusal, turn_away
 from gateway.runtime.runtime import Runtime
 from gateway.runtime.turns import TURN_SECONDS
 from gateway.settings.listener import Listener
-from gateway.transport.connection import Connection, Session
+from gateway.transport.connection import Connection
 from gateway.transport.registry import Registry
+from gateway.transport.session import Session
 from gateway.transport.transport import peer_address
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ import trio
 from gateway.dataplane.port import Port
 from gateway.runtime.deadlines import Deadline
 from gateway.settings.listener import Listener
-from gateway.transport.connection import Connection, Session
+from gateway.transport.connection import Connection
 from gateway.transport.registry import LINES_PER_MINUTE
+from gateway.transport.session import Session
 from gateway.transport.snapshot import PeerSnapshot
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation

@@ -11,7 +11,8 @@ from gateway.settings.integration import KINDS
 from gateway.settings.listener import Listener
 from gateway.settings.schema import Config
 from gateway.settings.security import LinkTls
-from gateway.transport.connection import Connection, Session
+from gateway.transport.connection import Connection
+from gateway.transport.session import Session
 
 if TYPE_CHECKING:
     from gateway.transport.tls_contexts import ServerTls

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from gateway.accounts.admission import Admission
 from gateway.settings.listener import Listener
-from gateway.transport.connection import Connection, Session
+from gateway.transport.connection import Connection
+from gateway.transport.session import Session
 
 if TYPE_CHECKING:
     from gateway.mqtt.directory import SessionDirectory

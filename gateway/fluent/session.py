@@ -294,7 +294,7 @@ class FluentSession(Port):
         """See gateway.accounts.identity.Member."""
         self.connection.close(CloseReason.CREDENTIALS_REVOKED, refusal.reason)
 
-    # The rest of what a connection asks (gateway.transport.connection.Session).
+    # The rest of what a connection asks (gateway.transport.session.Session).
 
     def unfinished_bytes(self) -> int:
         return self._reader.unfinished_bytes()

@@ -17,8 +17,9 @@ from gateway.runtime.runtime import Runtime
 from gateway.runtime.turns import TURN_SECONDS
 from gateway.settings.listener import Listener
 from gateway.transport.browser_login import BrowserLogin
+from gateway.transport.departed import GONE, Departed
 from gateway.transport.reader import HEAVY_FROM_SECONDS, HOLD_SECONDS, LARGEST_READ
-from gateway.transport.snapshot import PeerSnapshot
+from gateway.transport.session import Session
 from gateway.transport.tls_session import TlsSession
 from gateway.transport.transport import Transport
 from protocols.close_reason import CloseReason
@@ -43,53 +44,6 @@ LINGER_SECONDS = 1.0
 Answer = TypeVar("Answer")
 
 
-class Session(Protocol):
-    """What a connection must know of the protocol spoken over it. Every method returns at once."""
-
-    @property
-    def kind(self) -> str:
-        """The protocol, for logs and monitoring."""
-
-    @property
-    def is_client(self) -> bool:
-        """Whether the peer came to us; the links that the gateway itself opened serve those that did."""
-
-    @property
-    def port(self) -> Port | None:
-        """The peer's place on the switch; None while it has none (a WebSocket before its upgrade)."""
-
-    @property
-    def has_more(self) -> bool:
-        """Whether `receive(b"")` would go on with what came already: others have their turn in between."""
-
-    def unfinished_bytes(self) -> int:
-        """About how many bytes are kept of what has begun to come and is not complete."""
-
-    def refuse_input(self, detail: str) -> None:
-        """What is not complete takes too much of the gateway's memory: part with the peer."""
-
-    def opened(self) -> None:
-        """The connection is up; the peer has said nothing yet."""
-
-    def receive(self, data: bytes) -> None:
-        """Act on a batch of bytes from the peer, for about TURN_SECONDS; what is left then is there to go on with."""
-
-    def closing_bytes(self, reason: CloseReason) -> bytes:
-        """Wire bytes that end the stream, behind everything else (a WebSocket close frame)."""
-
-    def closed(self, reason: CloseReason) -> None:
-        """The connection has ended: give back subscriptions and deadlines. Called once."""
-
-    def announce_lame_duck(self) -> None:
-        """Tell the peer to look for another server, where its protocol has words for that."""
-
-    def settings_changed(self) -> None:
-        """Settings are others: take over those that were copied, and set deadlines anew that come from them."""
-
-    def describe(self) -> PeerSnapshot:
-        """Who the peer is."""
-
-
 class ConnectionRegistry(Protocol):
     """Who keeps the list of connections (gateway.transport.registry)."""
 
@@ -104,68 +58,6 @@ class ConnectionRegistry(Protocol):
     def introduced(self, connection: "Connection") -> None: ...
 
     def remove(self, connection: "Connection") -> None: ...
-
-
-class Gone:
-    """Where the outbox of a connection that has ended sends to."""
-
-    def send(self, data: bytes | memoryview) -> int:
-        return 0
-
-    def send_pieces(self, pieces: list[Buffer]) -> int:
-        return 0
-
-    def start_writer(self) -> None:
-        pass
-
-    def overrun(self) -> None:
-        pass
-
-    def failed(self, error: Exception) -> None:
-        pass
-
-
-GONE = Gone()
-
-
-class Departed:
-    """What stands in the place of a session whose connection is gone: it says what was spoken."""
-
-    is_client = False
-    has_more = False
-    port = None
-
-    __slots__ = ("kind",)
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-
-    def unfinished_bytes(self) -> int:
-        return 0
-
-    def refuse_input(self, detail: str) -> None:
-        pass
-
-    def opened(self) -> None:
-        pass
-
-    def receive(self, data: bytes) -> None:
-        pass
-
-    def closing_bytes(self, reason: CloseReason) -> bytes:
-        return b""
-
-    def closed(self, reason: CloseReason) -> None:
-        pass
-
-    def announce_lame_duck(self) -> None:
-        pass
-
-    def settings_changed(self) -> None:
-        pass
-
-    def describe(self) -> PeerSnapshot:
-        return PeerSnapshot(type="nats")
 
 
 class Connection:

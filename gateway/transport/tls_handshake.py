@@ -15,7 +15,8 @@ import trio
 from gateway.dataplane.port import Port
 from gateway.runtime.budget import HANDSHAKE_BYTES, TLS_BYTES
 from gateway.runtime.deadlines import Deadline
-from gateway.transport.connection import Connection, Session
+from gateway.transport.connection import Connection
+from gateway.transport.session import Session
 from gateway.transport.snapshot import PeerSnapshot
 from gateway.transport.tls_contexts import TlsTerms, is_by_shared_key
 from gateway.transport.tls_files import UNREADABLE, describe

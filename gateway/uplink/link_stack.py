@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.settings.addresses import ServerUrl, join_address
 from gateway.settings.uplink import Uplink
-from gateway.transport.connection import Connection, Session
+from gateway.transport.connection import Connection
+from gateway.transport.session import Session
 from gateway.uplink.hub_urls import is_websocket, leafnode_path
 
 if TYPE_CHECKING:

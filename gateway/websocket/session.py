@@ -11,7 +11,8 @@ from gateway.runtime.deadlines import Deadline
 from gateway.settings.listener import Listener
 from gateway.settings.security import Cookies
 from gateway.transport.browser_login import BrowserLogin
-from gateway.transport.connection import Connection, Session, expect_introduction
+from gateway.transport.connection import Connection, expect_introduction
+from gateway.transport.session import Session
 from gateway.transport.snapshot import PeerSnapshot
 from protocols.close_reason import CloseReason
 from protocols.errors import PeerViolation

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from gateway.assembly import Gateway
-from gateway.transport.connection import Connection, Session
+from gateway.transport.connection import Connection
 from gateway.transport.reader import Readable
+from gateway.transport.session import Session
 from protocols.message import Buffer
 
 

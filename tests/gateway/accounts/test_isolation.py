@@ -16,7 +16,8 @@ from gateway.nats.client import NatsClientSession
 from gateway.settings.listener import Listener
 from gateway.settings.schema import Config
 from gateway.storage.storage import Storage
-from gateway.transport.connection import Connection, Session
+from gateway.transport.connection import Connection
+from gateway.transport.session import Session
 from protocols.mqtt import encoder, packets
 from protocols.mqtt.decoder import ClientDecoder
 from protocols.mqtt.primitives import MQTT_5_0

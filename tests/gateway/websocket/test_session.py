@@ -15,7 +15,8 @@ from gateway.runtime.turns import DECODED_AT_ONCE
 from gateway.settings.limits import Limits, Timeouts
 from gateway.settings.listener import Listener
 from gateway.settings.schema import Config
-from gateway.transport.connection import Connection, Session
+from gateway.transport.connection import Connection
+from gateway.transport.session import Session
 from gateway.websocket.session import WebSocketSession
 from protocols.close_reason import CloseReason
 from protocols.websocket.upgrade import Page
