@@ -146,7 +146,7 @@ class NatsListeners:
             self._users.user(f"{path}.authorization.users[{number}]", by_leafnode, account)
 
     def _remote(self, path: str, remote: Table) -> None:
-        urls: str | list[str] = remote.get("urls", remote.get("url", []))
+        urls: str | list[str] = remote.get("urls") or remote.get("url", [])
         uplink: Table = {"urls": [urls] if isinstance(urls, str) else list(urls)}
         account = remote.get("account", remote.get("local", ""))
         if account:

@@ -135,7 +135,7 @@ class NatsUsers:
 
     def _read_account(self, path: str, name: str, table: Table) -> None:
         account = self._account(name)
-        users: list[Table] = table.get("users", table.get("nkeys", []))
+        users: list[Table] = table.get("users") or table.get("nkeys", [])
         for index, user in enumerate(users):
             self.user(f"{path}.users[{index}]", user, name)
         limits = table.get("limits", {})
