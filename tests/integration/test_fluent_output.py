@@ -204,7 +204,7 @@ def test_own_log_is_sent_too(tmp_path):
 def test_two_gateways_speak_to_each_other(tmp_path):
     """What one sends the other publishes, acknowledged behind its disk."""
     key = f"shared-key = {json.dumps(KEY)}"
-    entrance = f'fluent = {{ {key}, subject = "far.{{tag}}", payload-field = "message" }}'
+    entrance = f'fluent = {{ {key}, subject = "far.{{{{tag}}}}", payload-field = "message" }}'
     with contextlib.ExitStack() as stack:
         protocols = ("nats", "fluent")
         hub = stack.enter_context(gateway(tmp_path / "hub", protocols=protocols, listener=entrance, name="hub"))
