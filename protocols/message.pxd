@@ -61,3 +61,6 @@ cdef class Burst:
     cpdef Message last_retained(self)
     cpdef list payloads(self)
     cdef Message _message(self, object content)
+
+@cython.locals(message=Message)
+cpdef Message make_message(bytes subject, bytes payload, bytes reply=*, bytes header=*)

@@ -336,6 +336,8 @@ class Burst:
 
 def make_message(subject: bytes, payload: bytes, reply: bytes = b"", header: bytes = b"") -> Message:
     """A message that did not come in over NATS."""
-    message = Message(subject, reply, len(header), len(header) + len(payload), None, None)
-    message.set_body(header + payload if header else payload)
+    message = make_plain_message(subject, len(header) + len(payload), 1)
+    message.reply = reply
+    message.header_size = len(header)
+    message.content = header + payload if header else payload
     return message

@@ -216,31 +216,50 @@ def equal(left: Any, right: Any) -> bool:
     return (type(left) is bool) == (type(right) is bool) and bool(left == right)
 
 
-def unequal(left: Any, right: Any) -> bool:
-    return not equal(left, right)
+# The order of two values, as a number: fewer calls than a function each.
+LESS, AT_MOST, MORE = 0, 1, 2
+ORDERS = {"<": LESS, "<=": AT_MOST, ">": MORE, ">=": 3}
 
 
-ORDERS: dict[str, Operation] = {
-    "<": lambda left, right: left < right,
-    "<=": lambda left, right: left <= right,
-    ">": lambda left, right: left > right,
-    ">=": lambda left, right: left >= right,
-}
+def ordered(order: int, left: Any, right: Any) -> bool:
+    if order == LESS:
+        return bool(left < right)
+    if order == AT_MOST:
+        return bool(left <= right)
+    return bool(left > right) if order == MORE else bool(left >= right)
 
 
-def comparison(name: str, left: Evaluate, right: Evaluate) -> Evaluate:
+def comparison(name: str, left: Evaluate, right: Evaluate, node: Node) -> Evaluate:
+    """`node` is the right side, which mostly is a value that stands in the expression."""
+    known = node.value if isinstance(node, Constant) else None
     if name in ("==", "!="):
-        same = equal if name == "==" else unequal
-        return lambda payload, tokens: same(left(payload, tokens), right(payload, tokens))
+        wanted = name == "=="
+        if isinstance(node, Constant):
+            return lambda payload, tokens: equal(left(payload, tokens), known) is wanted
+        return lambda payload, tokens: equal(left(payload, tokens), right(payload, tokens)) is wanted
     order = ORDERS[name]
+    if is_number(known):
 
-    def compare(payload: Any, tokens: Any) -> Any:
+        def compare_with_known(payload: Any, tokens: Any) -> bool:
+            value = left(payload, tokens)
+            kind = type(value)
+            if kind is not float and kind is not int:
+                raise incomparable(name, value, known)
+            return ordered(order, value, known)
+
+        return compare_with_known
+
+    def compare(payload: Any, tokens: Any) -> bool:
         one, other = left(payload, tokens), right(payload, tokens)
         if not ((is_number(one) and is_number(other)) or (type(one) is str and type(other) is str)):
-            raise MessageError("not-comparable", f"{kind_of(one)} {name} {kind_of(other)} says nothing")
-        return order(one, other)
+            raise incomparable(name, one, other)
+        return ordered(order, one, other)
 
     return compare
+
+
+def incomparable(name: str, one: object, other: object) -> MessageError:
+    return MessageError("not-comparable", f"{kind_of(one)} {name} {kind_of(other)} says nothing")
 
 
 def call(node: Call, wildcards: int) -> Evaluate:
@@ -255,11 +274,9 @@ def call(node: Call, wildcards: int) -> Evaluate:
         right = nodes[1]
         return arithmetic(name, given[0], given[1], right.value if isinstance(right, Constant) else None)
     if name in ("==", "!=", *ORDERS):
-        return comparison(name, given[0], given[1])
-    if name == "and":
-        return lambda payload, tokens: bool(given[0](payload, tokens)) and bool(given[1](payload, tokens))
-    if name == "or":
-        return lambda payload, tokens: bool(given[0](payload, tokens)) or bool(given[1](payload, tokens))
+        return comparison(name, given[0], given[1], nodes[1])
+    if name in ("and", "or"):
+        return connected(name, given[0], given[1])
     if name == "not":
         return lambda payload, tokens: not given[0](payload, tokens)
     if name == "if":
@@ -272,11 +289,32 @@ def call(node: Call, wildcards: int) -> Evaluate:
     expect(name, given, least, most)
     if len(given) == 1:
         return applied(name, function, given[0])
+    if name == "round" and isinstance(nodes[1], Constant):
+        return rounded_to(given[0], nodes[1].value)
 
     def apply(payload: Any, tokens: Any) -> Any:
         return attempt(name, function, [one(payload, tokens) for one in given])
 
     return apply
+
+
+def connected(name: str, one: Evaluate, other: Evaluate) -> Evaluate:
+    if name == "and":
+        return lambda payload, tokens: bool(one(payload, tokens)) and bool(other(payload, tokens))
+    return lambda payload, tokens: bool(one(payload, tokens)) or bool(other(payload, tokens))
+
+
+def rounded_to(argument: Evaluate, digits: object) -> Evaluate:
+    """As `rounded`, to digits that are known; of a float, which most are, at once."""
+    is_plain = type(digits) is int and 0 <= digits <= MOST_DIGITS
+
+    def round_to(payload: Any, tokens: Any) -> Any:
+        value = argument(payload, tokens)
+        if is_plain and type(value) is float:
+            return round_float(value, digits)
+        return attempt("round", round_number, (value, digits))
+
+    return round_to
 
 
 def applied(name: str, function: Callable[..., Any], argument: Evaluate) -> Evaluate:
@@ -408,6 +446,9 @@ def scaled(value: Any, from_low: Any, from_high: Any, to_low: Any, to_high: Any)
     return to_low + (value - from_low) * (to_high - to_low) / (from_high - from_low)
 
 
+# Raises no error but for a result that is too large for a float, as there is none among 15 digits.
+round_float = float.__round__
+round_number = numeric(rounded, "round")
 SPECIAL = ("convert", "default", "has", "if", "pow")
 # With the least and the most arguments.
 FUNCTIONS: dict[str, tuple[Callable[..., Any], int, int]] = {
@@ -425,7 +466,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], int, int]] = {
     "min": (numeric(lambda *values: min(values), "min"), 1, 64),
     "negate": (numeric(lambda value: -value, "-"), 1, 1),
     "number": (to_number, 1, 1),
-    "round": (numeric(rounded, "round"), 1, 2),
+    "round": (round_number, 1, 2),
     "scale": (numeric(scaled, "scale"), 5, 5),
     "sqrt": (numeric(math.sqrt, "sqrt"), 1, 1),
     "starts": (textual(str.startswith, "starts"), 2, 2),

@@ -3,7 +3,7 @@ from gateway.dataplane.port cimport Port, Receiver
 from gateway.dataplane.router cimport Router
 from gateway.dataplane.stream_imports cimport SharingPort
 from gateway.rules.rule cimport Place, Rule
-from protocols.message cimport Message, readdressed
+from protocols.message cimport Message, make_message, readdressed
 
 cdef Py_ssize_t RULE
 cdef int DOLLAR, UNDERSCORE

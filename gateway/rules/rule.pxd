@@ -1,5 +1,7 @@
 cimport cython
+from gateway.rules.closures cimport is_number
 from gateway.rules.memory cimport Entry, Memory
+from gateway.rules.payloads cimport decode, encode, encode_object
 
 cdef Py_ssize_t REMEMBERED_SUBJECTS, LONGEST_REMEMBERED
 
