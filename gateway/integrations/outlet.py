@@ -9,7 +9,7 @@ from collections import deque
 import trio
 
 from gateway.runtime.drops import Drops
-from gateway.storage.streams.stored_message import StoredMessage
+from gateway.storage.streams.stored_message import StoredMessage, total_size
 
 
 class Batch:
@@ -97,7 +97,7 @@ class Outlet:
                 if not found:
                     break
                 held += found
-                self._held_bytes += sum([message.size for message in found])
+                self._held_bytes += total_size(found)
             if held:
                 is_full = len(held) >= max_messages or self._held_bytes >= max_bytes
                 now = trio.current_time()

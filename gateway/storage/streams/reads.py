@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from gateway.storage.damage import DamagedError, is_damage
 from gateway.storage.streams.chunk import StoredChunk, decode, first_of, is_whole, key_of
-from gateway.storage.streams.stored_message import StoredMessage
+from gateway.storage.streams.stored_message import StoredMessage, total_size
 
 # What one read looks at, at most: so many chunks, and so many bytes of them.
 CHUNKS_AT_ONCE = 64
@@ -126,17 +126,30 @@ class SliceRead(OrderedRead):
     def read(self, connection: sqlite3.Connection) -> None:
         looked_at = 0
         for chunk in self.chunks(connection):
-            for message in self.decode(chunk, self._first, self._wanted):
-                self._size += message.size
-                full = len(self.messages) >= self._max_messages or (self.messages and self._size > self._max_bytes)
-                if full or message.sequence > self._last:
-                    self.next = message.sequence
-                    return
-                self.messages.append(message)
+            messages = self.decode(chunk, self._first, self._wanted)
+            if not self._add(messages):
+                return
             looked_at += len(chunk.body)
             self.next = max(self.next, chunk.last + 1)
             if looked_at > BYTES_AT_ONCE:
                 return
+
+    def _add(self, messages: list[StoredMessage]) -> bool:
+        """Whether all of them belong to the slice; `next` is the first that does not."""
+        size = total_size(messages)
+        fits = len(self.messages) + len(messages) <= self._max_messages and self._size + size <= self._max_bytes
+        if fits and messages and messages[-1].sequence <= self._last:
+            self.messages += messages
+            self._size += size
+            return True
+        for message in messages:
+            self._size += message.size
+            full = len(self.messages) >= self._max_messages or (self.messages and self._size > self._max_bytes)
+            if full or message.sequence > self._last:
+                self.next = message.sequence
+                return False
+            self.messages.append(message)
+        return True
 
 
 class ChunkRead(OrderedRead):

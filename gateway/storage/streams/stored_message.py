@@ -1,5 +1,6 @@
 """StoredMessage: one message of a stream, and what a read gives."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 # What a message is counted with, besides its own bytes: its frame in a chunk and its place in the offsets.
@@ -26,6 +27,13 @@ class StoredMessage(NamedTuple):
 def stored_message(sequence: int, time_ns: int, subject: bytes, header: bytes, payload: bytes) -> StoredMessage:
     """The same as a call of the class, which takes longer."""
     return tuple.__new__(StoredMessage, (sequence, time_ns, subject, header, payload))
+
+
+def total_size(messages: Sequence[StoredMessage]) -> int:
+    """The sum of the sizes, which takes a fraction of the time to ask each for its own."""
+    return sum(
+        [MESSAGE_BYTES + len(subject) + len(header) + len(payload) for _, _, subject, header, payload in messages]
+    )
 
 
 class Slice(NamedTuple):
