@@ -1,12 +1,13 @@
 """Inlet: what comes from another system, published into an account; it tells when that may be acknowledged there."""
 
+from collections.abc import Callable
+
 import trio
 
 from gateway.accounts.account import Account
 from gateway.accounts.permissions import make_permissions
 from gateway.dataplane.port import Port
 from gateway.dataplane.verdicts import Denied, Verdicts
-from gateway.integrations.site import IntegrationError
 from gateway.runtime.drops import Drops
 from gateway.runtime.runtime import Runtime
 from gateway.settings.security import PermissionRules, SubjectRule
@@ -42,7 +43,7 @@ class Inlet:
         def judge(subject: bytes) -> bool:
             if subject.startswith(RESERVED_SUBJECTS) or (subject.startswith(b"$") and not names_all):
                 return False
-            return permissions.may_publish(subject)
+            return is_legal_literal(subject) and permissions.may_publish(subject)
 
         self.port.may_publish = Verdicts(judge)
 
@@ -51,7 +52,10 @@ class Inlet:
         again may reach a second time those who keep nothing.
         """
         most = self._runtime.settings.limits.max_payload_bytes
-        events: list[object] = [message for message in messages if self._is_fit(message, most)]
+        events: list[object] = [message for message in messages if message.size <= most]
+        if len(events) < len(messages):
+            large = next(message for message in messages if message.size > most)
+            self._drops.count(TOO_LARGE, len(messages) - len(events), example=example(large))
         router, switch = self.account.router, self._runtime.switch
         index, pause = 0, FIRST_PAUSE
         while index < len(events):
@@ -61,7 +65,7 @@ class Inlet:
             switch.flush()
             left = events[index] if index < len(events) else None
             if isinstance(left, Denied):
-                self._drops.count(NOT_PERMITTED, example=example(left.event))
+                self._drops.count(reason_of(left.event), example=example(left.event))
                 index += 1
             elif isinstance(left, Message) and left.refused:
                 self.fault = self.account.obstacle() or TOO_SLOW
@@ -74,31 +78,17 @@ class Inlet:
             self.fault = ""
             await trio.lowlevel.checkpoint()
 
-    async def durable(self) -> None:
-        """Wait until everything published so far that must survive is on the disk. Raises IntegrationError where it
-        never will be: then nothing of it may be acknowledged.
+    def when_durable(self, stored: Callable[[], None], refused: Callable[[], None]) -> None:
+        """Call `stored` once everything published so far that must survive is on the disk, maybe at once; or `refused`
+        where it never will be: then nothing of it may be acknowledged. Who asked first is called first.
         """
-        event, good = trio.Event(), [True]
+        self.account.durability.when_durable(stored, refused)
+        self._runtime.switch.flush()
 
-        def refused() -> None:
-            good[0] = False
-            event.set()
 
-        self.account.durability.when_durable(event.set, refused)
-        if not event.is_set():
-            self._runtime.switch.flush()
-        await event.wait()
-        if not good[0]:
-            raise IntegrationError("what came cannot be stored", lasting=True)
-
-    def _is_fit(self, message: Message, most: int) -> bool:
-        if message.size > most:
-            self._drops.count(TOO_LARGE, example=example(message))
-            return False
-        if not is_legal_literal(message.subject):
-            self._drops.count(ILLEGAL, example=example(message))
-            return False
-        return True
+def reason_of(event: object) -> str:
+    """Why a message is not published."""
+    return NOT_PERMITTED if isinstance(event, Message) and is_legal_literal(event.subject) else ILLEGAL
 
 
 def example(event: object) -> str:

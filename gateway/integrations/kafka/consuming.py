@@ -15,7 +15,7 @@ from protocols.message import Message
 
 RECORDS_AT_ONCE = 1000
 # So many batches may be with us.
-MOST_HANDED = 2
+MOST_HANDED = 3
 WAIT_SECONDS = 0.2
 # Longer than that without taking anything, partitions are paused.
 PATIENCE_SECONDS = 5.0

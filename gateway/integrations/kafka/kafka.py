@@ -9,7 +9,7 @@ import trio
 
 from gateway.accounts.account import Account
 from gateway.integrations.integration import Integration
-from gateway.integrations.kafka.consuming import ConsumerThread, Received
+from gateway.integrations.kafka.consuming import ConsumerThread, Offsets, Received
 from gateway.integrations.kafka.producing import ProducerThread, Sent
 from gateway.integrations.kafka.properties import BATCH_BYTES, consuming, producing
 from gateway.integrations.kafka.records import Reader, Router, topic_regex
@@ -20,7 +20,7 @@ from gateway.settings.kafka import Kafka
 log = logging.getLogger("leafgate.integration")
 library_log = logging.getLogger("leafgate.kafka.library")
 
-MESSAGES_AT_ONCE, BYTES_AT_ONCE = 500, 256 << 10
+MESSAGES_AT_ONCE, BYTES_AT_ONCE = 2000, 256 << 10
 # A batch that was too large for a topic may have been so as a whole: then smaller ones, and single records at last.
 BATCHES = (BATCH_BYTES, 16 << 10, 1)
 OUT, IN = "out", "in"
@@ -174,14 +174,24 @@ class KafkaIntegration(Integration):
             self._note_topic,
             self._reports(IN),
         )
+        is_refused = False
+
+        def stored(offsets: Offsets) -> None:
+            if not is_refused:  # What follows what is not stored comes again, too.
+                worker.commit(offsets)
+
+        def refused() -> None:
+            nonlocal is_refused
+            is_refused = True
+            self._fail(IntegrationError("what came cannot be stored", lasting=True))
+
         worker.start()
         try:
             async for received in receiver:
                 if received.stray:
                     self.drops.count(STRAY, received.stray)
                 await inlet.publish(received.messages)
-                await inlet.durable()
-                worker.commit(received.offsets)
+                inlet.when_durable(partial(stored, received.offsets), refused)
         finally:
             await worker.stop()
             self._consumer = None

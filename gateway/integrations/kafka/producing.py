@@ -102,11 +102,11 @@ class ProducerThread(Worker):
     def _produce(self, producer: Any, sent: Sent) -> None:
         from confluent_kafka import KafkaException
 
-        route_of, produce, delivered = self._router.route, producer.produce, sent.delivered
+        known, produce, delivered = self._router.known, producer.produce, sent.delivered
         for message in sent.batch.messages:
-            _, time_ns, _, header, payload = message
+            _, time_ns, subject, header, payload = message
             try:
-                topic, key, partition = route_of(message)
+                topic, key, partition = known.get(subject) or self._router.route(message)
             except UnroutableError as error:
                 sent.refuse(0, str(error))
                 sent.left -= 1
@@ -115,7 +115,7 @@ class ProducerThread(Worker):
             when = time_ns // MILLISECOND
             while not self.stopping:
                 try:
-                    produce(topic, payload, key, partition, delivered, timestamp=when, headers=headers)
+                    produce(topic, payload, key, partition, delivered, None, when, headers)
                 except BufferError:  # It has as much as it may have.
                     producer.poll(FULL_SECONDS)
                     self._report()

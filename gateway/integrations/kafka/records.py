@@ -44,7 +44,7 @@ class UnroutableError(Exception):
 
 
 class Router:
-    """Finds the topic, the key and the partition of messages."""
+    """Finds the topic, the key and the partition of messages. `known` are routes by subject."""
 
     def __init__(self, entries: Sequence[Out]) -> None:
         self._entries = [
@@ -58,12 +58,12 @@ class Router:
         ]
         # Whether a route is that of all messages on its subject.
         self._is_steady = all("header" not in one.names for entry in self._entries for one in entry[1:])
-        self._known: dict[bytes, Route] = {}
+        self.known: dict[bytes, Route] = {}
         self._topics: set[str] = set()
 
     def route(self, message: StoredMessage) -> Route:
         """Raises UnroutableError."""
-        known = self._known.get(message.subject)
+        known = self.known.get(message.subject)
         return self._find(message) if known is None else known
 
     def _find(self, message: StoredMessage) -> Route:
@@ -83,9 +83,9 @@ class Router:
         else:
             raise UnroutableError(NO_ENTRY)
         if self._is_steady and len(subject) <= LONGEST_ROUTED:
-            if len(self._known) >= MOST_ROUTES:
-                self._known.clear()
-            self._known[subject] = route
+            if len(self.known) >= MOST_ROUTES:
+                self.known.clear()
+            self.known[subject] = route
         return route
 
     def _topic(self, text: bytes) -> str:
@@ -128,6 +128,13 @@ class Record(Protocol):
     def offset(self) -> int | None: ...
 
 
+class Place(NamedTuple):
+    """What messages of one key in a partition have in common: their subject, and the header block up to the offset."""
+
+    subject: bytes
+    lead: bytes
+
+
 class Reader:
     """Makes messages out of records."""
 
@@ -137,15 +144,34 @@ class Reader:
             for one in entries
         ]
         self._templates: dict[str, TransformTemplate | None] = {}
+        self._places: dict[tuple[str, int, bytes | None], Place] = {}
 
     def read(self, record: Record) -> Message | None:
         """None where no entry takes its topic."""
-        topic = record.topic() or ""
+        topic, partition, key = record.topic() or "", record.partition() or 0, as_bytes(record.key())
+        pairs = record.headers()
+        given = pairs if isinstance(pairs, list) else []
+        place = self._places.get((topic, partition, key))
+        if place is None:
+            place = self._find_place(topic, partition, key, given)
+            if place is None:
+                return None
+        header = b"%b%d\r\n\r\n" % (place.lead, record.offset() or 0)
+        if given:
+            lines = [header[:-4]]
+            lines += [
+                line for name, value in given[:MOST_HEADERS] if (line := header_line(name, as_bytes(value) or b""))
+            ]
+            lines.append(b"\r\n")
+            header = b"\r\n".join(lines)
+        return make_message(place.subject, as_bytes(record.value()) or b"", b"", header)
+
+    def _find_place(
+        self, topic: str, partition: int, key: bytes | None, given: list[tuple[str, object]]
+    ) -> Place | None:
         template = self._templates.get(topic) if topic in self._templates else self._find(topic)
         if template is None:
             return None
-        key, pairs = as_bytes(record.key()), record.headers()
-        given = pairs if isinstance(pairs, list) else []
 
         def find(name: str, argument: bytes) -> bytes:
             if name == "topic":
@@ -153,19 +179,19 @@ class Reader:
             if name == "key":
                 return make_token(key or b"") or NO_KEY
             if name == "partition":
-                return b"%d" % (record.partition() or 0)
+                return b"%d" % partition
             wanted = argument.decode("utf-8", "replace").lower()
             value = next((as_bytes(value) for name, value in given if name.lower() == wanted), None)
             return make_token(value or b"") or NO_KEY
 
-        subject = template.fill(topic.encode(), find)
-        lines = [b"NATS/1.0"]
-        if key is not None:
-            lines.append(b"%b: %b" % (KEY, header_value(key)))
-        lines.append(b"%b: %b/%d/%d" % (POSITION, topic.encode(), record.partition() or 0, record.offset() or 0))
-        lines += [line for name, value in given[:MOST_HEADERS] if (line := header_line(name, as_bytes(value) or b""))]
-        lines.append(b"\r\n")
-        return make_message(subject, as_bytes(record.value()) or b"", header=b"\r\n".join(lines))
+        named = b"%b: %b\r\n" % (KEY, header_value(key)) if key is not None else b""
+        lead = b"NATS/1.0\r\n%b%b: %b/%d/" % (named, POSITION, topic.encode(), partition)
+        place = Place(template.fill(topic.encode(), find), lead)
+        if "header" not in template.names and len(key or b"") <= LONGEST_ROUTED:
+            if len(self._places) >= MOST_ROUTES:
+                self._places.clear()
+            self._places[topic, partition, key] = place
+        return place
 
     def _find(self, topic: str) -> TransformTemplate | None:
         found = next((template for pattern, template in self._entries if matches(pattern, topic.encode())), None)

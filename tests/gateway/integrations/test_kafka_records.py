@@ -42,7 +42,7 @@ def test_routes_are_remembered_and_bounded(monkeypatch: pytest.MonkeyPatch) -> N
         router.route(message(b"%d" % number))
     found = router.route(message(b"34"))
     assert router.route(message(b"34")) is found
-    assert len(router._known) <= 10
+    assert len(router.known) <= 10
 
 
 def test_topics_that_subjects_make_are_legal_and_not_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
