@@ -26,6 +26,9 @@ MESSAGE = "message"
 UNREADABLE = (msgspec.DecodeError, ValueError, TypeError, RecursionError, OverflowError)
 
 encode = msgspec.msgpack.Encoder().encode
+_encode_json = msgspec.json.Encoder().encode
+# What is in JSON as it is here.
+AS_IT_IS = frozenset((str, int, float, bool, type(None)))
 
 
 def event_time(time_ns: int) -> bytes:
@@ -132,22 +135,25 @@ def read_time(data: bytes) -> int | None:
 
 def to_json(record: object) -> bytes:
     """A record as JSON. Bytes that are text are text, others are base64. Raises NotMessagePackError: it is too deep."""
-    return msgspec.json.encode(plain(record, DEEPEST))
+    return _encode_json(plain(record, DEEPEST))
 
 
 def plain(value: object, depth: int) -> object:
     """What JSON has: keys are text, and so are bytes where they can be."""
-    if isinstance(value, str | int | float) or value is None:
+    if type(value) in AS_IT_IS:
         return value
     if not depth:
         raise NotMessagePackError(TOO_DEEP)
+    if type(value) is dict:
+        return {
+            key if type(key) is str else key_text(key): one if type(one) in AS_IT_IS else plain(one, depth - 1)
+            for key, one in value.items()
+        }
     if isinstance(value, bytes):
         try:
             return value.decode()
         except UnicodeDecodeError:
             return value
-    if isinstance(value, dict):
-        return {key if type(key) is str else key_text(key): plain(one, depth - 1) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [plain(one, depth - 1) for one in value]
     return str(value)
