@@ -1,4 +1,5 @@
-"""`make torture-sinks`: events and numbers leave the gateway while both ends are killed, halted, and the disk is full.
+"""`make torture-sinks`: events and numbers leave the gateway while both ends are killed or halted, the disk is full,
+and connections are closed halfway.
 
     python -m tests.torture.sinks [--minutes N] [--seed N] [--kind KIND]
 
@@ -26,6 +27,7 @@ import nats.errors
 
 from tests.integration.number_peers import influx_rows, influxdb, prometheus, ready, series
 from tests.integration.peers import Peer, free_port, gateway, read_ports_file
+from tests.torture.half_closing_proxy import HalfClosingProxy
 
 SUBJECTS = 5
 STREAM, COLLECTED = "OUT", "IN"
@@ -95,10 +97,11 @@ async def nothing(_: Exception) -> None:
 
 
 class Far:
-    """The other side: how it is started again, and what it has."""
+    """The other side: the port that the sink is to speak to, how it is started again, and what it has."""
 
-    def __init__(self, peer: Peer, start: Callable[[], None], read: Callable[[], list[int]]) -> None:
+    def __init__(self, peer: Peer, port: int, start: Callable[[], None], read: Callable[[], list[int]]) -> None:
         self.peer = peer
+        self.port = port
         self.start = start
         self.read = read
 
@@ -107,13 +110,14 @@ def torture(directory: Path, kind: str, seconds: float, seed: int) -> Outcome:
     outcome = Outcome()
     with contextlib.ExitStack() as stack:
         far, keys = FARS[kind](stack, directory / "far")
-        config = f"[streams]\n{keys}{KEYS}"
+        proxy = stack.enter_context(HalfClosingProxy(far.port))
+        config = f"[streams]\n{keys.format(port=proxy.port)}{KEYS}"
         data = directory / "data"
         edge = stack.enter_context(gateway(directory / "edge", config=config, data_directory=data))
         publisher = Publisher(edge, outcome)
         publisher.start()
         try:
-            harm_all(edge, far, random.Random(seed), seconds, outcome)
+            harm_all(edge, far, proxy, random.Random(seed), seconds, outcome)
         finally:
             publisher.ended.set()
             publisher.join()
@@ -128,7 +132,9 @@ def torture(directory: Path, kind: str, seconds: float, seed: int) -> Outcome:
     return outcome
 
 
-def harm_all(edge: Peer, far: Far, chance: random.Random, seconds: float, outcome: Outcome) -> None:
+def harm_all(
+    edge: Peer, far: Far, proxy: HalfClosingProxy, chance: random.Random, seconds: float, outcome: Outcome
+) -> None:
     def kill_edge() -> None:
         edge.kill()
         restart(edge)
@@ -150,7 +156,16 @@ def harm_all(edge: Peer, far: Far, chance: random.Random, seconds: float, outcom
         time.sleep(chance.uniform(0.2, 1.0))
         resource.prlimit(edge.pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
 
-    harms = {"gateway killed": kill_edge, "other side killed": kill_far, "halted": halt_far, "disk full": fill_disk}
+    def half_close() -> None:
+        proxy.half_close(chance.random() < 0.5)
+
+    harms = {
+        "gateway killed": kill_edge,
+        "other side killed": kill_far,
+        "halted": halt_far,
+        "half closed": half_close,
+        "disk full": fill_disk,
+    }
     end = time.monotonic() + seconds
     left = list(harms)  # Each of them once before any comes again.
     while time.monotonic() < end or left:
@@ -177,8 +192,8 @@ def fluent_far(stack: contextlib.ExitStack, directory: Path) -> tuple[Far, str]:
     listener += 'fluent = { subject = "far.{{tag}}", payload-field = "message" }\n[streams]'
     hub = stack.enter_context(gateway(directory, config=listener, data_directory=directory / "data", name="hub"))
     asyncio.run(make_stream(hub))
-    keys = f'[[fluent]]\nname = "t"\nurls = ["tcp://127.0.0.1:{port}"]\n'
-    return Far(hub, lambda: restart(hub), lambda: asyncio.run(read_stream(hub))), keys
+    keys = '[[fluent]]\nname = "t"\nurls = ["tcp://127.0.0.1:{port}"]\n'
+    return Far(hub, port, lambda: restart(hub), lambda: asyncio.run(read_stream(hub))), keys
 
 
 async def make_stream(hub: Peer) -> None:
@@ -210,8 +225,8 @@ def prometheus_far(stack: contextlib.ExitStack, directory: Path) -> tuple[Far, s
         samples = [one for _, found in series(database, '{__name__=~"s[0-4]"}[1d]') for one in found]
         return [int(value) for _, value in sorted(samples)]
 
-    keys = f'[[remote-write]]\nname = "t"\nurl = "http://127.0.0.1:{database.ports["http"]}"\n'
-    return Far(database, start, read), keys
+    keys = '[[remote-write]]\nname = "t"\nurl = "http://127.0.0.1:{port}"\n'
+    return Far(database, database.ports["http"], start, read), keys
 
 
 def influx_far(stack: contextlib.ExitStack, directory: Path) -> tuple[Far, str]:
@@ -225,8 +240,8 @@ def influx_far(stack: contextlib.ExitStack, directory: Path) -> tuple[Far, str]:
         rows = influx_rows(database, "SELECT value FROM /s[0-4]/")
         return [int(row["value"]) for row in sorted(rows, key=lambda row: row["time"])]
 
-    keys = f'[[influx]]\nname = "t"\nurl = "http://127.0.0.1:{database.ports["http"]}"\ndatabase = "site"\n'
-    return Far(database, start, read), keys
+    keys = '[[influx]]\nname = "t"\nurl = "http://127.0.0.1:{port}"\ndatabase = "site"\n'
+    return Far(database, database.ports["http"], start, read), keys
 
 
 FARS = {"fluent": fluent_far, "remote-write": prometheus_far, "influx": influx_far}

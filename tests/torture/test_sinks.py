@@ -11,5 +11,5 @@ from tests.torture.sinks import FARS, torture
 def test_nothing_acknowledged_is_lost_whoever_is_harmed(tmp_path: Path, kind: str) -> None:
     outcome = torture(tmp_path, kind, 1.0, seed=1)
     assert outcome.complaints(kind != "fluent") == []
-    assert len(outcome.harms) == 4
+    assert len(outcome.harms) == 5
     assert outcome.acknowledged
