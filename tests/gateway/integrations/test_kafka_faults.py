@@ -267,6 +267,46 @@ async def test_who_waits_long_for_the_disk_pauses_and_goes_on_in_order(
         await end(integrations, gateway)
 
 
+class BrokenDisk(Durability):
+    """Whoever waits is answered by the test, as long as it `is_broken`."""
+
+    def __init__(self) -> None:
+        self.is_broken = True
+        self.waiting: list[tuple[Callable[[], None], Callable[[], None] | None]] = []
+
+    def when_durable(self, action: Callable[[], None], refused: Callable[[], None] | None = None) -> None:
+        if self.is_broken:
+            self.waiting.append((action, refused))
+        else:
+            action()
+
+
+async def test_what_follows_what_is_never_stored_is_not_committed_either(
+    cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consuming, "RECORDS_AT_ONCE", 2)
+    values = [b"%d" % number for number in range(20)]
+    async with running_gateway() as gateway:
+        heard, disk = Heard(), BrokenDisk()
+        gateway.account.router.subscribe(heard)
+        gateway.account.durability = disk
+        await trio.to_thread.run_sync(cluster.write, "t", *values)
+        integrations = begin(gateway, incoming(cluster))
+        await until(lambda: len(disk.waiting) >= 2)
+        disk.is_broken = False
+        (_, refuse), (store, _) = disk.waiting[:2]
+        assert refuse is not None
+        refuse()
+        store()
+        await until(lambda: heard.payloads.count(values[-1]) >= 1)
+        assert heard.payloads.count(values[0]) == 2
+        with trio.fail_after(SECONDS):
+            while await trio.to_thread.run_sync(cluster.committed, "g", "t") != 20:  # noqa: ASYNC110 -- as above
+                await trio.sleep(0.05)
+        assert [*dict.fromkeys(heard.payloads)] == values
+        await end(integrations, gateway)
+
+
 async def test_errors_of_fetches_and_commits_pass(cluster: MockCluster) -> None:
     async with running_gateway() as gateway:
         heard = Heard()
