@@ -124,10 +124,10 @@ $(APISERVER)/kube-apiserver: tests/kubernetes/build_apiserver.sh
 	tests/kubernetes/build_apiserver.sh $(APISERVER)
 
 # dist/leafgate-VERSION-ARCHITECTURE.oci.tar, a container image for amd64 or arm64, made without Docker; takes root.
-# The wheel for arm64 is that of `make arm`.
+# The wheel for arm64 is that of `make arm`. EXTRA=operator: leafgate-operator-…, the image of the operator.
 IMAGE_WHEEL = $(if $(filter arm64,$(ARCH)),build/arm64/dist,$(BUILT_WHEEL))
 image: $(VENV)/installed
-	configs/container/build.sh $(BIN)/python $(or $(ARCH),amd64) $(IMAGE_WHEEL)/leafgate-*.whl dist
+	configs/container/build.sh $(BIN)/python $(or $(ARCH),amd64) $(IMAGE_WHEEL)/leafgate-*.whl dist $(EXTRA)
 
 # Everything that is handed out, in dist: sources, wheels, Debian packages, images; looked at, with SHA256SUMS, which KEY=FILE
 # signs (configs/release/release.py). The change log's section gets today's date. Takes root; RELEASE_FOR="amd64" makes
@@ -146,7 +146,8 @@ release: $(VENV)/installed $(VENV)/installed-release
 		PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel -q repair --plat auto --wheel-dir dist $$wheel/leafgate-*.whl \
 			|| exit 1; done
 	for arch in $(RELEASE_FOR); do $(MAKE) deb ARCH=$$arch || exit 1; done
-	for arch in $(filter-out armhf,$(RELEASE_FOR)); do $(MAKE) image ARCH=$$arch || exit 1; done
+	for arch in $(filter-out armhf,$(RELEASE_FOR)); do \
+		$(MAKE) image ARCH=$$arch EXTRA= && $(MAKE) image ARCH=$$arch EXTRA=operator || exit 1; done
 	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
 	$(BIN)/check-wheel-contents dist/*.whl
 	$(BIN)/python configs/release/release.py changelog CHANGELOG.md \

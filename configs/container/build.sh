@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# build.sh PYTHON-WITH-PIP amd64|arm64 WHEEL DIRECTORY: makes DIRECTORY/leafgate-VERSION-ARCHITECTURE.oci.tar, an image of
-# Python, what it links to, the wheel and what that needs; there is neither a shell nor a package manager in it.
+# build.sh PYTHON-WITH-PIP amd64|arm64 WHEEL DIRECTORY [operator]: makes DIRECTORY/leafgate-VERSION-ARCHITECTURE.oci.tar, an
+# image of Python, what it links to, the wheel and what that needs; there is neither a shell nor a package manager in it.
+# The image of the operator, leafgate-operator-VERSION-ARCHITECTURE.oci.tar, has the extra of this name as well.
 #
 # As root: Debian's packages are unpacked by mmdebstrap, the image is put together by buildah; nothing of the other
 # architecture is run. PIP_OPTIONS are handed on to pip. SOURCE_DATE_EPOCH is the time of all files, else the last
 # commit's.
 set -euo pipefail
 
-pip_python=$1 architecture=$2
+pip_python=$1 architecture=$2 extra=${5:-}
 [ -e "$3" ] || { echo "there is no wheel for $architecture (for arm64: make arm ARCH=arm64)" >&2; exit 2; }
 wheel=$(realpath "$3")
 mkdir -p "$4"
@@ -15,6 +16,10 @@ output=$(realpath "$4")
 here=$(dirname "$(realpath "$0")")
 user=10001
 
+case $extra in
+"" | operator) name=leafgate${extra:+-$extra} ;;
+*) echo "operator, not $extra" >&2; exit 2 ;;
+esac
 case $architecture in
 amd64) platform=x86_64 ;;
 arm64) platform=aarch64 ;;
@@ -50,15 +55,15 @@ library=$root/usr/lib/$version
         config-* sitecustomize.py EXTERNALLY-MANAGED turtle.py pydoc.py doctest.py
     rm -f lib-dynload/{nis,readline,_curses*,_dbm,_crypt,_test*,_xx*,xxlimited*,ossaudiodev,audioop,_tkinter}.*
 )
-for name in ld-linux libc libm libdl libpthread librt libutil libresolv libnss_dns libnss_files libgcc_s \
+for library_name in ld-linux libc libm libdl libpthread librt libutil libresolv libnss_dns libnss_files libgcc_s \
     libz libbz2 liblzma libexpat libssl libcrypto libsqlite3 libffi libuuid; do
     found=0
-    for file in "$unpacked/lib/$triplet/$name"[.-]* "$unpacked/usr/lib/$triplet/$name"[.-]*; do
+    for file in "$unpacked/lib/$triplet/$library_name"[.-]* "$unpacked/usr/lib/$triplet/$library_name"[.-]*; do
         [ -e "$file" ] || continue
         cp -a "$file" "$root${file#"$unpacked"}"
         found=1
     done
-    [ $found = 1 ] || { echo "$name is not there" >&2; exit 1; }
+    [ $found = 1 ] || { echo "$library_name is not there" >&2; exit 1; }
 done
 # The path of the dynamic linker is written in every program.
 for file in "$unpacked"/lib64/* "$unpacked"/lib/ld-linux*; do
@@ -75,7 +80,8 @@ mkdir -p "$packages"
 "$pip_python" -m pip --disable-pip-version-check --quiet install --no-compile --only-binary=:all: --target "$packages" \
     --python-version "${version#python}" --implementation cp --abi "cp${version//[!0-9]/}" --abi abi3 --abi none \
     --platform "linux_$platform" --platform "manylinux2014_$platform" --platform "manylinux_2_17_$platform" \
-    --platform "manylinux_2_28_$platform" --platform "manylinux_2_34_$platform" ${PIP_OPTIONS:-} "$wheel"
+    --platform "manylinux_2_28_$platform" --platform "manylinux_2_34_$platform" ${PIP_OPTIONS:-} \
+    "$wheel${extra:+[$extra]}"
 rm -rf "$packages"/share/man "$packages/bin"
 mv "$packages/share" "$root/usr/local/share"
 find "$packages" -depth \( -name tests -o -name test -o -name _tests -o -name testing -o -name '*.pyi' -o -name '*.pxd' \
@@ -117,17 +123,23 @@ store=(buildah --root "$stage/storage" --runroot "$stage/run" --storage-driver v
 container=$("${store[@]}" from --arch "$architecture" scratch)
 cp -a "$root/." "$("${store[@]}" mount "$container")/"
 "${store[@]}" umount "$container" >/dev/null
-"${store[@]}" config --arch "$architecture" --os linux --user $user:$user --workingdir /var/lib/leafgate \
-    --entrypoint '["leafgate"]' --cmd 'run -c /etc/leafgate/leafgate.toml' --stop-signal SIGTERM \
-    --port 4222/tcp --port 1883/tcp --port 8080/tcp --volume /var/lib/leafgate \
-    --env PATH=/usr/local/bin:/usr/bin --env SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
-    --env LEAFGATE_CONFIG=/etc/leafgate/leafgate.toml --env PYTHONDONTWRITEBYTECODE=1 \
-    --label org.opencontainers.image.title=leafgate --label org.opencontainers.image.version="$release" \
-    --label org.opencontainers.image.licenses=Apache-2.0 \
-    --label org.opencontainers.image.description="Edge gateway for NATS, MQTT and WebSocket" "$container"
-image=$output/leafgate-$release-$architecture.oci.tar
+if [ "$extra" = operator ]; then
+    labels=(--label org.opencontainers.image.title=leafgate-operator
+        --label org.opencontainers.image.description="Leafgate gateways in Kubernetes, as resources describe them")
+    settings=(--workingdir /tmp --cmd operator)
+else
+    labels=(--label org.opencontainers.image.title=leafgate
+        --label org.opencontainers.image.description="Edge gateway for NATS, MQTT and WebSocket")
+    settings=(--workingdir /var/lib/leafgate --cmd 'run -c /etc/leafgate/leafgate.toml' --volume /var/lib/leafgate
+        --port 4222/tcp --port 1883/tcp --port 8080/tcp --env LEAFGATE_CONFIG=/etc/leafgate/leafgate.toml)
+fi
+"${store[@]}" config --arch "$architecture" --os linux --user $user:$user --entrypoint '["leafgate"]' \
+    --stop-signal SIGTERM --env PATH=/usr/local/bin:/usr/bin --env SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
+    --env PYTHONDONTWRITEBYTECODE=1 --label org.opencontainers.image.version="$release" \
+    --label org.opencontainers.image.licenses=Apache-2.0 "${settings[@]}" "${labels[@]}" "$container"
+image=$output/$name-$release-$architecture.oci.tar
 rm -f "$image"
-"${store[@]}" commit --quiet --disable-compression=false --format oci --timestamp "$epoch" "$container" "oci-archive:$image:leafgate:$release" >/dev/null
+"${store[@]}" commit --quiet --disable-compression=false --format oci --timestamp "$epoch" "$container" "oci-archive:$image:$name:$release" >/dev/null
 
 du -sk "$library" "$packages" "$root/usr/local/share" "$root"/usr/lib/"$triplet" "$root/lib/$triplet" "$root/usr/bin" |
     awk -v root="$root" '{sub(root, "", $2); printf "%7.1f MB  %s\n", $1 / 1024, $2}'

@@ -14,8 +14,10 @@ import aiomqtt
 import nats
 import pytest
 
+from gateway.operator.kinds import GATEWAY, STATEFUL_SET
 from gateway.version import VERSION
 from tests.integration.peers import free_port, missing_peer, read_ports_file, require_peer
+from tests.kubernetes.clusters import NAMESPACE, emulator, wait_until, write_kubeconfig
 
 DIST = Path(__file__).parents[2] / "dist"
 SECONDS = 120
@@ -70,13 +72,17 @@ class Engine:
         return done
 
 
+def archive_of(name: str, made_by: str) -> Path:
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, "")
+    path = DIST / f"{name}-{VERSION}-{machine}.oci.tar"
+    if not path.exists():
+        missing_peer(f"there is no {path.name} in dist ({made_by})")
+    return path
+
+
 @pytest.fixture(scope="module")
 def archive() -> Path:
-    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, "")
-    path = DIST / f"leafgate-{VERSION}-{machine}.oci.tar"
-    if not path.exists():
-        missing_peer(f"there is no {path.name} in dist (make image)")
-    return path
+    return archive_of("leafgate", "make image")
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +188,31 @@ def test_image_is_small_and_says_what_it_is(engine: Engine, archive: Path) -> No
     assert told["Labels"]["org.opencontainers.image.version"] == VERSION
     assert told["Size"] < MOST_BYTES
     assert archive.stat().st_size < MOST_ARCHIVE_BYTES
+
+
+def test_operator_makes_what_a_gateway_needs_and_stops_well(engine: Engine, tmp_path: Path) -> None:
+    """As its Deployment runs it, against an API in memory."""
+    engine("load", "--quiet", "--input", str(archive_of("leafgate-operator", "make image EXTRA=operator")))
+    kubeconfig = tmp_path / "kubeconfig"
+    limits = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "all", "--security-opt", "no-new-privileges")
+    with emulator(tmp_path / "api") as api:
+        write_kubeconfig(kubeconfig, api)
+        for path in (kubeconfig, tmp_path, tmp_path.parent):
+            path.chmod(0o755)
+        engine(
+            *("run", "--detach", "--name", "operator", "--network", "host", "--user", "65532:65532", *limits),
+            *("--env", "KUBECONFIG=/etc/kubeconfig", "--volume", f"{kubeconfig}:/etc/kubeconfig:ro"),
+            *(f"leafgate-operator:{VERSION}", "operator", "--healthz", f"127.0.0.1:{free_port()}"),
+        )
+        try:
+            api.create(GATEWAY, NAMESPACE, "edge", spec={})
+            wait_until(lambda: api.get(STATEFUL_SET, NAMESPACE, "edge") is not None, "a StatefulSet of the Gateway")
+            engine("stop", "--time", str(STOP_SECONDS), "operator")
+            log = engine("logs", "operator")
+            told = engine("inspect", "--format", "{{.State.ExitCode}}", "operator").stdout
+            assert told == "0\n", log.stdout + log.stderr
+        finally:
+            engine("rm", "--force", "operator")
 
 
 def test_there_is_no_shell_in_it(engine: Engine) -> None:
