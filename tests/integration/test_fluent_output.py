@@ -101,6 +101,25 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
                 wait_until(lambda sentence=sentence: sentence in statuses(peer)[0]["last_error"], "the sentence")
 
 
+def test_connections_that_end_at_once_are_no_server_that_is_there(tmp_path):
+    """As a proxy takes them whose server is away: one line tells of the outage, however often it is tried."""
+    ended = 0
+
+    def take() -> None:
+        nonlocal ended
+        with contextlib.suppress(OSError):
+            while True:
+                listening.accept()[0].close()
+                ended += 1
+
+    with socket.create_server(("localhost", 0)) as listening:
+        threading.Thread(target=take, daemon=True).start()
+        with gateway(tmp_path, config=sink(listening.getsockname()[1])) as peer:
+            wait_until(lambda: ended > 3, "some connections")
+            assert "event=up" not in peer.log()
+            assert peer.log().count("event=down") == 1
+
+
 async def stored(peer: Peer, first: int, last: int) -> None:
     client = await nats.connect(peer.url(), allow_reconnect=False)
     stream = client.jetstream()

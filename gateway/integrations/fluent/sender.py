@@ -71,7 +71,8 @@ class FluentSender(Integration):
     async def serve(self) -> None:
         while True:
             index, link = await self._connect()
-            self.goes()
+            if self.config.shared_key is not None:
+                self.goes()
             try:
                 await self._talk(index, link)
             finally:
@@ -156,6 +157,7 @@ class FluentSender(Integration):
                 if chunk in one.chunks:
                     one.chunks.discard(chunk)
                     break
+            self.goes()
             while sent and not sent[0].chunks:
                 sent.popleft().batch.done()
                 self._room.release()
@@ -165,11 +167,17 @@ class FluentSender(Integration):
                 scope.cancel()
 
     async def _watch(self, link: FluentLink) -> None:
-        """Whether it acknowledges in time: nothing else tells of a path that is half closed."""
+        """Whether it acknowledges in time: nothing else tells of a path that is half closed.
+
+        Where there is nothing to send, it is there once its connection has lasted: a proxy in front of a server that is
+        away takes connections, too, but soon ends them.
+        """
         seconds = self.config.answer_timeout_seconds
         while True:
             await trio.sleep(min(LOOK_SECONDS, seconds / 4))
-            if self._sent and trio.current_time() - self._sent[0].since > seconds:
+            if not self._sent:
+                self.goes()
+            elif trio.current_time() - self._sent[0].since > seconds:
                 raise IntegrationError(f"{link.url} does not acknowledge within {seconds:g} s")
 
     async def _look_back(self, index: int, scope: trio.CancelScope) -> None:
