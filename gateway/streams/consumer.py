@@ -124,6 +124,19 @@ class Consumer:
         self.kick()
         self.set_timer()
 
+    def hold_back(self, config: ConsumerConfig, sequence: int) -> None:
+        """Be like that, and begin again with a sequence, but send nothing before `configure`: who reads another stream
+        with it has to be told first where it begins.
+        """
+        assert self.push is not None, "who reads another stream with it is sent its messages"
+        self.push.close()
+        self.push.is_bound = False
+        filters_changed = self.config.filters != config.filters
+        self.config = config
+        if filters_changed:
+            self.stream_changed()
+        self.reset(sequence)
+
     def stream_changed(self) -> None:
         """Which messages there may be has become another, or which of them are wanted."""
         self.selection = Selection(self.config.filters, self.stream.config.kept_subjects)

@@ -87,8 +87,13 @@ class ConsumerConfig(msgspec.Struct, forbid_unknown_fields=True):
 
     @property
     def is_hidden(self) -> bool:
-        """Whether another stream reads with it: it is in no list, and counts for no limit."""
+        """Whether another stream reads with it, and it is in no list."""
         return self.direct
+
+    @property
+    def is_inner(self) -> bool:
+        """Whether another stream reads with it, also where it is in lists: no rule of work queues is for it."""
+        return self.direct or self.sourcing
 
     @property
     def acknowledges(self) -> bool:
@@ -156,6 +161,14 @@ def add_said(told: dict[str, object], config: ConsumerConfig, name: str) -> None
     value: Any = getattr(config, name)
     if value:
         told[name] = value
+
+
+def become_durable(config: ConsumerConfig) -> None:
+    """With which a mirror or a source reads a stream where messages go once they are acknowledged: it does so with its
+    answers to flow control, as far as it has them on its disk.
+    """
+    config.direct, config.durable_name, config.ack_policy = False, config.name, "flow_control"
+    config.ack_wait = config.max_deliver = config.inactive_threshold = 0
 
 
 def complete(config: ConsumerConfig, stream: StreamConfig) -> None:
@@ -232,8 +245,8 @@ def check(config: ConsumerConfig, stream: StreamConfig) -> None:
     check_filters(config, stream)
     if config.direct:
         check_direct(config, stream)
-    elif stream.retention == "workqueue":
-        if config.ack_policy != "explicit":
+    elif stream.retention == "workqueue" and not config.sourcing:
+        if config.ack_policy not in ("explicit", "flow_control"):
             raise ApiError(errors.PULL_NEEDS_EXPLICIT if config.is_pull else errors.QUEUE_NEEDS_EXPLICIT)
         if config.deliver_policy != "all":
             raise ApiError(errors.QUEUE_NOT_ALL)
@@ -246,9 +259,7 @@ def check_direct(config: ConsumerConfig, stream: StreamConfig) -> None:
     if config.durable_name:
         raise ApiError(errors.DIRECT_DURABLE)
     if stream.retention != "limits":
-        raise ApiError(
-            errors.CONSUMER_FEATURE.with_text("a mirror or source of a stream with other limits of retention")
-        )
+        raise ApiError(errors.CONSUMER_FEATURE.with_text("a mirror or source of this stream that acknowledges nothing"))
 
 
 def check_flow(config: ConsumerConfig) -> None:

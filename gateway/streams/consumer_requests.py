@@ -101,6 +101,8 @@ class ConsumerRequests:
     async def _create(self, stream: ServedStream, config: ConsumerConfig, action: str) -> Told:
         if config.name and config.durable_name and config.name != config.durable_name:
             raise ApiError(errors.NAMES_DIFFER)
+        if config.direct and config.sourcing and config.name and stream.config.is_queue:
+            consumer_config.become_durable(config)
         name = config.durable_name or config.name
         is_default = not config.max_ack_pending
         consumer_config.complete(config, stream.config)
@@ -115,7 +117,8 @@ class ConsumerRequests:
             raise ApiError(errors.CONSUMER_DOES_NOT_EXIST)
         most = stream.config.max_consumers
         most = most if most > 0 else self._home.settings.max_consumers
-        if most and not config.is_hidden and stream.shown_consumers >= most:
+        limited = sum(not consumer.config.is_inner for consumer in stream.consumers.values())
+        if most and not config.is_inner and limited >= most:
             raise ApiError(errors.TOO_MANY_CONSUMERS)
         self._check_queue(stream, config)
         config.name = name or new_name(stream)
@@ -137,20 +140,37 @@ class ConsumerRequests:
         config.name = config.name or config.durable_name
         if not consumer.config.name:
             config.name = ""
+        if config.sourcing:
+            was = consumer.config
+            config.deliver_policy, config.opt_start_seq = was.deliver_policy, was.opt_start_seq
+            config.opt_start_time = was.opt_start_time
         same = consumer.config.told() == config.told()
         if action == "create" and not same:
             raise ApiError(errors.CONSUMER_EXISTS)
         if not same:
             consumer_config.check_update(consumer.config, config)
             self._check_queue(stream, config, consumer)
+        if config.sourcing:
+            # Who reads with it knows what it has, and goes on behind what it has said of that.
+            consumer.hold_back(config, consumer.state.floor[1] + 1)
+            told = await self.describe(consumer)
+            consumer.configure(config)
+            self._let_unwanted_go(stream)
+            await self._home.kept()
+            return told
+        if not same:
             consumer.configure(config)
             await self._home.kept()
         return await self.describe(consumer)
 
+    def _let_unwanted_go(self, stream: ServedStream) -> None:
+        if stream.config.retention == "interest":
+            self._home.spawn(stream.let_unwanted_go)
+
     def _check_queue(self, stream: ServedStream, config: ConsumerConfig, but: Consumer | None = None) -> None:
         """Of a work queue each message is one consumer's."""
-        others = [one for one in stream.consumers.values() if one is not but]
-        if stream.config.retention != "workqueue" or not others:
+        others = [one for one in stream.consumers.values() if one is not but and not one.config.is_inner]
+        if stream.config.retention != "workqueue" or config.is_inner or not others:
             return
         if not config.filters:
             raise ApiError(errors.QUEUE_UNFILTERED)
@@ -226,8 +246,7 @@ class ConsumerRequests:
         if asked.seq:
             await check_reset(consumer, asked.seq)
         consumer.reset(sequence)
-        if consumer.stream.config.retention == "interest":
-            self._home.spawn(self._streams.find(tokens[0]).let_unwanted_go)
+        self._let_unwanted_go(self._streams.find(tokens[0]))
         await self._home.kept()
         return await self.describe(consumer) | {"reset_seq": sequence}
 

@@ -3,7 +3,9 @@
 The consumer is made where the other stream is, over the API, and sends without acknowledgements: what it is to begin
 with is known here. Its numbers tell whether anything is missing, its heartbeats whether it still lives; whatever goes
 wrong, another one is made that begins behind what is here. How far its flow control may go on is said once everything
-that came is on the disk.
+that came is on the disk; that is what acknowledges where messages go from the origin once they are: there the consumer
+is durable, has a name that stays the same, and begins again behind what it knows to be here. So does one that is there
+already, if the configuration names one.
 """
 
 import logging
@@ -21,7 +23,15 @@ from gateway.streams import errors
 from gateway.streams import message_headers as headers
 from gateway.streams.counters import NotReadYetError
 from gateway.streams.errors import ApiError, Fault, fault_of
-from gateway.streams.inflow_consumer import LEVELS, consumer_request, deliver_subject, info_subject
+from gateway.streams.inflow_consumer import (
+    LEVELS,
+    Asked,
+    consumer_request,
+    deliver_subject,
+    info_subject,
+    removal_subject,
+    reset_request,
+)
 from gateway.streams.inflow_messages import Described, InflowReceiver, Made, Place, place_of
 from gateway.streams.name_hash import name_hash
 from gateway.streams.origin_config import StreamOrigin, encoded
@@ -134,6 +144,17 @@ class Inflow:
         self._unsubscribe()
         self._home.runtime.deadlines.cancel(self._deadline)
 
+    def leave(self) -> None:
+        """Have nothing more of the origin: the consumer that was made there goes, if that can be said to it now. One
+        that is not durable goes by itself.
+        """
+        durable = self.consumer_name.encode("utf-8", "surrogateescape")
+        is_left = self.origin.consumer is None and self._consumer in (b"", durable)
+        self.close()
+        if is_left:
+            reply = b"_INBOX." + new_token().encode()
+            self._home.publish(make_message(removal_subject(self), b"", reply))
+
     @property
     def _interests(self) -> tuple[bytes, ...]:
         """What links tell of where the origin answers: nats-server the first, other gateways the second."""
@@ -187,9 +208,16 @@ class Inflow:
             self._ask_for_consumer()
 
     def _ask_for_consumer(self) -> None:
-        self._deliver_subject = deliver_subject(self.origin, self.kind)
-        asked = consumer_request(self, self._deliver_subject.decode("utf-8", "surrogateescape"))
+        asked = self._consumer_asked()
         self._request(asked.subject, asked.header, asked.payload, self._answered)
+
+    def _consumer_asked(self) -> Asked:
+        own = self.origin.consumer
+        if own is not None:
+            self._deliver_subject = encoded(own.deliver_subject)
+            return reset_request(self, own.name)
+        self._deliver_subject = deliver_subject(self.origin, self.kind)
+        return consumer_request(self, self._deliver_subject.decode("utf-8", "surrogateescape"))
 
     def _request(self, subject: bytes, header: bytes, payload: bytes, take: Callable[[Message], None]) -> None:
         self._reply = b"_INBOX." + new_token().encode()
@@ -246,6 +274,10 @@ class Inflow:
             return
         if answer.error is not None or answer.config is None:
             self._refused(answer.error or Made.Error(description="invalid consumer create response"))
+            return
+        if self.origin.consumer is not None and answer.config.ack_policy != "flow_control":
+            fault = errors.MIRROR_FLOW if self.kind == "M" else errors.SOURCE_FLOW
+            self.restart(fault.description, fault)
             return
         fields = headers.nats_fields(message.header()) if message.header_size else {}
         self._made(answer, fields.get(headers.IDENTITY, b""))

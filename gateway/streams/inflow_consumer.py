@@ -53,6 +53,17 @@ def info_subject(origin: StreamOrigin) -> bytes:
     return encoded(f"{api_of(origin)}.STREAM.INFO.{origin.name}")
 
 
+def removal_subject(inflow: Asking) -> bytes:
+    """Where the consumer that was made for an inflow is deleted."""
+    return encoded(f"{api_of(inflow.origin)}.CONSUMER.DELETE.{inflow.origin.name}.{inflow.consumer_name}")
+
+
+def reset_request(inflow: Asking, consumer: str) -> Asked:
+    """Has a consumer that is there already begin again behind what it knows to be here."""
+    header = headers.with_fields(b"", (headers.IDENTITY, inflow.identity)) if inflow.identity else b""
+    return Asked(encoded(f"{api_of(inflow.origin)}.CONSUMER.RESET.{inflow.origin.name}.{consumer}"), header, b"")
+
+
 def api_of(origin: StreamOrigin) -> str:
     return origin.external.api if origin.external is not None and origin.external.api else API_PREFIX
 

@@ -37,6 +37,7 @@ class Made(msgspec.Struct):
 
     class Config(msgspec.Struct):
         deliver_subject: str = ""
+        ack_policy: str = ""
 
     error: Error | None = None
     name: str = ""

@@ -72,13 +72,12 @@ def check_mirror(config: StreamConfig, mirror: StreamOrigin) -> None:
         (config.allow_atomic, errors.MIRROR_ATOMIC),
         (config.allow_batched, errors.MIRROR_BATCHED),
         (config.allow_msg_schedules, errors.MIRROR_SCHEDULES),
+        (not is_consumer_sound(mirror), errors.MIRROR_CONSUMER),
         (bool(mirror.filter_subject and mirror.subject_transforms), errors.MIRROR_FILTERS),
     )
     for wrong, fault in contradictions:
         if wrong:
             raise ApiError(fault)
-    if mirror.consumer is not None:
-        raise ApiError(errors.STREAM_FEATURE.with_text("a mirror's own consumer"))
     if config.subject_delete_marker_ttl > 0:
         raise ApiError(errors.STREAM_CONFIG.with_text("subject delete markers forbidden on mirrors"))
     transforms = mirror.subject_transforms or []
@@ -93,20 +92,40 @@ def check_sources(config: StreamConfig, sources: list[StreamOrigin]) -> None:
     if config.allow_msg_schedules:
         raise ApiError(errors.SOURCE_SCHEDULES)
     seen: set[str] = set()
+    consumers: set[tuple[str, str, str]] = set()
     for source in sources:
         if not is_name(source.name):
             raise ApiError(errors.SOURCE_NAME)
         if source.index in seen:
             raise ApiError(errors.SOURCE_TWICE)
         seen.add(source.index)
-        if source.consumer is not None:
-            raise ApiError(errors.STREAM_FEATURE.with_text("a source's own consumer"))
         if source.filter_subject and source.subject_transforms:
             raise ApiError(errors.SOURCE_FILTERS)
         transforms = source.subject_transforms or []
         check_transforms(transforms, errors.SOURCE_TRANSFORM_SOURCE, errors.SOURCE_TRANSFORM)
         if any(is_subset(one.source, other.source) for one, other in pairs(transforms)):
             raise ApiError(errors.SOURCE_OVERLAP)
+        if not is_consumer_sound(source):
+            raise ApiError(errors.SOURCE_CONSUMER)
+        if source.consumer is not None:
+            external = source.external.api if source.external is not None else ""
+            consumer = source.name, external, source.consumer.name
+            if consumer in consumers:
+                raise ApiError(errors.SOURCE_CONSUMER_TWICE)
+            consumers.add(consumer)
+
+
+def is_consumer_sound(origin: StreamOrigin) -> bool:
+    """Whether a consumer that is there already, if there is one, can be what an origin is read with: it has its own
+    filters, and a place of its own.
+    """
+    consumer = origin.consumer
+    if consumer is None:
+        return True
+    subject = encoded(consumer.deliver_subject)
+    has_subject = is_legal_literal(subject) and is_literal(subject)
+    begins = origin.opt_start_seq or origin.opt_start_time or origin.filter_subject
+    return is_name(consumer.name) and has_subject and not begins
 
 
 def check_transforms(transforms: list[TransformConfig], source_fault: errors.Fault, fault: errors.Fault) -> None:

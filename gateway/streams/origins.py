@@ -2,6 +2,7 @@
 
 from gateway.streams.inflow import Inflow
 from gateway.streams.mirror import Mirror
+from gateway.streams.origin_config import StreamOrigin
 from gateway.streams.roles import Copying
 from gateway.streams.source import Source
 
@@ -26,29 +27,35 @@ class Origins:
             name = PREFIX + source.index
             if name in self._inflows:
                 continue
-            once = sum(other.name == source.name for other in config.sources or ()) < 2
             is_known = name in self._stream.stored.cursors
-            self._add(name, Source(self._stream, source, self._stream.stored.cursor(name, 0), once, is_known))
+            cursor, once = self._stream.stored.cursor(name, 0), self._is_once(source)
+            self._add(name, Source(self._stream, source, cursor, once, is_known))
+
+    def _is_once(self, source: StreamOrigin) -> bool:
+        return sum(other.name == source.name for other in self._stream.config.sources or ()) < 2
 
     def _add(self, name: str, inflow: Inflow) -> None:
         self._inflows[name] = inflow
         inflow.open()
 
     def close(self) -> None:
-        """Nothing comes any more."""
+        """The stream is deleted."""
         for inflow in self._inflows.values():
-            inflow.close()
+            inflow.leave()
         self._inflows.clear()
 
     def configure(self) -> None:
         """The configuration has become another: what is in it still goes on."""
         config = self._stream.config
-        wanted = {PREFIX + source.index for source in config.sources or ()}
+        wanted = {PREFIX + source.index: self._is_once(source) for source in config.sources or ()}
         if config.mirror is not None:
-            wanted.add(PREFIX + "mirror")
-        for name in [name for name in self._inflows if name not in wanted]:
-            self._inflows.pop(name).close()
-            self._stream.stored.remove_cursor(name)
+            wanted[PREFIX + "mirror"] = True
+        for name, inflow in [*self._inflows.items()]:
+            if name not in wanted:
+                self._inflows.pop(name).leave()
+                self._stream.stored.remove_cursor(name)
+            elif isinstance(inflow, Source) and inflow.once is not wanted[name]:
+                self._inflows.pop(name).leave()  # Its consumer is called otherwise from now on.
         if config.mirror is None:
             self.open()
 

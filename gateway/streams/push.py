@@ -213,5 +213,5 @@ class Push:
         if self._question:
             header = header[:-2] + b"Nats-Consumer-Stalled: %b\r\n\r\n" % self._question
         self._home.deliver(make_message(self._subject, b"", b"", header), self._subject, None)
-        if not self._question and self._is_full():
+        if not self._question and self._confirms and self._consumer.state.pending:
             self._ask()

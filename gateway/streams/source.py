@@ -29,7 +29,7 @@ class Source(Inflow):
     def __init__(self, stream: Copying, origin: StreamOrigin, cursor: Cursor, once: bool, is_known: bool) -> None:
         super().__init__(stream, origin)
         self._cursor = cursor
-        self._once = once
+        self.once = once
         self._has_begun_anew = False
         self._index = origin.index
         self.sequence = cursor.floor
@@ -39,7 +39,7 @@ class Source(Inflow):
     @property
     def consumer_name(self) -> str:
         name = stable_name(self.stream)
-        text = name_hash(name) if self._once else f"{name_hash(name)} {self._index}"
+        text = name_hash(name) if self.once else f"{name_hash(name)} {self._index}"
         return f"JS_SRC_{name_hash(text)}"
 
     @property

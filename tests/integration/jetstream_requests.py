@@ -43,7 +43,7 @@ def comparable(value: Any, key: str = "") -> Any:
 def comparable_message(message: Msg) -> dict[str, Any]:
     """A message that is no answer of the API's."""
     header = dict(message.headers or {})
-    for name in ("Nats-Time-Stamp", "Nats-Pin-Id"):
+    for name in ("Nats-Time-Stamp", "Nats-Pin-Id", "Nats-Stream-Identity"):
         if name in header:
             header[name] = "*"
     told: dict[str, Any] = {"subject": message.subject, "header": header}
@@ -125,14 +125,16 @@ class Script:
         """Return once so many requests wait at a consumer: nats-server takes them up beside what is published."""
         await self._told(stream, consumer, "num_waiting", requests)
 
-    async def answered_flow(self, listening: Subscription, place: int) -> None:
-        """Say at the next question of a push consumer that everything up to a place is here; notes the messages."""
+    async def answered_flow(self, listening: Subscription, place: int, number: int = 0) -> None:
+        """Say at the next question of a push consumer that everything up to a place is here, which was of that number
+        if the two differ; notes the messages.
+        """
         told = []
         while not (message := await listening.next_msg(PATIENCE_SECONDS)).reply.startswith("$JS.FC."):
             if not (message.headers or {}).get("Status"):
                 told.append(comparable_message(message))
         self.note("pushed", told)
-        headers = {"Nats-Last-Consumer": str(place), "Nats-Last-Stream": str(place)}
+        headers = {"Nats-Last-Consumer": str(number or place), "Nats-Last-Stream": str(place)}
         await self.client.publish(message.reply, b"", headers=headers)
 
     async def floor(self, stream: str, consumer: str, place: int) -> None:

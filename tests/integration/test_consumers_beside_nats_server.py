@@ -205,3 +205,51 @@ def test_answers_to_flow_control_acknowledge(pair: tuple[Peer, Peer]) -> None:
         await script.request("STREAM.DELETE.G")
 
     compare(pair, scenario)
+
+
+SOURCING = {
+    "name": "JS_MIRROR_X",
+    "ack_policy": "none",
+    "ack_wait": 22 * 3600 * 10**9,
+    "max_deliver": 1,
+    "idle_heartbeat": 10**9,
+    "flow_control": True,
+    "direct": True,
+    "sourcing": True,
+    "inactive_threshold": 10 * 10**9,
+    "metadata": {"_nats.mirror.stream": "COPY", "_nats.mirror.acc": "$G"},
+}
+
+
+@pytest.mark.parametrize("retention", ["workqueue", "interest"])
+def test_what_a_mirror_reads_a_queue_with_is_durable_and_acknowledges(pair: tuple[Peer, Peer], retention: str) -> None:
+    async def scenario(script: Script) -> None:
+        async def make(**config: Any) -> None:
+            name = config["name"]
+            await script.request(f"CONSUMER.CREATE.Q.{name}", {"stream_name": "Q", "config": config})
+
+        await script.request("STREAM.CREATE.Q", {"name": "Q", "subjects": ["Q.>"], "retention": retention})
+        listening = await script.client.subscribe("to.m")
+        await make(**SOURCING, deliver_subject="to.m")
+        for number in range(4):
+            await script.publish(f"Q.{number}", b"%d" % number)
+        await script.answered_flow(listening, 2)
+        await script.holding("Q", 2)
+        await script.request("CONSUMER.INFO.Q.JS_MIRROR_X")
+        await listening.unsubscribe()
+        await make(**SOURCING, deliver_subject="to.n", deliver_policy="by_start_sequence", opt_start_seq=4)
+        # nats-server sees some time later that nobody listens any more.
+        next(reversed(script.answers.values()))["data"].pop("push_bound", None)
+        listening = await script.client.subscribe("to.n")
+        await script.answered_flow(listening, 4, 2)
+        await script.holding("Q", 0)
+        for subject in ("CONSUMER.NAMES.Q", "CONSUMER.LIST.Q", "STREAM.INFO.Q"):
+            await script.request(subject)
+        # What others may have beside it.
+        await make(name="E", durable_name="E", ack_policy="explicit")
+        await make(name="F", durable_name="F", ack_policy="flow_control", deliver_subject="to.f")
+        await make(name="N", durable_name="N", ack_policy="none", deliver_subject="to.none")
+        await script.request("CONSUMER.DELETE.Q.JS_MIRROR_X")
+        await script.request("STREAM.DELETE.Q")
+
+    compare(pair, scenario)

@@ -352,6 +352,17 @@ def test_what_a_server_without_a_cluster_has_no_use_for(pair: tuple[Peer, Peer])
     compare(pair, scenario)
 
 
+SOUND = {"name": "C", "deliver_subject": "to.c"}
+UNSOUND_CONSUMERS = (
+    {"consumer": {"name": "C"}},
+    {"consumer": {"deliver_subject": "to.c"}},
+    {"consumer": {"name": "C.x", "deliver_subject": "to.c"}},
+    {"consumer": {"name": "C", "deliver_subject": "to.*"}},
+    {"consumer": SOUND, "opt_start_seq": 3},
+    {"consumer": SOUND, "filter_subject": "o.1"},
+)
+
+
 def test_mirrors_and_sources_are_made_and_refused(pair: tuple[Peer, Peer]) -> None:
     async def scenario(script: Script) -> None:
         await script.request("STREAM.CREATE.O", {"name": "O", "subjects": ["o.>"], "allow_direct": True})
@@ -380,6 +391,7 @@ def test_mirrors_and_sources_are_made_and_refused(pair: tuple[Peer, Peer]) -> No
             {"mirror": {"name": "O", "external": {"api": "$JS.API", "deliver": ""}}},
             {"mirror": {"name": "O", "external": {"api": "$JS.x.API", "deliver": "d.*"}}},
             {"mirror": {"name": "W"}},
+            *({"mirror": {"name": "O"} | consumer} for consumer in UNSOUND_CONSUMERS),
         ):
             await script.request("STREAM.CREATE.W", {"name": "W", "mirror": mirror} | more)
         await script.request("STREAM.UPDATE.M", {"name": "M", "mirror": {"name": "X"}})
@@ -389,6 +401,13 @@ def test_mirrors_and_sources_are_made_and_refused(pair: tuple[Peer, Peer]) -> No
         for more in (
             {"sources": [{"name": "O"}, {"name": "O"}]},
             {"sources": [{"name": "O.x"}]},
+            *({"sources": [{"name": "O"} | consumer]} for consumer in UNSOUND_CONSUMERS),
+            {
+                "sources": [
+                    {"name": "O", "consumer": SOUND},
+                    {"name": "O", "consumer": SOUND, "subject_transforms": [{"src": "o.1"}]},
+                ]
+            },
             {"sources": [{"name": "O"}], "allow_msg_schedules": True},
             {
                 "sources": [
