@@ -1,5 +1,6 @@
 """The measurements of consumers, and of look-ups by subject, on a stream that is filled before."""
 
+import contextlib
 import json
 import time
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from load_stored import STREAM, NatsPublisher, ask, make_stream
 from machine import LoadError
 from measures import Effort, Outcome, Site
 from server_process import ServerProcess
+from stored_measures import restarted
 
 _WIDE = 4096
 BATCH = 256
@@ -93,17 +95,7 @@ class Lookups:
         server = site.server
         count = min(self.subjects, effort.stored_messages)
         address = server.addresses["nats"]
-        config = {
-            "name": "KV_BENCH",
-            "subjects": ["$KV.BENCH.>"],
-            "max_msgs_per_subject": self.per_subject,
-            "allow_direct": True,
-            "allow_rollup_hdrs": True,
-            "storage": "file",
-        }
-        answer = ask(address, "$JS.API.STREAM.CREATE.KV_BENCH", json.dumps(config).encode())
-        if "error" in answer:
-            raise LoadError(f"no stream: {answer['error']}")
+        make_bucket(address, self.per_subject)
         keys = [f"$KV.BENCH.key.{number:07d}" for number in range(count)]
         puts = Exchange(address, [(key, b"x" * 128) for key in keys], b'"seq":')
         try:
@@ -126,6 +118,47 @@ class Lookups:
         values = {"put": put_rate, "put-cpu": put_cpu * 1e6, "get": get_rate, "get-cpu": cpu * 1e6}
         remark = f"{count:,} subjects" if count != self.subjects else ""
         return Outcome(values, remark=remark)
+
+
+def make_bucket(address: tuple[str, int], per_subject: int) -> None:
+    """A stream as one of a key-value store."""
+    config = {
+        "name": "KV_BENCH",
+        "subjects": ["$KV.BENCH.>"],
+        "max_msgs_per_subject": per_subject,
+        "allow_direct": True,
+        "allow_rollup_hdrs": True,
+        "storage": "file",
+    }
+    answer = ask(address, "$JS.API.STREAM.CREATE.KV_BENCH", json.dumps(config).encode())
+    if "error" in answer:
+        raise LoadError(f"no stream: {answer['error']}")
+
+
+def keys_restarted(site: Site, effort: Effort) -> Outcome:
+    """As `Waiting`, of a bucket with as many keys."""
+    server, count = site.server, effort.stored_messages
+    make_bucket(server.addresses["nats"], 1)
+    keys = [f"$KV.BENCH.key.{number:07d}" for number in range(count)]
+    before = server.resident_bytes()
+    puts = Exchange(server.addresses["nats"], [(key, b"x" * 128) for key in keys], b'"seq":')
+    try:
+        puts.run(count, _WIDE, _PATIENCE)
+    finally:
+        puts.close()
+    grown = server.resident_bytes() - before
+
+    def stores() -> bool:
+        with contextlib.suppress(OSError, LoadError):
+            put = Exchange(server.addresses["nats"], [(keys[0], b"y")], b'"seq":')
+            try:
+                return put.run(1, 1, _PATIENCE) == 1
+            finally:
+                put.close()
+        return False
+
+    values = {"memory": grown / 2**20} | restarted(server, stores)
+    return Outcome(values, remark=f"{count:,} keys" if count != Effort.stored_messages else "")
 
 
 class Exchange:

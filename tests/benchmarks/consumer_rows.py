@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from cases import CPU, NATS_PEERS, Case, Row
-from consumer_measures import BATCH, Consumed, Lookups
+from consumer_measures import BATCH, Consumed, Lookups, keys_restarted
 from load_consumers import INBOX
+from stored_rows import restart_rows
 
 _EXPLICIT = {"ack_policy": "explicit", "deliver_policy": "all"}
 _PUSHED = {
@@ -42,4 +43,14 @@ CONSUMER_CASES: Sequence[Case] = (
     ),
     _looked_up("key-value", "100,000 keys, 64 in flight", 100_000, 1),
     _looked_up("last-of", "last of 1,000,000 subjects, 64 in flight", 1_000_000, 5),
+    Case(
+        (
+            Row("key-value-million-memory", "1,000,000 keys: memory grown by them", "MiB (less is better)", "memory"),
+            *restart_rows("key-value-million"),
+        ),
+        keys_restarted,
+        NATS_PEERS,
+        keeping="stream",
+        runs=1,
+    ),
 )

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
@@ -65,9 +66,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Many messages that wait: MiB that memory has grown by. Then the server is killed and started again: seconds until
-    a client is greeted, and until one more message is stored.
-    """
+    """Many messages that wait: MiB that memory has grown by. Then the server is started again (`restarted`)."""
 
     keeping: str
 
@@ -82,15 +81,51 @@ class Waiting:
             grown = server.resident_bytes() - before
         finally:
             publisher.close()
-        server.kill()
-        begin = time.perf_counter()
-        server.start_again()
-        _until(begin, lambda: _greeted(server.addresses["nats"]))
-        greeted = time.perf_counter() - begin
-        _until(begin, lambda: _stores(server.addresses["nats"]))
-        stored = time.perf_counter() - begin
-        values = {"memory": grown / 2**20, "greeted": greeted, "stored": stored}
+        values = {"memory": grown / 2**20} | restarted(server, lambda: _stores(server.addresses["nats"]))
         return Outcome(values, remark=f"{count:,} messages" if count != Effort.stored_messages else "")
+
+
+def restarted(server: ServerProcess, stores: Callable[[], bool]) -> dict[str, float]:
+    """Kill a server and start it again: seconds until a client is greeted, and until it `stores`; milliseconds that
+    clients waited for another answer meanwhile, at most; seconds of CPU and MiB of memory that it takes.
+    """
+    server.kill()
+    begin = time.perf_counter()
+    server.start_again()
+    _until(begin, lambda: _greeted(server.addresses["nats"]))
+    greeted = time.perf_counter() - begin
+    with Pings(server.addresses["nats"]) as pings:
+        _until(begin, stores)
+        stored = time.perf_counter() - begin
+    memory = server.resident_bytes() / 2**20
+    cpu = server.cpu_seconds()
+    return {"greeted": greeted, "stored": stored, "waited": pings.longest * 1e3, "start-cpu": cpu, "resident": memory}
+
+
+class Pings:
+    """A client that has everything answered that it asks, one by one; the `longest` time that took, in seconds."""
+
+    def __init__(self, address: Address) -> None:
+        self.longest = 0.0
+        self._client = NatsClient.over_tcp(address)
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while not self._is_over.wait(_LOOK_SECONDS):
+            begin = time.perf_counter()
+            self._client.stream.send(b"PING\r\n")
+            self._client.stream.receive_until(b"PONG\r\n")
+            self.longest = max(self.longest, time.perf_counter() - begin)
+
+    def __enter__(self) -> "Pings":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+        self._client.stream.close()
 
 
 def drain(site: Site, effort: Effort) -> Outcome:

@@ -36,6 +36,18 @@ def _stored(key: str, title: str, keeping: Keeping, in_flight: int, synced: bool
     return Case(tuple(rows), Stored(keeping, in_flight), _PEERS, keeping=keeping, synced=synced)
 
 
+def restart_rows(key: str) -> tuple[Row, ...]:
+    """Of a server that is killed and started with what it has stored."""
+    lead = "killed and started with them"
+    return (
+        Row(f"{key}-start", f"{lead}: until a client is greeted", "s (less is better)", "greeted"),
+        Row(f"{key}-stores", f"{lead}: until one more is stored", "s (less is better)", "stored"),
+        Row(f"{key}-waits", f"{lead}: another client's longest wait until then", _MILLISECONDS, "waited"),
+        Row(f"{key}-start-cpu", f"{lead}: CPU until then", "s (less is better)", "start-cpu"),
+        Row(f"{key}-resident", f"{lead}: memory then", "MiB (less is better)", "resident"),
+    )
+
+
 STORED_CASES: Sequence[Case] = (
     *(
         _stored(f"stream-publish{key}-{in_flight}", f"published to a stream ({told})", "stream", in_flight, synced)
@@ -118,18 +130,7 @@ STORED_CASES: Sequence[Case] = (
                     "MiB (less is better)",
                     "memory",
                 ),
-                Row(
-                    f"{key}-million-start",
-                    "killed and started with them: until a client is greeted",
-                    "s (less is better)",
-                    "greeted",
-                ),
-                Row(
-                    f"{key}-million-stores",
-                    "killed and started with them: until one more is stored",
-                    "s (less is better)",
-                    "stored",
-                ),
+                *restart_rows(f"{key}-million"),
             ),
             Waiting(keeping),
             _PEERS if keeping == "stream" else (GATEWAY,),
