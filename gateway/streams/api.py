@@ -36,6 +36,17 @@ NEXT = b"CONSUMER.MSG.NEXT."
 # In a domain's own form, what is published for its key-value and object stores.
 THROUGH = (b"$KV.", b"$O.")
 
+# What only servers in a cluster do: the number of tokens that follow, and the kind of the answer.
+OF_CLUSTERS = {
+    b"STREAM.LEADER.STEPDOWN": (1, "stream_leader_stepdown"),
+    b"STREAM.PEER.REMOVE": (1, "stream_remove_peer"),
+    b"STREAM.PEER.EVACUATE": (1, "stream_evacuate_peer"),
+    b"STREAM.CANCEL_MOVE": (1, "stream_cancel_move"),
+    b"CONSUMER.LEADER.STEPDOWN": (2, "consumer_leader_stepdown"),
+    b"CONSUMER.PEER.REMOVE": (2, "consumer_remove_peer"),
+    b"CONSUMER.PEER.EVACUATE": (2, "consumer_evacuate_peer"),
+}
+
 Handler = Callable[[list[bytes], bytes], Awaitable[dict[str, object]]]
 
 
@@ -93,6 +104,8 @@ class Api:
             b"CONSUMER.UNPIN": (2, "consumer_unpin", consumers.unpin),
             b"CONSUMER.RESET": (2, "consumer_reset", consumers.reset),
         }
+        for subject, (count, kind) in OF_CLUSTERS.items():
+            self._handlers[subject] = count, kind, refuse_without_cluster
 
     def open(self) -> None:
         """Answer from now on. Hubs are told of the form with the domain."""
@@ -190,6 +203,10 @@ class Api:
         payload = msgspec.json.encode({"type": f"{TYPE}{request.kind}_response"} | told)
         header = identity_header(self._home, told) if request.kind == "consumer_create" else b""
         self._home.answer(request.reply, payload, request.asker, header)
+
+
+async def refuse_without_cluster(tokens: list[bytes], payload: bytes) -> dict[str, object]:
+    raise ApiError(errors.NO_CLUSTER)
 
 
 def pages_of(kind: str) -> dict[str, object]:

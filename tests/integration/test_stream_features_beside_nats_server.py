@@ -333,6 +333,10 @@ def test_a_fast_batch_is_told_how_far_it_is(pair: tuple[Peer, Peer]) -> None:
 
 def test_what_a_server_without_a_cluster_has_no_use_for(pair: tuple[Peer, Peer]) -> None:
     async def scenario(script: Script) -> None:
+        for subject in ("STREAM.LEADER.STEPDOWN", "STREAM.PEER.REMOVE", "STREAM.PEER.EVACUATE", "STREAM.CANCEL_MOVE"):
+            await script.request(f"{subject}.V", {"peer": "x"})
+        for subject in ("CONSUMER.LEADER.STEPDOWN", "CONSUMER.PEER.REMOVE", "CONSUMER.PEER.EVACUATE"):
+            await script.request(f"{subject}.V.C", {"peer": "x"})
         for more in (
             {"placement": {"cluster": "X"}},
             {"placement": {"tags": ["a"]}},
