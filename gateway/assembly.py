@@ -117,18 +117,26 @@ class Gateway:
 
             wanted = bool(config.store_and_forward) or settings is not None
             if wanted or (self.storage.directory / FILE_NAME).exists():
-                self.streams = self._open_stream_file(self.storage, settings or Streams())
+                self.streams = self._open_stream_file(self.storage, settings)
         if settings is not None and self.stream_service is None:
             from gateway.streams.service import StreamService
 
             self.stream_service = StreamService(self.runtime, settings, self.streams)
 
-    def _open_stream_file(self, storage: "Storage", settings: Streams) -> "StreamStore":
+    def _open_stream_file(self, storage: "Storage", settings: Streams | None) -> "StreamStore":
         from gateway.storage.streams.limits import NO_LIMIT
-        from gateway.storage.streams.store import StreamStore
+        from gateway.storage.streams.store import StreamStore, not_one
 
-        interval, most = settings.commit_interval_ms / 1000, settings.max_bytes or NO_LIMIT
-        streams = StreamStore(storage.directory, storage.clock.now, commit_interval=interval, max_bytes=most)
+        may_wait = not_one
+        if settings is not None:
+            from gateway.streams.account_streams import is_served
+
+            may_wait = is_served
+        limits = settings or Streams()
+        interval, most = limits.commit_interval_ms / 1000, limits.max_bytes or NO_LIMIT
+        streams = StreamStore(
+            storage.directory, storage.clock.now, commit_interval=interval, max_bytes=most, may_wait=may_wait
+        )
         self.runtime.budget.elsewhere["streams"] = lambda: streams.commits.pending_bytes
         storage.keep_identities(streams.identities)
         return streams

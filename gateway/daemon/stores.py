@@ -60,7 +60,7 @@ class Stores:
             return
         self._started.append(streams)
         streams.start(self._loop.call_soon_threadsafe, self._gateway.runtime.switch.flush, self._loop.call_soon)
-        self._let_write(streams.commits.give_way)
+        self._let_write(streams.give_way)
 
     async def end(self) -> None:
         """Wait until everything is on the disk or cannot be written, but not for ever."""

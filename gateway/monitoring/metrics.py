@@ -216,6 +216,7 @@ DEGRADABLE = (
     "integrations",
     "rules",
     "retained",
+    "streams",
     "storage",
 )
 

@@ -25,7 +25,7 @@ from gateway.monitoring.snapshot import (
     TreeSnapshot,
 )
 from gateway.monitoring.sources import Sources
-from gateway.monitoring.stream_health import find_faults
+from gateway.monitoring.stream_health import being_opened, find_faults
 from gateway.runtime.moments import moment
 from gateway.runtime.turns import OwnTurn
 from gateway.settings.addresses import split_address
@@ -38,6 +38,9 @@ from gateway.version import SPOKEN_VERSION, VERSION
 if TYPE_CHECKING:
     from gateway.forwarding.status import BufferStatus
     from gateway.uplink.status import LinkStatus
+
+# Of what is told of by name.
+MOST_NAMED = 8
 
 
 class Observer:
@@ -286,6 +289,9 @@ class Observer:
         limit = next((one for one in limits if one is not None), None)
         if limit is not None:
             found["retained"] = f"{limit} is reached: new messages are not retained"
+        streams = being_opened(self._sources.streams) if self._sources.streams is not None else []
+        if streams:
+            found["streams"] = f"being opened: {', '.join(streams[:MOST_NAMED])}"
         storage = self._sources.storage
         if storage is not None and storage.journal.set_apart:
             found["storage"] = f"changes that can never be written: {storage.journal.set_apart}"

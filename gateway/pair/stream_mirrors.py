@@ -55,9 +55,9 @@ class StreamMirrors:
     def offered(self) -> list[bytes]:
         """The configurations of what is a stream of its own here, and is to be mirrored there."""
         return [
-            msgspec.json.encode(one.config.told())
-            for name, one in sorted(self._streams.streams.items())
-            if self._config.mirrors(name) and one.config.mirror is None
+            msgspec.json.encode(config.told())
+            for name, config in sorted(self._streams.configs.items())
+            if self._config.mirrors(name) and config.mirror is None
         ]
 
     async def take(self, configs: list[bytes], domain: str) -> None:
@@ -70,9 +70,9 @@ class StreamMirrors:
                 continue
             if not self._config.mirrors(told.name):
                 continue
-            ours = self._streams.streams.get(told.name)
+            ours = self._streams.configs.get(told.name)
             if ours is not None:
-                if ours.config.mirror is None:
+                if ours.mirror is None:
                     self._say(told.name, "both gateways of the pair have a stream of this name: nothing is mirrored")
             elif told.retention != "limits":
                 self._say(told.name, UNMIRRORED)

@@ -16,10 +16,12 @@ from gateway.dataplane.port import Port, Receiver
 from gateway.dataplane.subject_tree import Interest
 from gateway.dataplane.verdicts import FilterSet
 from gateway.errors import StorageError
+from gateway.runtime.deadlines import Deadlines
 from gateway.runtime.identity import new_token
 from gateway.runtime.runtime import Runtime
 from gateway.settings.streams import Streams as StreamSettings
 from gateway.storage.streams.cursor import Cursor
+from gateway.storage.streams.loading import FoundStream
 from gateway.storage.streams.store import StreamStore
 from gateway.storage.streams.stream import Stream
 from gateway.streams import consumer as consumers
@@ -37,6 +39,7 @@ from gateway.streams.staged import StagedRoom
 from gateway.streams.stream_config import StreamConfig, collides
 from gateway.streams.taking_up import take_up
 from gateway.streams.times import SECOND, time_text
+from gateway.streams.unopened import HeldDurability, UnopenedStream
 from protocols.message import Message, make_message
 
 log = logging.getLogger("leafgate.streams")
@@ -88,6 +91,9 @@ class AccountStreams:
         self.streams: dict[str, ServedStream] = {}
         # Those on the disk that could not be opened.
         self.unreadable: list[str] = []
+        # Those that are still to be opened, and what is held for them.
+        self.unopened: dict[str, UnopenedStream] = {}
+        self.held = HeldDurability()
         # The copies of streams in databases (gateway.streams.archiving), by the name of the stream.
         self.archives: dict[str, Any] = {}
         self.requests = self.faults = 0
@@ -99,48 +105,110 @@ class AccountStreams:
         self._kept: FilterSet | None = None
         self._watched: dict[bytes, list[Callable[[], None]]] = {}
 
-    async def restore(self) -> None:
-        """Open what an earlier run has left on the disk."""
-        self.account.router.watch(self)
-        if self._stores.file is None:
-            return
-        for stored in self._stores.file.streams(self.account.name):
-            if not stored.name.startswith(PREFIX):
-                continue
-            try:
-                note = msgspec.json.decode(stored.note, type=Note)
-            except msgspec.DecodeError as error:
-                log.error(
-                    "event=stream-unreadable account=%s stream=%s reason=%r", stored.account, stored.name, str(error)
-                )
-                self.unreadable.append(stored.name.removeprefix(PREFIX))
-                continue
-            if note.is_partial:
-                log.warning("event=partial-stream-removed account=%s stream=%s", stored.account, note.config.name)
-                self._stores.file.remove(stored)
-                continue
-            await self._open(note.config, note.created, stored)
+    @property
+    def configs(self) -> dict[str, StreamConfig]:
+        """How all streams are configured, those too that are still to be opened."""
+        served = {name: one.config for name, one in self.streams.items()}
+        return served | {name: one.config for name, one in self.unopened.items()}
 
-    async def _open(self, config: StreamConfig, created: int, stored: Stream) -> None:
+    @property
+    def deadlines(self) -> Deadlines:
+        return self.runtime.deadlines
+
+    async def restore(self) -> None:
+        """Open what an earlier run has left on the disk; what is large is opened later (`open_the_rest`)."""
+        self.account.router.watch(self)
+        file = self._stores.file
+        if file is None:
+            return
+        for stored in file.streams(self.account.name):
+            note = self._note_of(stored)
+            if note is not None and note.is_partial:
+                file.remove(stored)
+            elif note is not None:
+                await self._open(note.config, note.created, stored)
+        for found in file.unloaded(self.account.name):
+            note = self._note_of(found)
+            if note is not None and note.is_partial:
+                file.remove_unloaded(found)
+            elif note is not None:
+                unopened = UnopenedStream(self, note.config, note.created, found)
+                self.unopened[unopened.name] = unopened
+                for receiver in unopened.receivers:
+                    self.subscribe(receiver)
+
+    def _note_of(self, stored: Stream | FoundStream) -> Note | None:
+        """What is kept with a stream, if that is one of those here and can be read."""
+        if not is_served(stored.name):
+            return None
+        try:
+            note = msgspec.json.decode(stored.note, type=Note)
+        except msgspec.DecodeError as error:
+            self._say_unreadable(stored, str(error))
+            return None
+        if note.is_partial:
+            log.warning("event=partial-stream-removed account=%s stream=%s", stored.account, note.config.name)
+        return note
+
+    def _say_unreadable(self, stored: Stream | FoundStream, reason: str) -> None:
+        log.error("event=stream-unreadable account=%s stream=%s reason=%r", stored.account, stored.name, reason)
+        self.unreadable.append(stored.name.removeprefix(PREFIX))
+
+    async def open_the_rest(self) -> None:
+        """Open the large ones, while everybody else is served."""
+        for unopened in [*self.unopened.values()]:
+            await guarded(partial(self._open_late, unopened))
+
+    async def _open_late(self, unopened: UnopenedStream) -> None:
+        file, begun = self._stores.file, trio.current_time()
+        assert file is not None
+        stream = None
+        try:
+            stored = await file.load(unopened.found)
+            stream = await self._open(unopened.config, unopened.created, stored)
+        except StorageError as error:
+            self._say_unreadable(unopened.found, str(error))
+            return
+        finally:
+            # Also where the gateway ends first: nobody waits longer for it then.
+            del self.unopened[unopened.name]
+            for receiver in unopened.receivers:
+                self.unsubscribe(receiver)
+            if stream is None:
+                unopened.fail()
+        unopened.open(stream)
+        seconds = trio.current_time() - begun
+        text = "event=stream-opened account=%s stream=%s messages=%d seconds=%.2f"
+        log.info(text, self.account.name, stream.name, stream.stored.messages, seconds)
+
+    def refuse_held(self, config: StreamConfig, message: Message, source: Port) -> None:
+        if message.reply and not config.no_ack:
+            told = {"error": errors.NOT_YET.told(), "stream": config.name, "seq": 0}
+            self.answer(message.reply, msgspec.json.encode(told), source)
+
+    async def _open(self, config: StreamConfig, created: int, stored: Stream) -> ServedStream:
+        """Nothing is done between the last step, from which on it is served, and the return."""
         stream = ServedStream(self, config, created, stored, self._promises_of(self._stores.of(config)))
-        self.streams[config.name] = stream
         await take_up(stream)
         for cursor in [*stored.cursors.values()]:
             if cursor.name.startswith((ORIGIN_PREFIX, INTEGRATION_PREFIX)):
                 continue
             try:
-                self._open_consumer(stream, cursor)
+                self._make_consumer(stream, cursor)
             except msgspec.DecodeError as error:
                 log.error(
                     "event=consumer-unreadable stream=%s consumer=%s reason=%r", stream.name, cursor.name, str(error)
                 )
         for consumer in stream.consumers.values():
             await consumer.restore()
-        stream.open()
-        for consumer in stream.consumers.values():
             await consumer.reader.recount()
+        self.streams[config.name] = stream
+        for consumer in [*stream.consumers.values()]:
+            consumer.open()
+        stream.open()
+        return stream
 
-    def _open_consumer(self, stream: ServedStream, cursor: Cursor) -> None:
+    def _make_consumer(self, stream: ServedStream, cursor: Cursor) -> None:
         note = msgspec.json.decode(cursor.note, type=consumers.Note)
         state = ConsumerState(1)
         # Where damage has cost the newest messages, their numbers are given out again.
@@ -149,7 +217,6 @@ class AccountStreams:
         state.load(note.state, trio.current_time() + wait)
         consumer = Consumer(stream, note.config, note.created, state, cursor)
         stream.consumers[consumer.name] = consumer
-        consumer.open()
 
     def _promises_of(self, store: StreamStore) -> Promises:
         found = self._promises.get(store)
@@ -162,7 +229,7 @@ class AccountStreams:
     def create(self, config: StreamConfig, is_partial: bool = False) -> ServedStream:
         """A partial one is filled before it takes messages (`begin_restored`). Raises ApiError."""
         store = self._stores.of(config)
-        if self.settings.max_streams and len(self.streams) >= self.settings.max_streams:
+        if self.settings.max_streams and len(self.configs) >= self.settings.max_streams:
             raise ApiError(errors.TOO_MANY_STREAMS)
         self.check_overlap(config)
         created = store.wall_ns()
@@ -201,21 +268,21 @@ class AccountStreams:
 
     def check_overlap(self, config: StreamConfig) -> None:
         """No message is to come into two streams. Raises ApiError."""
-        for other in self.streams.values():
-            if other.name != config.name and collides(config.filters, other.config.filters):
+        for name, other in self.configs.items():
+            if name != config.name and collides(config.filters, other.filters):
                 raise ApiError(errors.SUBJECTS_OVERLAP)
 
     def acknowledges(self, subject: bytes) -> bool:
         """Whether one of the streams answers who publishes on a subject."""
         if self._acknowledged is None:
-            answering = [one.config for one in self.streams.values() if not (one.config.no_ack or one.config.sealed)]
+            answering = [one for one in self.configs.values() if not (one.no_ack or one.sealed)]
             self._acknowledged = FilterSet(subject for config in answering for subject in config.filters)
         return self._acknowledged.matches(subject)
 
     def keeps(self, subject: bytes) -> bool:
         """Whether one of the streams on the disk takes what is published on a subject."""
         if self._kept is None:
-            taking = [one.config for one in self.streams.values() if one.config.storage == "file"]
+            taking = [one for one in self.configs.values() if one.storage == "file"]
             self._kept = FilterSet(subject for config in taking if not config.sealed for subject in config.filters)
         return self._kept.matches(subject)
 
@@ -377,6 +444,11 @@ class AccountStreams:
 
     def flush(self) -> None:
         self.runtime.switch.flush()
+
+
+def is_served(name: str) -> bool:
+    """Whether a stream of the storage is one of ours."""
+    return name.startswith(PREFIX)
 
 
 def hash_of(account: str) -> str:

@@ -6,6 +6,7 @@ Asking for messages and reading them directly is no matter of the queue: that is
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +18,7 @@ from gateway.streams.consumer_requests import ConsumerRequests
 from gateway.streams.direct_get import DirectGets
 from gateway.streams.errors import ApiError
 from gateway.streams.history import History
+from gateway.streams.message_headers import status
 from gateway.streams.prompt_gets import PromptGets
 from gateway.streams.snapshot_requests import SnapshotRequests
 from gateway.streams.sourcing import check_demands, identity_header
@@ -33,6 +35,8 @@ TYPE = "io.nats.jetstream.api.v1."
 # Requests of one account that wait for their turn.
 MOST_WAITING = 1024
 NEXT = b"CONSUMER.MSG.NEXT."
+# What is said where no JSON is: clients take it as that nobody answers.
+NOT_YET = status("503 Not Open Yet")
 # In a domain's own form, what is published for its key-value and object stores.
 THROUGH = (b"$KV.", b"$O.")
 
@@ -124,13 +128,31 @@ class Api:
             self._home.account.publish(readdressed(message, asked), source)
             return True
         if asked.startswith(DIRECT):
-            return self._get_directly(asked[len(DIRECT) :], message, source)
+            name = asked[len(DIRECT) :].partition(b".")[0]
+            return self._once_open(name, message, source, partial(self._get_directly, asked[len(DIRECT) :]))
         if not message.reply:
             return False
         if asked.startswith(NEXT):
-            return self._ask_next(asked[len(NEXT) :].split(b"."), message, source)
+            tokens = asked[len(NEXT) :].split(b".")
+            return self._once_open(tokens[0], message, source, partial(self._ask_next, tokens))
         self._queue(asked, message, source)
         # `$JS.API.>` has somebody who listens, whatever is asked.
+        return True
+
+    def _once_open(self, name: bytes, message: Message, source: Port, do: Callable[[Message, Port], bool]) -> bool:
+        """Do something with a request about a stream: once that is open, if it soon is."""
+        unopened = self._home.unopened.get(name.decode("utf-8", "replace"))
+        if unopened is None or not message.reply:
+            return do(message, source)
+
+        def refuse() -> None:
+            self._home.answer(message.reply, b"", source, NOT_YET)
+
+        def now() -> None:
+            if not do(message, source):
+                refuse()
+
+        unopened.ask(now, refuse)
         return True
 
     def _get_directly(self, asked: bytes, message: Message, source: Port) -> bool:
@@ -162,8 +184,17 @@ class Api:
             rest = tokens[length:]
             if (count is None and rest) or count == len(rest):
                 self._home.requests += 1
-                self._add(Request(handler, kind, asked, rest, message, source))
+                request = Request(handler, kind, asked, rest, message, source)
+                unopened = self._home.unopened.get(rest[0].decode("utf-8", "replace")) if rest else None
+                if unopened is None:
+                    self._add(request)
+                else:
+                    unopened.ask(partial(self._add, request), partial(self._answer_not_yet, request))
             return
+
+    def _answer_not_yet(self, request: Request) -> None:
+        self._home.faults += 1
+        self._answer(request, {"error": errors.NOT_YET.told()} | pages_of(request.kind))
 
     def _add(self, request: Request) -> None:
         if len(self._waiting) >= MOST_WAITING:

@@ -17,7 +17,7 @@ from gateway.streams.roles import Consumed, Home, Share
 from gateway.streams.runs import Run
 from gateway.streams.selection import Selection
 from gateway.streams.times import SECOND
-from protocols.message import make_message
+from protocols.message import Message, make_message
 from protocols.nats.stream_replies import make_reply
 
 # What lies between two looks at what is over.
@@ -328,6 +328,10 @@ class Consumer:
         backoff = self.config.backoff
         wait = backoff[min(count, len(backoff)) - 1] if backoff else self.config.ack_wait
         return wait / SECOND
+
+    def hear(self, message: Message, source: Port) -> None:
+        """Take what was said about one of its messages."""
+        self._acks.hear(message, source)
 
     def acknowledge_through(self, sequence: int) -> None:
         """All messages up to one have arrived."""

@@ -38,6 +38,7 @@ INSUFFICIENT_RESOURCES = Fault(503, 10023, "insufficient resources")
 NO_STORAGE = Fault(500, 10047, "insufficient storage resources available")
 NO_MEMORY = Fault(500, 10028, "insufficient memory resources available")
 
+NOT_YET = Fault(503, 10008, "JetStream system temporarily unavailable")
 NO_CLUSTER = Fault(503, 10010, "JetStream clustering support required")
 NOT_ENABLED = Fault(503, 10039, "JetStream not enabled for account")
 ACCOUNT_RESOURCES = Fault(400, 10002, "resource limits exceeded for account")

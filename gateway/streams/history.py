@@ -15,6 +15,7 @@ asker gets what it may receive. Where the database cannot be asked the only repl
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.dataplane.port import Port, Receiver
@@ -24,6 +25,7 @@ from gateway.streams.direct_get import BUSY, MOST_BYTES_AT_ONCE, NOT_FOUND, fact
 from gateway.streams.message_headers import nats_fields, number, status, with_fields
 from gateway.streams.served_stream import ServedStream
 from gateway.streams.times import parse_time
+from gateway.streams.unopened import UnopenedStream
 from protocols.message import Message
 from protocols.subjects import is_valid_filter, overlaps
 
@@ -42,6 +44,7 @@ MOST_RUNNING = 64
 
 NO_STREAM = status("404 Stream Not Found")
 AMBIGUOUS = status("400 Nats-Stream Is Missing")
+NOT_YET = status("503 Not Open Yet")
 BAD_FILTER = status("400 Invalid Subject")
 BAD_BEGIN = status("400 Invalid Start")
 NO_ARCHIVE = status("400 No Archive")
@@ -71,6 +74,11 @@ class History(Receiver):
         reply = message.reply
         if not reply:
             return False
+        unopened = self._unopened(message)
+        if unopened is not None:
+            refuse = partial(self._home.answer, reply, b"", source, NOT_YET)
+            unopened.ask(partial(self.deliver, message, source), refuse)
+            return True
         asked = self._parse(message)
         if isinstance(asked, bytes):
             self._home.answer(reply, b"", source, asked)
@@ -80,6 +88,18 @@ class History(Receiver):
             self._running += 1
             self._home.spawn(lambda: self._answer(asked, reply, source))
         return True
+
+    def _unopened(self, message: Message) -> UnopenedStream | None:
+        """One that may be asked for and is not open yet."""
+        every = self._home.unopened
+        if not every:
+            return None
+        fields = nats_fields(message.header()) if message.header_size else {}
+        if STREAM in fields:
+            return every.get(fields[STREAM].decode("utf-8", "replace"))
+        wanted = message.payload() or b">"
+        found = (one for one in every.values() if any(overlaps(wanted, own) for own in one.config.kept_subjects))
+        return next(found, None) if is_valid_filter(wanted) else None
 
     def _parse(self, message: Message) -> Asked | bytes:
         """What is asked for, or what is said to something that is none."""

@@ -89,7 +89,8 @@ class RetainedBucket:
         self._home.subscribe(Acks(self, self._inbox))
         self._account.retained_changed = self._retained_changed
         while True:
-            stream = self._home.streams.get(self._stream_name) or self._make()
+            is_opened_later = self._stream_name in self._home.unopened
+            stream = None if is_opened_later else self._home.streams.get(self._stream_name) or self._make()
             if stream is None:
                 await trio.sleep(LOOK_SECONDS)
             else:

@@ -19,6 +19,7 @@ from gateway.streams.ageing import Ageing
 from gateway.streams.consumer import Consumer
 from gateway.streams.duplicates import Duplicates
 from gateway.streams.errors import ApiError, fault_of
+from gateway.streams.inflow_messages import place_of
 from gateway.streams.intake import FAST_BATCH, Gate, Intake
 from gateway.streams.origins import Origins
 from gateway.streams.promises import Promises
@@ -114,6 +115,18 @@ class ServedStream:
         self.stored.listeners.append(self._committed)
         self._subscribe()
         self.origins.open()
+
+    def accept(self, message: Message, source: Port) -> None:
+        """Take a message as if it had just been published: it came before the stream was open."""
+        if self._intakes:
+            self._intakes[0].deliver(message, source)
+
+    def hear(self, message: Message, source: Port) -> None:
+        """Take what was said to a consumer in the same way."""
+        place = place_of(message.subject)
+        consumer = self.consumers.get(place.consumer.decode("utf-8", "replace")) if place is not None else None
+        if consumer is not None:
+            consumer.hear(message, source)
 
     def close(self) -> None:
         """The stream is deleted."""

@@ -94,6 +94,8 @@ class StreamService:
         self._join(account, streams)
         await streams.restore()
         Api(streams).open()
+        if streams.unopened:
+            self._runtime.spawn(partial(guarded, partial(self._until_stopping, streams.open_the_rest)))
         bucket = account.rules.retained_bucket
         if account.name == DEFAULT_ACCOUNT:
             bucket = bucket or self._runtime.settings.mqtt.retained_bucket
@@ -106,8 +108,8 @@ class StreamService:
         """Have who acknowledges to others than NATS clients wait for streams, too."""
         durability = account.durability
         if isinstance(durability, JointDurability) and isinstance(durability.first, JointDurability):
-            store = self._stores.file
-            durability.first.companion = StreamDurability(store, streams.keeps) if store is not None else None
+            store, keeps, held = self._stores.file, streams.keeps, streams.held
+            durability.first.companion = StreamDurability(store, keeps, held) if store is not None else None
 
     def open_soon(self, account: Account) -> None:
         """The same, while the gateway serves others."""

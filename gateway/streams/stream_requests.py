@@ -86,7 +86,7 @@ class StreamRequests:
     async def account_info(self, tokens: list[bytes], payload: bytes) -> Told:
         home = self._home
         told: Told = use_of(home) | {
-            "streams": len(home.streams),
+            "streams": len(home.configs),
             "consumers": sum(stream.shown_consumers for stream in home.streams.values()),
             "limits": account_limits.told(home.account.rules.streams, home.settings),
         }
@@ -115,7 +115,7 @@ class StreamRequests:
 
     def check(self, config: StreamConfig) -> None:
         """Complete a configuration, and look whether it is one. Raises ApiError."""
-        others = {name: stream.config for name, stream in self._home.streams.items() if name != config.name}
+        others = {name: other for name, other in self._home.configs.items() if name != config.name}
         complete_origins(config, others)
         stream_config.complete(config)
         stream_config.check(config)
@@ -124,7 +124,7 @@ class StreamRequests:
 
     def check_room(self, config: StreamConfig) -> None:
         """Look whether the account may have it beside its other streams. Raises ApiError."""
-        others = [stream.config for name, stream in self._home.streams.items() if name != config.name]
+        others = [other for name, other in self._home.configs.items() if name != config.name]
         account_limits.check_room(self._home.account.rules.streams, config, others)
 
     async def _created(self, stream: ServedStream) -> Told:
@@ -192,7 +192,7 @@ class StreamRequests:
 
     async def named(self, tokens: list[bytes], payload: bytes) -> Told:
         asked = optional(payload, Paged)
-        found = [stream.name for stream in self._matching(asked.subject)]
+        found = self._matching(asked.subject)
         page = found[asked.offset : asked.offset + NAMES_AT_ONCE]
         told: Told = {"total": len(found), "offset": asked.offset, "limit": NAMES_AT_ONCE}
         return told | {"streams": page or None}
@@ -201,15 +201,21 @@ class StreamRequests:
         asked = optional(payload, Paged)
         found = self._matching(asked.subject)
         page = found[asked.offset : asked.offset + LISTED_AT_ONCE]
-        streams = [without_version(await self.describe(stream)) for stream in page]
-        return {"total": len(found), "offset": asked.offset, "limit": LISTED_AT_ONCE, "streams": streams}
+        open_ones = [self._home.streams[name] for name in page if name in self._home.streams]
+        streams = [without_version(await self.describe(stream)) for stream in open_ones]
+        told: Told = {"total": len(found), "offset": asked.offset, "limit": LISTED_AT_ONCE, "streams": streams}
+        missing = [name for name in page if name in self._home.unopened]
+        return told | ({"missing": missing} if missing else {})
 
-    def _matching(self, subject: str) -> "list[ServedStream]":
-        streams = sorted(self._home.streams.values(), key=lambda stream: stream.name)
-        if not subject:
-            return streams
+    def _matching(self, subject: str) -> list[str]:
+        """The names of the streams that may have a subject of a filter."""
+        configs = self._home.configs
         pattern = subject.encode("utf-8", "surrogateescape")
-        return [stream for stream in streams if any(overlaps(pattern, one) for one in stream.config.filters)]
+        return [
+            name
+            for name in sorted(configs)
+            if not subject or any(overlaps(pattern, one) for one in configs[name].filters)
+        ]
 
     async def delete(self, tokens: list[bytes], payload: bytes) -> Told:
         check_empty(payload)

@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -36,6 +36,10 @@ CHUNKS = """SELECT key, last, messages, aged, last_ns, length(body)
     FROM chunk WHERE key BETWEEN ? AND ? ORDER BY key"""
 WHOLE = "SELECT key, last, messages, crc, offsets, body FROM chunk WHERE key = ?"
 OFFSETS = "SELECT offsets FROM chunk WHERE key = ?"
+ENDS = (
+    "SELECT key FROM chunk WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
+    "SELECT last FROM chunk WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1",
+)
 GONE = "SELECT key, bits, size, seal FROM gone WHERE key BETWEEN ? AND ?"
 CURSORS = "SELECT stream, name, floor, runs, note, seal FROM cursor WHERE stream = ?"
 # The place of a chunk's time among the columns of a summary.
@@ -43,18 +47,29 @@ LAST_NS = ChunkEntry._fields.index("last_ns")
 EPOCHS = "SELECT first, epoch FROM epoch WHERE stream = ? ORDER BY first"
 
 
-def load_streams(connection: sqlite3.Connection, store: Surroundings) -> list[Stream]:
-    """All streams with what they hold. A chunk that is damaged is left out and reported. Raises sqlite3.Error and
-    DamagedError where the database as a whole cannot be read.
-    """
+class FoundStream(NamedTuple):
+    """What is known of a stream before its chunks were looked at. `whole`: its row is as it was written."""
+
+    id: int
+    account: str
+    name: str
+    note: str
+    limits: Limits
+    first: int
+    last: int
+    last_ns: int
+    whole: bool
+    keepsakes: Keepsakes
+
+
+def find_streams(connection: sqlite3.Connection) -> list[FoundStream]:
+    """All streams. Raises sqlite3.Error and DamagedError where the database as a whole cannot be read."""
     with reading():
-        rows = connection.execute(STREAMS).fetchall()
-        return [load_stream(connection, store, *row) for row in rows]
+        return [found_stream(connection, *row) for row in connection.execute(STREAMS).fetchall()]
 
 
-def load_stream(
+def found_stream(
     connection: sqlite3.Connection,
-    store: Surroundings,
     identifier: int,
     account: str,
     name: str,
@@ -64,10 +79,8 @@ def load_stream(
     limits: str,
     note: str,
     seal: int,
-) -> Stream:
-    """Where the stream's own row is damaged, everything that its chunks hold is taken, as far as that tells; what it is
-    its keepsake knows.
-    """
+) -> FoundStream:
+    """What a stream is whose row is damaged its keepsake knows."""
     whole = is_sealed((identifier, account, name, first, last, last_ns, limits, note, seal))
     keepsakes = Keepsakes(identifier)
     keepsakes.load(connection)
@@ -78,11 +91,36 @@ def load_stream(
         known = decode_limits(limits)
     except msgspec.MsgspecError:
         known = Limits()
-    stream = Stream(store, identifier, account, name, known, note)
-    stream.keepsakes = keepsakes
-    if whole:
-        stream.contents.first = first
-        stream.last, stream.last_ns = last, last_ns
+    return FoundStream(identifier, account, name, note, known, first, last, last_ns, whole, keepsakes)
+
+
+def most_messages(connection: sqlite3.Connection, found: FoundStream) -> int:
+    """How many messages a stream has at most. Raises sqlite3.Error and DamagedError."""
+    places = key_of(found.id, 0), key_of(found.id, LAST_SEQUENCE)
+    with reading():
+        first, last = (connection.execute(statement, places).fetchone() for statement in ENDS)
+        return int(last[0]) - first_of(first[0]) + 1 if first is not None and last is not None else 0
+
+
+def load_stream(connection: sqlite3.Connection, store: Surroundings, found: FoundStream) -> Stream:
+    """A stream with what it holds. A chunk that is damaged is left out and reported; where the stream's own row is,
+    everything that its chunks hold is taken, as far as that tells. Raises sqlite3.Error and DamagedError where the
+    database as a whole cannot be read.
+
+    This may be done in another thread than the loop's: nothing is noted in the store before `Stream.settle_in`.
+    """
+    with reading():
+        return _load_stream(connection, store, found)
+
+
+def _load_stream(connection: sqlite3.Connection, store: Surroundings, found: FoundStream) -> Stream:
+    identifier = found.id
+    stream = Stream(store, identifier, found.account, found.name, found.limits, found.note)
+    stream.stand_apart()
+    stream.keepsakes = found.keepsakes
+    if found.whole:
+        stream.contents.first = found.first
+        stream.last, stream.last_ns = found.last, found.last_ns
     else:
         report(stream, "stream", "everything that is there of it is taken, also what was deleted last")
         stream.touch(False)

@@ -17,7 +17,8 @@ from gateway.storage.damage import DamagedError, is_damage, reading
 from gateway.storage.database import Database
 from gateway.storage.streams.commits import MOST_PENDING_BYTES, STOP_SECONDS, Commits
 from gateway.storage.streams.limits import NO_LIMIT, Limits
-from gateway.storage.streams.loading import load_streams
+from gateway.storage.streams.loader import Loader
+from gateway.storage.streams.loading import FoundStream, find_streams, load_stream, most_messages
 from gateway.storage.streams.reading import Reading
 from gateway.storage.streams.removal import Removal, load_removals
 from gateway.storage.streams.salvage import salvage
@@ -35,6 +36,8 @@ MEMORY_BYTES = 64 << 20
 TAIL_BYTES = 16 << 20
 MOST_TAIL_BYTES = 1 << 20
 MOST_STREAMS = 32_767
+# Streams that may be loaded later are so where those that are loaded at once have so many messages without them.
+MOST_AT_ONCE = 100_000
 # What the copy of a damaged log begins with, which is no database.
 LOG_NAME = f"{FILE_NAME}-wal"
 
@@ -59,9 +62,15 @@ class StoreStatistics(NamedTuple):
     obstacle: str | None
 
 
+def not_one(name: str) -> bool:
+    """All streams are loaded at once."""
+    return False
+
+
 class StreamStore:
     """`directory` is one that is locked already (Storage), or None. Raises StorageError.
 
+    Large streams of which `may_wait` says so by their names are not loaded before somebody asks for them (`load`).
     `commit_interval`: seconds between two commits at least. `max_bytes` is what the database may take on the disk, or
     in memory. `age_clock` gives seconds that only go forward, over all runs of the gateway (RunningClock.now): what
     ages does so by it. `wall_ns` gives unix time in nanoseconds, as good as is known: what messages are labelled with.
@@ -75,6 +84,7 @@ class StreamStore:
         commit_interval: float = 0.0,
         max_bytes: int = NO_LIMIT,
         max_pending_bytes: int = MOST_PENDING_BYTES,
+        may_wait: Callable[[str], bool] = not_one,
     ) -> None:
         self.age = age_clock
         self.wall_ns = wall_ns
@@ -82,6 +92,9 @@ class StreamStore:
         self.damaged_chunks = 0
         self.lost_messages = 0
         self._streams: dict[tuple[str, str], Stream] = {}
+        self._may_wait = may_wait
+        # Those that are not loaded yet.
+        self._found: dict[tuple[str, str], FoundStream] = {}
         self._removals: list[Removal] = []
         self._last_id = 0
         self.database = Database(directory, LAYOUT)
@@ -100,10 +113,11 @@ class StreamStore:
         """
         self.commits.start(wake, after, soon)
         self.reading.start(wake)
+        self._loader.start(wake)
 
     def stop(self, seconds: float = STOP_SECONDS) -> bool:
         """Read and write no more. False when a disk hangs: then nothing but `os._exit` is sure to end the process."""
-        return bool(self.commits.stop(seconds) & self.reading.stop())
+        return bool(self.commits.stop(seconds) & self.reading.stop() & self._loader.stop())
 
     def close(self) -> bool:
         """Close everything behind what is being written. False when the disk hangs: then it stays open."""
@@ -119,14 +133,34 @@ class StreamStore:
     def get(self, account: str, name: str) -> Stream | None:
         return self._streams.get((account, name))
 
+    def unloaded(self, account: str) -> list[FoundStream]:
+        """Those of an account that are on the disk, and nowhere else so far."""
+        return [found for found in self._found.values() if found.account == account]
+
+    async def load(self, found: FoundStream) -> Stream:
+        """Load a stream, in another thread. Raises StorageError, and then it stays where it is."""
+        stream = await self._loader.load(self, found)
+        del self._found[found.account, found.name]
+        self._streams[found.account, found.name] = stream
+        stream.settle_in()
+        stream.enforce()
+        if not self._found:
+            self._loader.stop()
+        return stream
+
+    def give_way(self) -> None:
+        """Let the threads have the interpreter's lock at short intervals (Worker)."""
+        self.commits.give_way()
+        self._loader.give_way()
+
     def create(self, account: str, name: str, limits: Limits | None = None, note: str = "") -> Stream:
         """Make a stream; there must be none of that name. It is on the disk with the next commit. Raises StorageError
         where there are too many.
         """
-        assert (account, name) not in self._streams, "there is such a stream"
+        assert (account, name) not in self._streams.keys() | self._found.keys(), "there is such a stream"
         if self._last_id >= MOST_STREAMS:
             self._last_id = 0
-        taken = {stream.id for stream in self._streams.values()} | {removal.id for removal in self._removals}
+        taken = self._ids() | {removal.id for removal in self._removals}
         identifier = next((one for one in range(self._last_id + 1, MOST_STREAMS + 1) if one not in taken), None)
         if identifier is None:
             raise StorageError(f"streams: there are {len(taken)}, and there cannot be more")
@@ -140,6 +174,11 @@ class StreamStore:
         if self._streams.pop((stream.account, stream.name), None) is not None:
             stream.close()
             self._removals.append(Removal(self.commits, stream.id, self._removals))
+
+    def remove_unloaded(self, found: FoundStream) -> None:
+        """The same of one that is not loaded."""
+        if self._found.pop((found.account, found.name), None) is not None:
+            self._removals.append(Removal(self.commits, found.id, self._removals))
 
     def tidy(self) -> None:
         """Let go what is too old; to be called about every second."""
@@ -189,6 +228,7 @@ class StreamStore:
     def _open(self, commit_interval: float, max_pending_bytes: int, max_bytes: int) -> None:
         self.commits = Commits(self.database, commit_interval, max_pending_bytes, max_bytes)
         self.reading = Reading(self.database, self.commits.lock if self.database.path is None else threading.Lock())
+        self._loader = Loader(self.database)
         broken = self.database.set_aside
         if broken is not None and not broken.name.startswith(LOG_NAME):
             salvage(broken, self.database.connection)
@@ -204,12 +244,30 @@ class StreamStore:
 
     def _load(self) -> None:
         self._streams.clear()
+        self._found.clear()
         self.identities = StoredIdentities(self.commits)
         with reading():
             self.identities.load(self.database.connection)
-        for stream in load_streams(self.database.connection, self):
-            self._streams[stream.account, stream.name] = stream
+        self._load_at_once(find_streams(self.database.connection))
         self._removals = load_removals(self.database.connection, self.commits)
-        self._last_id = max((stream.id for stream in self._streams.values()), default=0)
+        self._last_id = max(self._ids(), default=0)
         for stream in self._streams.values():
+            stream.settle_in()
             stream.enforce()
+
+    def _ids(self) -> set[int]:
+        return {stream.id for stream in self._streams.values()} | {found.id for found in self._found.values()}
+
+    def _load_at_once(self, streams: list[FoundStream]) -> None:
+        """What must be there from the first moment, and what costs next to nothing."""
+        connection = self.database.connection
+        sizes = {one.id: most_messages(connection, one) for one in streams if self._may_wait(one.name)}
+        left = MOST_AT_ONCE
+        for found in sorted(streams, key=lambda one: sizes.get(one.id, 0)):
+            left -= sizes.get(found.id, 0)
+            if left < 0 and found.id in sizes:
+                self._found[found.account, found.name] = found
+        for found in streams:
+            if (found.account, found.name) not in self._found:
+                stream = load_stream(connection, self, found)
+                self._streams[found.account, found.name] = stream

@@ -101,6 +101,8 @@ class StoredStream(Appending):
         self._summarising: Summarising | None = None
         self._summarised_to = 0
         self._unreadable: list[int] = []
+        # Whether it is loaded still, and nothing may be noted in the store; whether there is something to be noted.
+        self._stands_apart = self._has_news = False
         self._changed_cursors: dict[str, Cursor] = {}
         self._removed_cursors: set[str] = set()
 
@@ -215,6 +217,17 @@ class StoredStream(Appending):
         self.row_changed = True
         self.touch(False)
         return gone
+
+    def stand_apart(self) -> None:
+        """Note nothing in the store before `settle_in`: another thread loads the stream."""
+        self._stands_apart = True
+
+    def settle_in(self) -> None:
+        """Be one of the store's."""
+        self._stands_apart = False
+        if self._has_news:
+            self._has_news = False
+            self.touch(False)
 
     # Commits.
 
@@ -361,6 +374,9 @@ class StoredStream(Appending):
         self._summarised_to = max(self._summarised_to, last)
 
     def touch(self, urgent: bool) -> None:
+        if self._stands_apart:
+            self._has_news = True
+            return
         self.noted = self.noted or urgent
         if not self.closed:
             self.commits.note(self, urgent)

@@ -11,6 +11,7 @@ sequences of the first and the last one (uint64 each), its size (uint16) and its
 
 import sqlite3
 import struct
+import time
 import zlib
 from array import array
 from typing import Any, NamedTuple
@@ -47,6 +48,8 @@ SUMMARIES = "SELECT key, last, chunks, subjects, seal FROM summary WHERE key BET
 HEAD_BYTES = HEAD.size
 SUBJECT = struct.Struct("<IQQH")
 SUBJECT_BYTES = SUBJECT.size
+# So many subjects are taken before other threads may have the interpreter's lock.
+IN_A_ROW = 2048
 unpack_subject = SUBJECT.unpack_from
 PLACE = struct.Struct("<qq")
 
@@ -140,8 +143,11 @@ def encode_subjects(states: SubjectStates) -> bytes:
 
 def add_subjects(states: SubjectStates, subjects: bytes) -> None:
     """Count what `encode_subjects` has written, behind what is counted already."""
-    at, end = 0, len(subjects)
+    at, end, count = 0, len(subjects), 0
     while at < end:
+        count += 1
+        if not count % IN_A_ROW:
+            time.sleep(0)
         messages, first, last, size = unpack_subject(subjects, at)
         at += SUBJECT_BYTES
         states.merge(subjects[at : at + size], first, last, messages)
