@@ -23,6 +23,7 @@ from gateway.streams.prompt_gets import PromptGets
 from gateway.streams.snapshot_requests import SnapshotRequests
 from gateway.streams.sourcing import check_demands, identity_header
 from gateway.streams.stream_requests import StreamRequests
+from gateway.streams.times import NO_TIME
 from protocols.message import Message, readdressed
 
 if TYPE_CHECKING:
@@ -249,6 +250,11 @@ def pages_of(kind: str) -> dict[str, object]:
         return {"deliver_subject": ""}
     if kind == "consumer_reset":
         return {"reset_seq": 0}
-    if kind == "consumer_names":
-        return pages | {"consumers": []}
-    return pages if kind in ("stream_names", "stream_list", "stream_info", "consumer_list") else {}
+    if kind == "consumer_pause":
+        return {"paused": False, "pause_until": NO_TIME}
+    lists = {"consumer_names": "consumers", "consumer_list": "consumers", "stream_list": "streams"}
+    if kind in lists:
+        return pages | {lists[kind]: []}
+    if kind == "stream_names":
+        return pages | {"streams": None}
+    return pages if kind == "stream_info" else {}

@@ -171,8 +171,43 @@ def become_durable(config: ConsumerConfig) -> None:
     config.ack_wait = config.max_deliver = config.inactive_threshold = 0
 
 
+def check_pedantic(config: ConsumerConfig, stream: StreamConfig) -> None:
+    """Whether nothing is to be said otherwise than it was (`complete`). Raises ApiError."""
+    limits = stream.consumer_limits
+    most, longest = (limits.max_ack_pending, limits.inactive_threshold) if limits is not None else (0, 0)
+    faults = (
+        (config.max_deliver < -1, "max_deliver must be set to -1"),
+        (config.max_waiting < 0, "max_waiting must not be negative"),
+        (config.max_ack_pending < -1, "max_ack_pending must be set to -1"),
+        (config.max_batch < 0, "max_batch must not be negative"),
+        (config.max_expires < 0, "max_expires must not be negative"),
+        (config.max_bytes < 0, "max_bytes must not be negative"),
+        (config.idle_heartbeat < 0, "idle_heartbeat must not be negative"),
+        (config.inactive_threshold < 0, "inactive_threshold must not be negative"),
+        (config.priority_timeout < 0, "priority_timeout must not be negative"),
+        (
+            bool(config.backoff) and config.ack_wait != (config.backoff or [0])[0],
+            "first backoff value has to equal batch AckWait",
+        ),
+        (most > 0 and not config.max_ack_pending, "max_ack_pending must be set if it's configured in stream limits"),
+        (
+            longest > 0 and not config.inactive_threshold,
+            "inactive_threshold must be set if it's configured in stream limits",
+        ),
+    )
+    for is_so, text in faults:
+        if is_so:
+            raise ApiError(errors.PEDANTIC.with_text(text))
+
+
+# Of these less than nothing is nothing.
+NOT_NEGATIVE = ("max_waiting", "max_batch", "max_expires", "max_bytes", "idle_heartbeat", "inactive_threshold")
+
+
 def complete(config: ConsumerConfig, stream: StreamConfig) -> None:
     """Put in what a request may leave out."""
+    for name in NOT_NEGATIVE:
+        setattr(config, name, max(getattr(config, name), 0))
     if config.deliver_policy == "undefined":
         config.deliver_policy = "all"
     if config.backoff:
@@ -201,13 +236,13 @@ def complete(config: ConsumerConfig, stream: StreamConfig) -> None:
     config.metadata = dict(config.metadata or {})
     for name in ("_nats.ver", "_nats.level", "_nats.req.level"):
         config.metadata.pop(name, None)
-    config.priority_timeout = max(config.priority_timeout, 0)
-    if config.priority_policy == "pinned_client":
-        config.priority_timeout = config.priority_timeout or PIN_TIMEOUT
     groups = config.has_priorities or config.priority_groups or config.priority_timeout
     level = "1" if groups or has_pause(config) else "0"
     if config.is_confirmed_by_flow:
         level = FLOW_LEVEL
+    config.priority_timeout = max(config.priority_timeout, 0)
+    if config.priority_policy == "pinned_client":
+        config.priority_timeout = config.priority_timeout or PIN_TIMEOUT
     config.metadata |= {"_nats.level": LEVEL, "_nats.req.level": level, "_nats.ver": SPOKEN_VERSION}
 
 
@@ -343,14 +378,10 @@ def check_push(config: ConsumerConfig, stream: StreamConfig) -> None:
 def check_pull(config: ConsumerConfig, stream: StreamConfig) -> None:
     if config.rate_limit_bps:
         raise ApiError(errors.PULL_WITH_RATE)
-    if config.max_waiting < 0:
-        raise ApiError(errors.MAX_WAITING_NEGATIVE)
     if config.idle_heartbeat:
         raise ApiError(errors.HEARTBEAT_NEEDS_PUSH)
     if config.flow_control:
         raise ApiError(errors.FLOW_NEEDS_PUSH)
-    if config.max_batch < 0:
-        raise ApiError(errors.BATCH_NOT_POSITIVE)
     if config.max_expires and config.max_expires < MILLISECOND:
         raise ApiError(errors.EXPIRES_TOO_SMALL)
     if config.deliver_group:

@@ -2,7 +2,7 @@
 
 import secrets
 import string
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,7 +15,16 @@ from gateway.streams.direct_get import everything
 from gateway.streams.errors import ApiError
 from gateway.streams.selection import Selection
 from gateway.streams.served_stream import ServedStream
-from gateway.streams.stream_requests import Paged, StreamRequests, check_empty, decode, optional, without_version
+from gateway.streams.stream_requests import (
+    Natural,
+    Paged,
+    StreamRequests,
+    check_empty,
+    decode,
+    incidental,
+    optional,
+    without_version,
+)
 from gateway.streams.telling import Told, shown_consumers, tell_consumer
 from gateway.streams.times import NO_TIME, parse_time, time_text
 
@@ -36,10 +45,10 @@ class CreateAsked(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ResetAsked(msgspec.Struct):
-    seq: Annotated[int, msgspec.Meta(ge=0)] = 0
+    seq: Natural = 0
 
 
-class PauseAsked(msgspec.Struct):
+class PauseAsked(msgspec.Struct, forbid_unknown_fields=True):
     pause_until: str | None = None
 
 
@@ -68,11 +77,11 @@ class ConsumerRequests:
             raise ApiError(errors.DURABLE_NOT_SET)
         if config.durable_name.encode("utf-8", "surrogateescape") != tokens[1]:
             raise ApiError(errors.DURABLE_MISMATCH)
-        return await self._create(self._streams.find(tokens[0]), config, asked.action)
+        return await self._create(self._streams.find(tokens[0]), config, asked)
 
     async def create(self, tokens: list[bytes], payload: bytes) -> Told:
         """With a name in the subject, and perhaps a filter behind it; the older form without is for ephemeral ones."""
-        asked = decode(payload, CreateAsked)
+        asked = optional(payload, CreateAsked)
         config = self._config(asked, tokens[0])
         if len(tokens) == 1:
             if config.durable_name:
@@ -89,7 +98,7 @@ class ConsumerRequests:
                     raise ApiError(errors.FILTERS_IN_SUBJECT)
                 if config.filter_subject != filter_in_subject:
                     raise ApiError(errors.FILTER_MISMATCH)
-        return await self._create(self._streams.find(tokens[0]), config, asked.action)
+        return await self._create(self._streams.find(tokens[0]), config, asked)
 
     def _config(self, asked: CreateAsked, stream: bytes) -> ConsumerConfig:
         if asked.stream_name.encode("utf-8", "surrogateescape") != stream:
@@ -98,13 +107,15 @@ class ConsumerRequests:
             raise ApiError(errors.INVALID_JSON.with_text(f"unknown consumer action: {asked.action}"))
         return asked.config
 
-    async def _create(self, stream: ServedStream, config: ConsumerConfig, action: str) -> Told:
+    async def _create(self, stream: ServedStream, config: ConsumerConfig, asked: CreateAsked) -> Told:
         if config.name and config.durable_name and config.name != config.durable_name:
             raise ApiError(errors.NAMES_DIFFER)
         if config.direct and config.sourcing and config.name and stream.config.is_queue:
             consumer_config.become_durable(config)
         name = config.durable_name or config.name
         is_default = not config.max_ack_pending
+        if asked.pedantic:
+            consumer_config.check_pedantic(config, stream.config)
         consumer_config.complete(config, stream.config)
         account_limits.check_consumer(self._home.account.rules.streams, config, is_default)
         consumer_config.check(config, stream.config)
@@ -112,8 +123,8 @@ class ConsumerRequests:
             name = config.name = f"{name}-{new_name(stream)}"
         existing = stream.consumers.get(name) if name else None
         if existing is not None:
-            return await self._change(stream, existing, config, action)
-        if action == "update":
+            return await self._change(stream, existing, config, asked.action)
+        if asked.action == "update":
             raise ApiError(errors.CONSUMER_DOES_NOT_EXIST)
         most = stream.config.max_consumers
         most = most if most > 0 else self._home.settings.max_consumers
@@ -190,23 +201,25 @@ class ConsumerRequests:
         return {"success": True}
 
     async def named(self, tokens: list[bytes], payload: bytes) -> Told:
-        stream, asked = self._streams.find(tokens[0]), optional(payload, Paged)
+        stream, asked = self._streams.find(tokens[0]), incidental(payload, Paged)
         found = [one.name for one in shown_consumers(stream)]
-        page = found[asked.offset : asked.offset + NAMES_AT_ONCE]
-        return {"total": len(found), "offset": asked.offset, "limit": NAMES_AT_ONCE, "consumers": page}
+        begin = asked.begin(len(found))
+        page = found[begin : begin + NAMES_AT_ONCE]
+        return {"total": len(found), "offset": begin, "limit": NAMES_AT_ONCE, "consumers": page}
 
     async def listed(self, tokens: list[bytes], payload: bytes) -> Told:
-        stream, asked = self._streams.find(tokens[0]), optional(payload, Paged)
+        stream, asked = self._streams.find(tokens[0]), incidental(payload, Paged)
         found = [one.name for one in shown_consumers(stream)]
-        page = found[asked.offset : asked.offset + LISTED_AT_ONCE]
+        begin = asked.begin(len(found))
+        page = found[begin : begin + LISTED_AT_ONCE]
         listed = [without_version(told) for told in await self._describe_all(stream, page)]
-        return {"total": len(found), "offset": asked.offset, "limit": LISTED_AT_ONCE, "consumers": listed}
+        return {"total": len(found), "offset": begin, "limit": LISTED_AT_ONCE, "consumers": listed}
 
     async def _describe_all(self, stream: ServedStream, names: list[str]) -> "list[Told]":
         return [await self.describe(stream.consumers[name]) for name in names if name in stream.consumers]
 
     async def pause(self, tokens: list[bytes], payload: bytes) -> Told:
-        consumer, asked = self.find(*tokens), optional(payload, PauseAsked)
+        consumer, asked = self.find(*tokens), incidental(payload, PauseAsked)
         try:
             until = parse_time(asked.pause_until) if asked.pause_until else 0
         except ValueError as error:

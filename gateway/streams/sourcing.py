@@ -27,7 +27,7 @@ def check_demands(home: "AccountStreams", asked: bytes, header: bytes) -> None:
     """Whether a request's header asks for what there is. Raises ApiError."""
     fields = headers.nats_fields(header)
     level = fields.get(headers.API_LEVEL)
-    if level and (not level.isdigit() or len(level) > 9 or int(level) > int(LEVEL)):
+    if level and (not level.removeprefix(b"-").isdigit() or len(level) > 9 or int(level) > int(LEVEL)):
         raise ApiError(errors.API_LEVEL)
     identity = fields.get(headers.IDENTITY)
     if identity and asked.startswith(NAMING):

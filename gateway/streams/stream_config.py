@@ -27,6 +27,7 @@ MOST_METADATA_BYTES = 128 << 10
 MOST_SUBJECTS = 128
 DEFAULT_WINDOW = 120 * SECOND
 SHORTEST_WINDOW = SHORTEST_AGE = 100_000_000
+NO_NAME = "stream name is required and can not contain '.', '*', '>', '\\', '/'"
 # What is said of the API's level, as that version says it.
 LEVEL = "5"
 # Streams have no subjects of these without `no_ack`: their answers would go round in a circle.
@@ -278,7 +279,7 @@ def check_persistence(config: StreamConfig) -> None:
 def check_name(name: str) -> None:
     """Raises ApiError."""
     if not name or any(character in name for character in " .*>\t\r\n\f") or not name.isprintable():
-        raise refused("stream name is required and can not contain '.', '*', '>'")
+        raise refused(NO_NAME)
     if len(name) > LONGEST_NAME:
         raise refused(f"stream name is too long, maximum allowed is {LONGEST_NAME}")
     if "/" in name or "\\" in name:

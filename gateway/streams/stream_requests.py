@@ -2,7 +2,7 @@
 
 import base64
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
 
 import msgspec
 
@@ -28,34 +28,46 @@ SUBJECTS_AT_ONCE = 100_000
 DELETED_AT_ONCE = 100_000
 
 T = TypeVar("T")
+Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Paged(msgspec.Struct):
+class Paged(msgspec.Struct, forbid_unknown_fields=True):
     offset: int = 0
+
+    def begin(self, total: int) -> int:
+        """Where the page begins among so many."""
+        return min(max(self.offset, 0), total)
+
+
+class StreamsAsked(Paged, forbid_unknown_fields=True):
     subject: str = ""
 
 
-class InfoAsked(msgspec.Struct):
+class InfoAsked(msgspec.Struct, forbid_unknown_fields=True):
     offset: int = 0
     deleted_details: bool = False
     subjects_filter: str = ""
 
 
-class PurgeAsked(msgspec.Struct):
+class PurgeAsked(msgspec.Struct, forbid_unknown_fields=True):
     filter: str = ""
-    seq: int = 0
-    keep: int = 0
+    seq: Natural = 0
+    keep: Natural = 0
 
 
-class DeleteAsked(msgspec.Struct):
-    seq: int = 0
+class DeleteAsked(msgspec.Struct, forbid_unknown_fields=True):
+    seq: Natural = 0
     no_erase: bool = False
 
 
+class MessageAsked(direct_get.Asked, forbid_unknown_fields=True):
+    """As a direct get asks for it, where nothing else may be said."""
+
+
 def decode(payload: bytes, asked: type[T]) -> T:
-    """What a request asks for. Raises ApiError."""
+    """What a request asks for; `null` for nothing in particular. Raises ApiError."""
     try:
-        return msgspec.json.decode(payload, type=asked)
+        return msgspec.json.decode(b"{}" if payload.strip() == b"null" else payload, type=asked)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ApiError(errors.INVALID_JSON.with_text(error)) from None
 
@@ -63,6 +75,11 @@ def decode(payload: bytes, asked: type[T]) -> T:
 def optional(payload: bytes, asked: type[T]) -> T:
     """The same, where nothing asks for nothing in particular."""
     return decode(payload or b"{}", asked)
+
+
+def incidental(payload: bytes, asked: type[T]) -> T:
+    """The same, where what is neither an object nor a list asks for nothing either."""
+    return optional(payload if payload.lstrip()[:1] in (b"{", b"[") else b"", asked)
 
 
 def check_empty(payload: bytes) -> None:
@@ -134,6 +151,8 @@ class StreamRequests:
 
     async def update(self, tokens: list[bytes], payload: bytes) -> Told:
         home, config = self._home, optional(payload, StreamConfig)
+        if not config.name:
+            raise stream_config.refused(stream_config.NO_NAME)
         if config.name.encode("utf-8", "surrogateescape") != tokens[0]:
             raise ApiError(errors.STREAM_MISMATCH)
         stream = self.find(tokens[0])
@@ -153,7 +172,7 @@ class StreamRequests:
         return await self.describe(stream)
 
     async def info(self, tokens: list[bytes], payload: bytes) -> Told:
-        stream, asked = self.find(tokens[0]), optional(payload, InfoAsked)
+        stream, asked = self.find(tokens[0]), incidental(payload, InfoAsked)
         told = await self.describe(stream)
         state = told["state"]
         assert isinstance(state, dict)
@@ -165,10 +184,12 @@ class StreamRequests:
             pattern = asked.subjects_filter.encode("utf-8", "surrogateescape")
             found = await stream.subjects(pattern) if is_valid_filter(pattern) else []
             found = await in_order(found, self._home.runtime.turns)
-            page = found[asked.offset : asked.offset + SUBJECTS_AT_ONCE]
+            begin = max(asked.offset, 0)
+            page = found[begin : begin + SUBJECTS_AT_ONCE]
             if page:
                 state["subjects"] = await counts_in_turns(page, OwnTurn(self._home.runtime.turns))
-            told |= {"total": len(found), "offset": asked.offset, "limit": SUBJECTS_AT_ONCE}
+            limit = SUBJECTS_AT_ONCE if found else 0
+            told |= {"total": len(found), "offset": begin if found else 0, "limit": limit}
         else:
             told |= {"total": 0, "offset": 0, "limit": 0}
         return told
@@ -191,19 +212,21 @@ class StreamRequests:
         return deleted
 
     async def named(self, tokens: list[bytes], payload: bytes) -> Told:
-        asked = optional(payload, Paged)
+        asked = incidental(payload, StreamsAsked)
         found = self._matching(asked.subject)
-        page = found[asked.offset : asked.offset + NAMES_AT_ONCE]
-        told: Told = {"total": len(found), "offset": asked.offset, "limit": NAMES_AT_ONCE}
+        begin = asked.begin(len(found))
+        page = found[begin : begin + NAMES_AT_ONCE]
+        told: Told = {"total": len(found), "offset": begin, "limit": NAMES_AT_ONCE}
         return told | {"streams": page or None}
 
     async def listed(self, tokens: list[bytes], payload: bytes) -> Told:
-        asked = optional(payload, Paged)
+        asked = incidental(payload, StreamsAsked)
         found = self._matching(asked.subject)
-        page = found[asked.offset : asked.offset + LISTED_AT_ONCE]
+        begin = asked.begin(len(found))
+        page = found[begin : begin + LISTED_AT_ONCE]
         open_ones = [self._home.streams[name] for name in page if name in self._home.streams]
         streams = [without_version(await self.describe(stream)) for stream in open_ones]
-        told: Told = {"total": len(found), "offset": asked.offset, "limit": LISTED_AT_ONCE, "streams": streams}
+        told: Told = {"total": len(found), "offset": begin, "limit": LISTED_AT_ONCE, "streams": streams}
         missing = [name for name in page if name in self._home.unopened]
         return told | ({"missing": missing} if missing else {})
 
@@ -226,7 +249,7 @@ class StreamRequests:
         return {"success": True}
 
     async def purge(self, tokens: list[bytes], payload: bytes) -> Told:
-        stream, asked = self.find(tokens[0]), optional(payload, PurgeAsked)
+        stream, asked = self.find(tokens[0]), incidental(payload, PurgeAsked)
         if stream.config.sealed:
             raise ApiError(errors.SEALED)
         if stream.config.deny_purge:
@@ -274,7 +297,7 @@ class StreamRequests:
         stream = self.find(tokens[0])
         if not payload:
             raise ApiError(errors.BAD_REQUEST)
-        asked = decode(payload, direct_get.Asked)
+        asked = decode(payload, MessageAsked)
         if asked.batch or asked.multi_last or asked.max_bytes or asked.up_to_seq or asked.up_to_time:
             raise ApiError(errors.BAD_REQUEST)
         named = bool(asked.last_by_subj), bool(asked.seq or asked.next_by_subj or asked.start_time)
@@ -291,13 +314,16 @@ class StreamRequests:
         return {"message": told_message(message)}
 
     async def delete_message(self, tokens: list[bytes], payload: bytes) -> Told:
-        stream, asked = self.find(tokens[0]), decode(payload, DeleteAsked)
+        stream = self.find(tokens[0])
+        if payload.strip() in (b"", b"{}"):
+            raise ApiError(errors.BAD_REQUEST)
+        asked = decode(payload, DeleteAsked)
         if stream.config.sealed:
             raise ApiError(errors.SEALED)
         if stream.config.deny_delete:
             raise ApiError(errors.DELETE_FAILED.with_text("message delete not permitted"))
         if not asked.seq:
-            raise ApiError(errors.BAD_REQUEST)
+            raise ApiError(errors.DELETE_FAILED.with_text("no message found"))
         await self._home.settled()
         if asked.seq > stream.stored.committed:
             raise ApiError(errors.DELETE_FAILED.with_text("stream store EOF"))
