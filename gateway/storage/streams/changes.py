@@ -22,8 +22,8 @@ DROPPED_AT_ONCE = 64
 
 INSERT = "INSERT OR REPLACE INTO chunk VALUES "
 ONE_ROW = f"({', '.join('?' * len(ChunkRow._fields))})"
-OLD = "SELECT key FROM chunk WHERE key BETWEEN ? AND ? AND last < ? ORDER BY key LIMIT ?"
-CONTENT = "SELECT key, last, messages, crc, offsets, body FROM chunk WHERE key BETWEEN ? AND ? ORDER BY key"
+OLD = "SELECT key, last FROM chunk WHERE key BETWEEN ? AND ? AND last < ? ORDER BY key LIMIT ?"
+CONTENT = "SELECT key, last, messages, crc, offsets, body FROM chunk WHERE key = ?"
 BITS = "SELECT key, bits FROM gone WHERE key BETWEEN ? AND ?"
 
 StreamRow: TypeAlias = tuple[int, str, str | None, int, int, int, str, str]
@@ -121,28 +121,31 @@ def insert(connection: sqlite3.Connection, rows: list[ChunkRow]) -> None:
 def drop_chunks(connection: sqlite3.Connection, drop: Drop) -> Dropped:
     """Remove some of the chunks that lie in front of a sequence."""
     low, high = key_of(drop.stream, 0), key_of(drop.stream, min(drop.first, LAST_SEQUENCE))
-    keys = [key for (key,) in connection.execute(OLD, (low, high, drop.first, DROPPED_AT_ONCE))]
-    if not keys:
+    old: list[tuple[int, int]] = connection.execute(OLD, (low, high, drop.first, DROPPED_AT_ONCE)).fetchall()
+    if not old:
         return Dropped(drop, False, Counter())
-    subjects = subjects_in(connection, keys[0], keys[-1]) if drop.subjects else Counter()
-    connection.execute("DELETE FROM chunk WHERE key BETWEEN ? AND ?", (keys[0], keys[-1]))
-    forget_summaries(connection, keys[0], keys[-1])
-    connection.execute("DELETE FROM gone WHERE key BETWEEN ? AND ?", (keys[0], keys[-1]))
-    return Dropped(drop, len(keys) == DROPPED_AT_ONCE, subjects)
+    span = old[0][0], old[-1][0]
+    subjects = subjects_in(connection, old) if drop.subjects else Counter()
+    connection.execute("DELETE FROM chunk WHERE key BETWEEN ? AND ?", span)
+    forget_summaries(connection, *span)
+    connection.execute("DELETE FROM gone WHERE key BETWEEN ? AND ?", span)
+    return Dropped(drop, len(old) == DROPPED_AT_ONCE, subjects)
 
 
-def subjects_in(connection: sqlite3.Connection, low: int, high: int) -> Counter[bytes]:
-    """How many messages of each subject some chunks hold, without those that are gone already."""
+def subjects_in(connection: sqlite3.Connection, chunks: list[tuple[int, int]]) -> Counter[bytes]:
+    """How many messages of each subject some chunks hold, without those that are gone already; of each chunk the key
+    and the last sequence.
+    """
     found: Counter[bytes] = Counter()
-    gone = {key: int.from_bytes(bits, "little") for key, bits in connection.execute(BITS, (low, high))}
-    for row in connection.execute(CONTENT, (low, high)):
-        chunk = StoredChunk(*row)
-        bits = gone.get(chunk.key, 0)
-        begin = first_of(chunk.key)
-        if bits.bit_count() > chunk.last - begin:
-            continue  # All of it is gone.
+    span = chunks[0][0], chunks[-1][0]
+    gone = {key: int.from_bytes(bits, "little") for key, bits in connection.execute(BITS, span)}
+    for key, last in chunks:
+        bits = gone.get(key, 0)
+        begin = first_of(key)
+        if bits.bit_count() > last - begin:
+            continue  # All of it is gone, and nothing is to be read.
         try:
-            messages = decode(chunk)
+            messages = decode(StoredChunk(*connection.execute(CONTENT, (key,)).fetchone()))
         except DamagedError:
             continue  # It was never counted, or is not any more.
         found.update(message.subject for message in messages if not bits >> (message.sequence - begin) & 1)

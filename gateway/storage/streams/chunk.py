@@ -17,10 +17,12 @@ from gateway.storage.damage import DamagedError
 from gateway.storage.streams.byte_order import little_endian
 from gateway.storage.streams.stored_message import StoredMessage, stored_message
 
-# How much one chunk holds at most; a message that is larger has one of its own. What is looked for alone costs to read
-# a chunk, what is read in order a step for each.
+# How much one chunk holds at most; a message that is larger has one of its own. What is read in order costs a step for
+# each, what is looked for alone to read a chunk: the second pair is for streams in which that is usual.
 MOST_MESSAGES = 128
 MOST_BYTES = 32 << 10
+FEW_MESSAGES = 32
+FEW_BYTES = 8 << 10
 # A chunk whose messages lie far apart would need large bitmaps of what is missing.
 MOST_SPAN = 4096
 # The key of a row: the stream's number above its first sequence.
@@ -63,6 +65,20 @@ class StoredChunk(NamedTuple):
     crc: int
     offsets: bytes
     body: bytes
+
+
+class Room(NamedTuple):
+    """How many messages, and how many bytes, a chunk holds at most."""
+
+    messages: int
+    size: int
+
+
+def room_of(alone: bool) -> Room:
+    """That of a stream, of which messages are looked for `alone` or not."""
+    if alone:
+        return Room(min(FEW_MESSAGES, MOST_MESSAGES), min(FEW_BYTES, MOST_BYTES))
+    return Room(MOST_MESSAGES, MOST_BYTES)
 
 
 def key_of(stream: int, sequence: int) -> int:
@@ -145,7 +161,12 @@ def message_at(row: ChunkRow, number: int) -> StoredMessage:
 
 def encode_places(sequences: list[int], sizes: list[int]) -> bytes:
     """The offsets of frames of these sizes."""
-    numbers = array(OFFSET, accumulate(sizes))
+    return encode_ends(sequences, [*accumulate(sizes)])
+
+
+def encode_ends(sequences: list[int], ends: list[int]) -> bytes:
+    """The offsets of frames that end there."""
+    numbers = array(OFFSET, ends)
     first = sequences[0]
     if sequences[-1] - first >= len(sequences):
         numbers.extend([sequence - first for sequence in sequences])

@@ -3,7 +3,15 @@
 from array import array
 from bisect import bisect_left, bisect_right
 
-from gateway.storage.streams.chunk import HEADER_BEGIN, MOST_SPAN, OFFSET_BYTES, ChunkRow, first_of, missing
+from gateway.storage.streams.chunk import (
+    HEADER_BEGIN,
+    MOST_SPAN,
+    OFFSET_BYTES,
+    ChunkRow,
+    Room,
+    first_of,
+    missing,
+)
 from gateway.storage.streams.directory import ChunkDirectory, ChunkEntry
 from gateway.storage.streams.folding import Fold, Folded
 from gateway.storage.streams.holes import Hole, Holes
@@ -71,7 +79,7 @@ class Contents:
         self.messages += count
 
     def is_there(self, sequence: int) -> bool:
-        number = self.directory.find(sequence)
+        number = self.directory.find_known(sequence)
         if sequence < self.first or not self.directory.holds(number, sequence):
             return False
         return not self.holes.is_gone(self.directory.first(number), sequence)
@@ -126,7 +134,7 @@ class Contents:
     def delete(self, sequence: int, size: int) -> bool:
         """Delete one message, with what it is counted with; False where it is not there."""
         directory = self.directory
-        number = directory.find(sequence)
+        number = directory.find_known(sequence)
         if sequence < self.first or not directory.holds(number, sequence):
             return False
         chunk = directory.first(number)
@@ -159,12 +167,14 @@ class Contents:
         self.passed = True
         return lost
 
-    def begin_fold(self, stream: int, begin: int, end: int) -> Fold:
-        """Chunks from one number up to another are to be folded with the next commit; `end_fold` tells of it."""
+    def begin_fold(self, stream: int, begin: int, end: int, room: Room) -> Fold:
+        """Chunks from one number up to another are to be folded with the next commit, into such with so much room;
+        `end_fold` tells of it.
+        """
         self._late = []
         firsts = [self.directory.first(number) for number in range(begin, end)]
         gone = {first: self.holes.get(first).bits for first in firsts}
-        return Fold(stream, firsts[0], firsts[-1], gone)
+        return Fold(stream, firsts[0], firsts[-1], gone, room)
 
     def hand_over_fold(self, fold: Fold) -> None:
         """A fold is on its way to the disk: it leaves out what was deleted since it began, too."""

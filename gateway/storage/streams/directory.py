@@ -4,6 +4,13 @@ from array import array
 from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
+try:
+    import cython
+except ImportError:
+    from protocols import form as cython
+
+from gateway.storage.streams.chunk import LAST_SEQUENCE
+
 
 class ChunkEntry(NamedTuple):
     """`live` counts the messages that were not deleted; `size` is theirs in bytes, with what was deleted meanwhile.
@@ -80,7 +87,11 @@ class ChunkDirectory:
 
     def find(self, sequence: int) -> int:
         """The number of the chunk that holds a sequence or, where none does, of the next one."""
-        return bisect_left(self._lasts, sequence)
+        return self.find_known(min(sequence, LAST_SEQUENCE))  # Who asks may name any number.
+
+    def find_known(self, sequence: int) -> int:
+        """The same of a sequence that was given out."""
+        return place_in(self._lasts, sequence)
 
     def holds(self, number: int, sequence: int) -> bool:
         return number < len(self._firsts) and self._firsts[number] <= sequence
@@ -139,3 +150,18 @@ class ChunkDirectory:
 
     def _columns(self) -> "tuple[array[int], ...]":
         return self._firsts, self._lasts, self._lives, self._sizes, self._aged, self._last_ns, self._headed
+
+
+def place_in(numbers: "array[int]", number: int) -> int:
+    """The index of the first of these numbers, which rise, that is not below another."""
+    if not cython.compiled:
+        return bisect_left(numbers, number)
+    low, high = 0, len(numbers)
+    found = numbers.data.as_longlongs  # type: ignore[attr-defined]
+    while low < high:
+        middle = (low + high) // 2
+        if found[middle] < number:
+            low = middle + 1
+        else:
+            high = middle
+    return low

@@ -1,12 +1,22 @@
 """Folding: many small chunks become a few large ones, where messages came one by one. What is gone is left out."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from gateway.storage.damage import is_damage
 from gateway.storage.streams import chunk as chunks
-from gateway.storage.streams.chunk import HEAD, ChunkRow, checksum, encode_places, first_of, key_of, places
+from gateway.storage.streams.chunk import (
+    HEAD,
+    ChunkRow,
+    Room,
+    checksum,
+    encode_ends,
+    first_of,
+    key_of,
+    make_row,
+    places,
+)
 from gateway.storage.streams.summaries import forget_summaries
 
 # So many small chunks are folded in one go.
@@ -15,20 +25,26 @@ FOLDED_AT_ONCE = 64
 ROWS = "SELECT * FROM chunk WHERE key BETWEEN ? AND ? ORDER BY key"
 
 
-class Frame(NamedTuple):
-    """A message as it stands in a chunk."""
+class Piece(NamedTuple):
+    """Messages as they stand in a chunk, one behind the other: their sequences, where the frame of each ends, and the
+    frames.
+    """
 
-    sequence: int
+    sequences: Sequence[int]
+    ends: Sequence[int]
     content: bytes
 
 
 class Fold(NamedTuple):
-    """The chunks of a stream from one first sequence to another; `gone` are bitmaps of what is not there any more."""
+    """The chunks of a stream from one first sequence to another; `gone` are bitmaps of what is not there any more. What
+    they become has so much `room`.
+    """
 
     stream: int
     first: int
     last: int
     gone: dict[int, int]
+    room: Room
 
 
 class Folded(NamedTuple):
@@ -43,17 +59,17 @@ def fold_chunks(connection: sqlite3.Connection, fold: Fold) -> Folded:
     """Within a transaction. Raises sqlite3.Error."""
     span = key_of(fold.stream, fold.first), key_of(fold.stream, fold.last)
     damaged: list[int] = []
-    frames: list[Frame] = []
+    pieces: list[Piece] = []
     aged = 0
     for row in read_rows(connection, fold, damaged):
         if checksum(row.key, row.last, row.messages, row.offsets, row.body) != row.crc:
             damaged.append(first_of(row.key))
         elif not damaged:
             aged = max(aged, row.aged)
-            frames += frames_of(row, fold.gone.get(first_of(row.key), 0))
+            pieces += pieces_of(row, fold.gone.get(first_of(row.key), 0), fold.room)
     if damaged:
         return Folded(fold, [], damaged)
-    rows = [encode_frames(fold.stream, part, aged) for part in parts(frames)]
+    rows = [encode_pieces(fold.stream, part, aged) for part in parts(pieces, fold.room)]
     connection.execute("DELETE FROM chunk WHERE key BETWEEN ? AND ?", span)
     connection.execute("DELETE FROM gone WHERE key BETWEEN ? AND ?", span)
     forget_summaries(connection, *span)
@@ -77,37 +93,47 @@ def read_rows(connection: sqlite3.Connection, fold: Fold, damaged: list[int]) ->
         damaged.append(last)
 
 
-def frames_of(row: ChunkRow, gone: int) -> Iterator[Frame]:
-    """The messages of a sound row that are not gone."""
+def pieces_of(row: ChunkRow, gone: int, room: Room) -> Iterator[Piece]:
+    """The messages of a sound row that are not gone: all together, where none is and they fit into one chunk again."""
     first = first_of(row.key)
     ends, distances = places(row.messages, row.offsets)
+    if not gone and distances is None and row.messages <= room.messages and len(row.body) <= room.size:
+        yield Piece(range(first, first + row.messages), ends, row.body)
+        return
     start = 0
     for number, end in enumerate(ends):
         distance = number if distances is None else distances[number]
         if not gone >> distance & 1:
-            yield Frame(first + distance, row.body[start:end])
+            yield Piece((first + distance,), (end - start,), row.body[start:end])
         start = end
 
 
-def parts(frames: list[Frame]) -> Iterator[list[Frame]]:
-    """Messages in pieces that make a chunk each."""
-    begin = size = 0
-    for number, frame in enumerate(frames):
-        size += len(frame.content)
+def parts(pieces: list[Piece], room: Room) -> Iterator[list[Piece]]:
+    """Messages in lists that make a chunk each."""
+    begin = messages = size = 0
+    for number, piece in enumerate(pieces):
+        messages += len(piece.ends)
+        size += len(piece.content)
         if number > begin and (
-            number - begin == chunks.MOST_MESSAGES
-            or size > chunks.MOST_BYTES
-            or frame.sequence - frames[begin].sequence >= chunks.MOST_SPAN
+            messages > room.messages
+            or size > room.size
+            or piece.sequences[-1] - pieces[begin].sequences[0] >= chunks.MOST_SPAN
         ):
-            yield frames[begin:number]
-            begin, size = number, len(frame.content)
-    if begin < len(frames):
-        yield frames[begin:]
+            yield pieces[begin:number]
+            begin, messages, size = number, len(piece.ends), len(piece.content)
+    if begin < len(pieces):
+        yield pieces[begin:]
 
 
-def encode_frames(stream: int, frames: list[Frame], aged: int) -> ChunkRow:
-    offsets = encode_places([frame.sequence for frame in frames], [len(frame.content) for frame in frames])
-    key, last, count = key_of(stream, frames[0].sequence), frames[-1].sequence, len(frames)
-    body = b"".join([frame.content for frame in frames])
-    last_ns = HEAD.unpack_from(frames[-1].content)[0]
-    return ChunkRow(key, last, count, aged, last_ns, checksum(key, last, count, offsets, body), offsets, body)
+def encode_pieces(stream: int, pieces: list[Piece], aged: int) -> ChunkRow:
+    sequences: list[int] = []
+    ends: list[int] = []
+    size = 0
+    for piece in pieces:
+        sequences += piece.sequences
+        ends += [size + end for end in piece.ends]
+        size += len(piece.content)
+    body = b"".join([piece.content for piece in pieces])
+    last_ns = HEAD.unpack_from(body, ends[-2] if len(ends) > 1 else 0)[0]
+    offsets = encode_ends(sequences, ends)
+    return make_row(stream, sequences[0], sequences[-1], len(ends), aged, last_ns, offsets, body)

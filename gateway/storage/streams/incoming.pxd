@@ -4,7 +4,7 @@ from gateway.storage.streams.run cimport Run
 cdef class Incoming:
     cdef readonly Py_ssize_t messages
     cdef readonly long long size, writing_size, writing_last
-    cdef object _stream, _age
+    cdef object _stream, _age, _room
     cdef Run _waiting, _writing
     cdef list _rows
     cdef Py_ssize_t _live

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Callable, Collection
 
-from gateway.storage.streams.chunk import ChunkRow, encode, first_of, messages_in
+from gateway.storage.streams.chunk import ChunkRow, Room, encode, first_of, messages_in
 from gateway.storage.streams.run import Run
 from gateway.storage.streams.stored_message import StoredMessage
 
@@ -11,7 +11,7 @@ from gateway.storage.streams.stored_message import StoredMessage
 class Incoming:
     """Those that wait for the next commit, and those that are being written. `messages` and `size` (bytes) are of what
     was not deleted meanwhile. `writing_size` is what is being written, deleted or not, and `writing_last` the newest
-    sequence that was given out when that began. `age` gives seconds.
+    sequence that was given out when that began. `age` gives seconds. Their chunks have so much `room`.
     """
 
     __slots__ = (
@@ -20,6 +20,7 @@ class Incoming:
         "_live",
         "_live_size",
         "_oldest",
+        "_room",
         "_rows",
         "_stream",
         "_waiting",
@@ -30,15 +31,16 @@ class Incoming:
         "writing_size",
     )
 
-    def __init__(self, stream: int, age: Callable[[], float]) -> None:
+    def __init__(self, stream: int, age: Callable[[], float], room: Room) -> None:
         self.messages = 0
         self.size = 0
         self.writing_size = 0
         self.writing_last = 0
         self._stream = stream
+        self._room = room
         self._age = age
-        self._waiting = Run(stream)
-        self._writing = Run(stream)
+        self._waiting = Run(stream, room)
+        self._writing = Run(stream, room)
         # What is being written but for what was deleted before: as rows, in messages and in bytes.
         self._rows: list[ChunkRow] = []
         self._live = self._live_size = 0
@@ -88,7 +90,7 @@ class Incoming:
     def take(self, last: int) -> list[ChunkRow]:
         """Begin to write what waits; returns that, but for what is deleted. `last` is the last number given out."""
         run = self._writing = self._waiting
-        self._waiting = Run(self._stream)
+        self._waiting = Run(self._stream, self._room)
         run.cut(int(self._age() * 1000))
         self.writing_size, self.writing_last = run.size, last
         self._rows = without(run.rows, self._deleted, self._stream) if self._deleted else run.rows
@@ -107,7 +109,7 @@ class Incoming:
             for sequence, _ in deleted:
                 del self._deleted[sequence]
         rows, self._rows = self._rows, []
-        self._writing = Run(self._stream)
+        self._writing = Run(self._stream, self._room)
         self.messages -= self._live - len(deleted)
         self.size -= self._live_size - sum([size for _, size in deleted])
         self.writing_size = 0

@@ -7,12 +7,12 @@ from array import array
 from bisect import bisect_right
 from itertools import accumulate
 
-from gateway.storage.streams import chunk
 from gateway.storage.streams.byte_order import little_endian
 from gateway.storage.streams.chunk import (
     OFFSET,
     OFFSET_BYTES,
     ChunkRow,
+    Room,
     make_row,
     message_at,
     pack_head,
@@ -44,7 +44,7 @@ class Run:
         "size",
     )
 
-    def __init__(self, stream: int) -> None:
+    def __init__(self, stream: int, room: Room) -> None:
         self.count = 0
         self.size = 0
         self.rows: list[ChunkRow] = []
@@ -56,8 +56,7 @@ class Run:
         self._chunk_size = 0
         self._last_ns = 0
         self._stream = stream
-        self._most_messages = chunk.MOST_MESSAGES
-        self._most_bytes = chunk.MOST_BYTES
+        self._most_messages, self._most_bytes = room
 
     @property
     def first(self) -> int:

@@ -72,7 +72,8 @@ class StoredStream(Appending):
         note: str = "",
     ) -> None:
         subjects = SubjectStates(limits.is_exact) if limits.knows_subjects else None
-        incoming = Incoming(identifier, store.age)
+        self._room = chunks.room_of(limits.is_exact)
+        incoming = Incoming(identifier, store.age, self._room)
         super().__init__(store.commits.backlog, Contents(1), incoming, subjects, store.wall_ns)
         self.commits = store.commits
         self.id = identifier
@@ -339,19 +340,19 @@ class StoredStream(Appending):
 
     def _look_at(self, begin: int) -> None:
         """See whether the chunks from a number on are to be folded."""
-        directory, holes = self.contents.directory, self.contents.holes
+        directory, holes, room = self.contents.directory, self.contents.holes, self._room
         entries = [directory.entry(begin + number) for number in range(FOLDED_AT_ONCE)]
         self._looked_at = entries[-1].last
         wasted = sum(holes.get(entry.first).size for entry in entries)
         live, size = sum(entry.live for entry in entries), sum(entry.size for entry in entries)
-        small = live * 2 <= FOLDED_AT_ONCE * chunks.MOST_MESSAGES and size * 2 <= FOLDED_AT_ONCE * chunks.MOST_BYTES
+        small = live * 2 <= FOLDED_AT_ONCE * room.messages and size * 2 <= FOLDED_AT_ONCE * room.size
         if not small or (entries[0].first < self._folded_to and wasted < size):
             return
         # A chunk ages as a whole.
         if self.limits.max_age and entries[-1].aged - entries[0].aged > self.limits.max_age * 1000 / FOLDED_AT_ONCE:
             return
         self._folded_to = max(self._folded_to, self._looked_at + 1)
-        self._fold = self.contents.begin_fold(self.id, begin, begin + FOLDED_AT_ONCE)
+        self._fold = self.contents.begin_fold(self.id, begin, begin + FOLDED_AT_ONCE, room)
 
     def _plan_summary(self) -> None:
         """See whether there are enough chunks without a summary that will not be folded any more."""

@@ -27,7 +27,7 @@ async def test_numbers_that_were_skipped_are_not_there_before_and_after_a_restar
         (stream,) = store.streams("$G")
         assert (stream.last, stream.committed, stream.messages) == (499_999, 499_999, len(there))
         assert [message.sequence for message in await read_all(stream)] == there
-        assert [stream.count_from(sequence) for sequence in (1, 6, 7, 5001, 400_001)] == [6, 5, 4, 2, 0]
+        assert [stream.count_from(sequence) for sequence in (1, 6, 7, 5001, 400_001, 1 << 70)] == [6, 5, 4, 2, 0, 0]
         assert not stream.is_there(7)
         assert stream.append(b"a.1", b"", b"") == 500_000
         await durable(store)

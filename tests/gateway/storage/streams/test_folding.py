@@ -4,8 +4,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 import trio
 
+from gateway.storage.streams.chunk import FEW_MESSAGES, MOST_MESSAGES
 from gateway.storage.streams.folding import FOLDED_AT_ONCE
 from gateway.storage.streams.limits import Limits
 from gateway.storage.streams.schema import FILE_NAME
@@ -32,6 +34,57 @@ async def test_messages_that_came_one_by_one_end_in_few_rows(tmp_path: Path):
     async with opened(tmp_path) as store:
         (stream,) = store.streams()
         assert [int(message.payload) for message in await read_all(stream)] == list(range(1, 641))
+
+
+@pytest.mark.parametrize(("limits", "messages"), [(Limits(), 64), (Limits(max_per_subject=1), FEW_MESSAGES)])
+async def test_where_single_messages_are_looked_for_chunks_stay_small(tmp_path: Path, limits: Limits, messages: int):
+    async with opened(tmp_path) as store:
+        stream = store.create("$G", "s", limits)
+        for number in range(640):
+            stream.append(b"a.%d" % number, b"", b"%d" % number)
+            await durable(store)
+        await settled(store)
+        for number in range(640, 640 + 10 * MOST_MESSAGES):
+            stream.append(b"a.%d" % number, b"", b"%d" % number)
+        await settled(store)
+        whole = FEW_MESSAGES if limits.is_exact else MOST_MESSAGES
+        assert len(stream.contents.directory) == 640 // messages + 10 * MOST_MESSAGES // whole
+
+
+async def test_a_chunk_of_which_all_is_gone_is_not_read_again(tmp_path: Path):
+    async with opened(tmp_path) as store:
+        stream = store.create("$G", "s", Limits(max_per_subject=1))
+        for number in range(10):
+            stream.append(b"a.%d" % number, b"", b"")
+        await settled(store)
+        statements: list[str] = []
+        store.database.connection.set_trace_callback(statements.append)
+        for number in range(10):
+            stream.append(b"a.%d" % number, b"", b"")
+        await settled(store)
+        assert any(one.startswith("DELETE FROM chunk") for one in statements)
+        assert not any("body FROM chunk" in one for one in statements)
+        assert [one.sequence for one in await read_all(stream)] == [*range(11, 21)]
+
+
+async def test_chunks_are_joined_as_far_as_they_fit_together(tmp_path: Path):
+    several = MOST_MESSAGES // 3
+    async with opened(tmp_path) as store:
+        stream = store.create("$G", "s")
+        for number in range(FOLDED_AT_ONCE * several):
+            stream.append(b"a.%d" % (number % 9), b"NATS/1.0\r\n\r\n" if number % 2 else b"", b"%d" % number)
+            if number % several == several - 1:
+                await durable(store)
+        await settled(store)
+        assert len(stream.contents.directory) == -(-FOLDED_AT_ONCE // 3)
+    async with opened(tmp_path) as store:
+        (stream,) = store.streams()
+        for number, message in enumerate(await read_all(stream)):
+            assert message.sequence == number + 1
+            assert message.subject == b"a.%d" % (number % 9)
+            assert bool(message.header) == bool(number % 2)
+            assert message.payload == b"%d" % number
+        assert stream.last_ns == message.time_ns
 
 
 async def test_chunks_that_age_apart_stay_apart(tmp_path: Path):
