@@ -80,7 +80,7 @@ class Selection:
                 continue
             if state.first >= first:
                 count += state.messages
-            elif state.places is not None:
+            elif state.is_exact:
                 count += len(state.places) - bisect_left(state.places, (first, 0))
             else:
                 return None
@@ -109,7 +109,7 @@ class Selection:
                 await turn.next()
             if state is None:
                 continue
-            if state.places is not None or stream.contents.gapless:
+            if state.is_exact or stream.contents.gapless:
                 found.append(state.last)
             else:  # Where the last one was deleted, another is, and it is not known which.
                 last = await stream.last_of(subject)

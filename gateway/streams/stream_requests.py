@@ -355,7 +355,7 @@ async def correct_last(stream: ServedStream, subject: bytes) -> None:
     """Where the last message of a subject was deleted, know which one is the last now."""
     stored = stream.stored
     state = stored.subject(subject)
-    if state is None or state.places is not None:
+    if state is None or state.is_exact:
         return
     last = await stored.last_of(subject)
     now = stored.subject(subject)

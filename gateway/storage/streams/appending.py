@@ -114,19 +114,19 @@ class Appending:
         return sequence
 
     def replace(self, subject: bytes, left: int) -> None:
-        """Let the oldest messages of a subject go until only so many are left."""
+        """Let the oldest messages of a subject go until only so many are left, for one that is added next."""
         subjects = self.subjects
         assert subjects is not None
         contents = self.contents
         first = contents.first
         state = subjects.prune(subject, first)
-        while state is not None and state.places and state.messages > left:
-            sequence, size = state.places[0]
+        while state is not None and state.messages > left:
+            sequence, size = state.first, state.first_size
             if self.incoming.holds(sequence):
                 self.incoming.delete(sequence, size)
             else:
                 contents.delete(sequence, size)
             self.discarded += 1
-            state = subjects.forget_oldest(subject)
+            subjects.forget_oldest(state)
         if contents.first != first:
             self.row_changed = True

@@ -175,7 +175,7 @@ class Stream(StoredStream):
         if state is None:
             return 0
         assert self.subjects is not None
-        assert state.places is not None, "the places of this stream's messages are not known"
+        assert state.is_exact, "the places of this stream's messages are not known"
         places = [place for place in state.places if place[0] < before]
         gone = places[: len(places) - keep] if keep else places
         for sequence, size in gone:
@@ -225,7 +225,11 @@ class Stream(StoredStream):
     def fetch(self, sequence: int, over: Callable[[], None]) -> None:
         """Have a message that `is_there` in memory, if possible; then call `over`."""
         directory = self.contents.directory
-        self.store.reading.fetch(key_of(self.id, directory.first(directory.find(sequence))), over)
+        self.fetch_chunk(key_of(self.id, directory.first(directory.find(sequence))), over)
+
+    def fetch_chunk(self, key: int, over: Callable[[], None]) -> None:
+        """Have a chunk in memory by its key, if possible (`LookUp.missing`); then call `over`."""
+        self.store.reading.fetch(key, over)
 
     async def get(self, sequence: int) -> StoredMessage | None:
         """The message with that sequence; None where there is none."""
@@ -261,7 +265,7 @@ class Stream(StoredStream):
                 await committed.wait()
                 continue
             last = state.last
-            if state.places is not None or self.contents.gapless:
+            if state.is_exact or self.contents.gapless:
                 found = await self.get(last)
                 if found is not None:
                     return found
@@ -355,7 +359,7 @@ class Stream(StoredStream):
         if self.backlog.bytes + size > self.backlog.room:
             self.commits.check(size)
         given = given_size = 0
-        replaced = None
+        is_replaced = False
         if self.subjects is not None:
             state = self.subjects.prune(subject, self.first)
             if state is None:
@@ -364,19 +368,18 @@ class Stream(StoredStream):
             elif state.messages >= limits.max_per_subject:
                 if limits.discard_new_per_subject:
                     raise RefusedError(Refusal.PER_SUBJECT)
-                assert state.places is not None
-                replaced = state.places[0]
-                given, given_size = 1, replaced[1]
-        if not limits.is_bounded and replaced is None:
+                is_replaced = True
+                given, given_size = 1, state.first_size
+        if not limits.is_bounded and not is_replaced:
             return
         if self.messages + 1 - given > limits.max_messages or self.size + size - given_size > limits.max_bytes:
             if limits.discard is Discard.NEW:
                 raise RefusedError(
                     Refusal.MESSAGES if self.messages + 1 - given > limits.max_messages else Refusal.BYTES
                 )
-            if replaced is None:
+            if not is_replaced:
                 self._make_room(1, size)
-        if replaced is not None:
+        if is_replaced:
             self.replace(subject, limits.max_per_subject - 1)
             if limits.discard is Discard.OLD:
                 self._make_room(1, size)

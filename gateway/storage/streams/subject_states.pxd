@@ -1,10 +1,12 @@
 cimport cython
 
+# It holds nothing but numbers, so no circle can go through it.
 @cython.final
+@cython.no_gc
 cdef class SubjectState:
-    cdef public long long first, last
+    cdef public long long first, last, first_size
     cdef public Py_ssize_t messages
-    cdef public list places
+    cdef public list newer
 
 @cython.final
 cdef class SubjectStates:
@@ -19,8 +21,7 @@ cdef class SubjectStates:
     cpdef remove(self, bytes subject, object sequence)
     @cython.locals(state=SubjectState)
     cpdef forget(self, bytes subject, Py_ssize_t messages, long long first)
-    @cython.locals(state=SubjectState)
-    cpdef SubjectState forget_oldest(self, bytes subject)
+    cpdef forget_oldest(self, SubjectState state)
     @cython.locals(state=SubjectState)
     cpdef SubjectState prune(self, bytes subject, long long first)
-    cdef _settle(self, bytes subject, SubjectState state)
+    cdef _settle(self, bytes subject, SubjectState state, list places)
