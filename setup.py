@@ -66,6 +66,7 @@ HOT_MODULES = [
     "gateway.storage.streams.directory",
     "gateway.storage.streams.contents",
     "gateway.storage.streams.appending",
+    "gateway.storage.streams.lately_read",
     "gateway.storage.streams.looking_up",
     "gateway.storage.streams.summaries",
     "gateway.streams.promises",

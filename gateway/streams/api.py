@@ -15,7 +15,7 @@ from gateway.dataplane.port import Port
 from gateway.streams import errors
 from gateway.streams.api_receiver import DIRECT, ApiReceiver
 from gateway.streams.consumer_requests import ConsumerRequests
-from gateway.streams.direct_get import DirectGets
+from gateway.streams.direct_get import NOT_FOUND, DirectGets
 from gateway.streams.errors import ApiError
 from gateway.streams.history import History
 from gateway.streams.message_headers import status
@@ -116,7 +116,8 @@ class Api:
         """Answer from now on. Hubs are told of the form with the domain."""
         router = self._home.account.router
         home = self._home
-        gets = PromptGets(router, home.port, home.streams, home.runtime.in_order.waiting, home.go_on_with)
+        waiting = home.runtime.in_order.waiting
+        gets = PromptGets(router, home.port, home.streams, waiting, home.go_on_with, self._go_on_with_get)
         router.subscribe(ApiReceiver(PREFIX, self, gets, True))
         router.subscribe(History(home))
         if home.domain:
@@ -155,6 +156,11 @@ class Api:
 
         unopened.ask(now, refuse)
         return True
+
+    def _go_on_with_get(self, asked: bytes, message: Message, source: Port) -> None:
+        """A direct get that was taken already."""
+        if not self._get_directly(asked, message, source):  # Its stream is gone.
+            self._home.answer(message.reply, b"", source, NOT_FOUND)
 
     def _get_directly(self, asked: bytes, message: Message, source: Port) -> bool:
         name, _, subject = asked.partition(b".")

@@ -94,9 +94,11 @@ class DirectGets:
         self._begin(stream, asked, reply, asker)
 
     def _written(self, stream: ServedStream, sequence: int, asked: Asked, reply: bytes, asker: Port) -> None:
-        """The message that was the last of its subject is on the disk; who waited for it need not wait for the next."""
+        """The message that was the last of its subject is on the disk; who waited for it need not wait for the next.
+
+        What is answered is sent behind all that waited for the commit (StreamStore.start).
+        """
         self._fetching -= 1
-        self._home.runtime.turns.add(nothing_left)
         found = stream.stored.newest_since(asked.last_by_subj.encode(), sequence)
         if found is not None:
             self._answer(stream, found, asked, reply, asker)
@@ -106,7 +108,6 @@ class DirectGets:
     def _fetched(self, stream: ServedStream, sequence: int, asked: Asked, reply: bytes, asker: Port) -> None:
         """A message has been read that was asked for alone, if that was possible."""
         self._fetching -= 1
-        self._home.runtime.turns.add(nothing_left)  # What is answered is sent at the end of the round.
         stored = stream.stored
         found = stored.find(sequence) if stored.is_there(sequence) else None
         if found is not None:
@@ -321,11 +322,6 @@ def wanted_by(subject: str) -> Callable[[bytes], bool] | None:
     if not pattern or pattern == b">":
         return None
     return pattern.__eq__ if is_literal(pattern) else lambda one: matches(pattern, one)
-
-
-def nothing_left() -> bool:
-    """A turn in which nothing is done."""
-    return False
 
 
 def everything(subject: bytes) -> bool:

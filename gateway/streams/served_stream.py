@@ -184,7 +184,7 @@ class ServedStream:
 
     def set_gate(self) -> None:
         """What is stored without a closer look, and how it is answered."""
-        config, gate = self.config, self.gate
+        config, gate, stored = self.config, self.gate, self.stored
         domain = f',"domain":{quoted(self.home.domain)}' if self.home.domain else ""
         gate.lead = f'{{"stream":{quoted(self.name)}{domain},"seq":'.encode()
         gate.answers = not config.no_ack
@@ -192,7 +192,7 @@ class ServedStream:
         is_plain = self.intake is None and self.schedules is None and self.republisher is None
         account = self.home.account.rules.streams
         is_free = not account.max_bytes and not account.max_memory_bytes
-        self.gettable = Gettable(self.name, self.stored.look_up) if config.allow_direct else None
+        self.gettable = Gettable(self.name, stored.look_up, stored.fetch_chunk) if config.allow_direct else None
         gate.is_open = is_plain and is_free and not config.ages_one_by_one and config.retention != "interest"
 
     # Publishing.

@@ -1,4 +1,6 @@
-"""LatelyRead: chunks that were read for single messages, kept in memory for those who ask for others of theirs."""
+"""LatelyRead: chunks that were read for single messages, in memory for those who ask for others of theirs (hot)."""
+
+from collections import OrderedDict
 
 from gateway.storage.streams.chunk import SEQUENCE_BITS, ChunkRow, StoredChunk
 from gateway.storage.streams.frames import Frames
@@ -15,16 +17,15 @@ class LatelyRead:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.bytes = 0
         self._most_bytes = most_bytes
-        self._chunks: dict[int, StoredChunk] = {}
+        self._chunks: OrderedDict[int, StoredChunk] = OrderedDict()
 
     def find(self, key: int, last: int) -> StoredChunk | None:
         """The chunk with a key that ends with a sequence: one that was folded since is another."""
-        chunk = self._chunks.pop(key, None)
-        if chunk is not None:
-            self._chunks[key] = chunk
-            if chunk.last == last:
-                return chunk
-        return None
+        chunk = self._chunks.get(key)
+        if chunk is None or chunk.last != last:
+            return None
+        self._chunks.move_to_end(key)
+        return chunk
 
     def add(self, chunk: StoredChunk) -> None:
         """One whose checksum fits."""

@@ -9,15 +9,19 @@ from gateway.storage.streams.tail import Tail
 
 
 class LookUp:
-    """In the stream with that number: in its tail, or in what was read lately."""
+    """In the stream with that number: in its tail, or in what was read lately.
 
-    __slots__ = ("_contents", "_key", "_lately", "_stored", "_tail")
+    `missing` is the key of the chunk that the last look-up would have had to read; 0 where that would not help.
+    """
+
+    __slots__ = ("_contents", "_key", "_lately", "_recent", "_stored", "missing")
 
     def __init__(self, identifier: int, stored: Appending, contents: Contents, tail: Tail, lately: LatelyRead) -> None:
+        self.missing = 0
         self._key = identifier << SEQUENCE_BITS
         self._stored = stored
         self._contents = contents
-        self._tail = tail
+        self._recent = tail.by_first
         self._lately = lately
 
     def last_of(self, subject: bytes) -> Frames | None:
@@ -26,6 +30,7 @@ class LookUp:
         """
         states = self._stored.subjects
         contents = self._contents
+        self.missing = 0
         if states is None or not (states.exact or contents.gapless):
             return None
         state = states.prune(subject, contents.first)
@@ -37,16 +42,18 @@ class LookUp:
         """The message with a sequence, cut out; None where it is not in memory, or not there, or not on the disk."""
         contents = self._contents
         directory = contents.directory
-        number = directory.find(sequence)
+        self.missing = 0
+        number = directory.find_known(sequence)
         if sequence < contents.first or not directory.holds(number, sequence):
             return None
         first = directory.first(number)
         if contents.holes.is_gone(first, sequence):
             return None
-        chunk: StoredChunk | ChunkRow | None = self._tail.beginning_with(first)
+        chunk: StoredChunk | ChunkRow | None = self._recent.get(first)
         if chunk is None or chunk.last < sequence:  # In the tail there is what was folded since, too.
             chunk = self._lately.find(self._key | first, directory.last(number))
             if chunk is None:
+                self.missing = self._key | first
                 return None
         frames = Frames(chunk, sequence)
         if not frames.go_on() or frames.sequence != sequence:

@@ -10,7 +10,7 @@ import trio
 from gateway.errors import StorageError
 from gateway.storage.database import BUSY_SECONDS, Database
 from gateway.storage.streams.chunk import StoredChunk
-from gateway.storage.streams.commits import call
+from gateway.storage.streams.commits import Action, call, nothing
 from gateway.storage.streams.lately_read import LatelyRead
 from gateway.storage.streams.reads import ChunkRead, KeysRead, LastRead, Read, SliceRead
 from gateway.storage.streams.stored_message import Slice, StoredMessage
@@ -39,13 +39,19 @@ class Reading:
         # Chunks that are asked for, and by whom; whether some are being read.
         self._wanted: dict[int, list[Callable[[], None]]] = {}
         self._is_fetching = False
+        self._after: Action = nothing
+        self._soon: Wake = call
 
-    def start(self, wake: Wake) -> None:
+    def start(self, wake: Wake, after: Action, soon: Wake | None = None) -> None:
+        """Read in the thread from now on; see StreamStore.start."""
         self._thread = Worker(wake, "streams-reading")
+        self._after = after
+        self._soon = soon or wake
 
     def stop(self) -> bool:
         """False where a disk hangs: then the connection stays open."""
         thread, self._thread = self._thread, None
+        self._soon = call
         if thread is not None and not thread.end(STOP_SECONDS):
             return False
         if self._connection is not None:
@@ -95,10 +101,10 @@ class Reading:
         """
         self._wanted.setdefault(key, []).append(over)
         if not self._is_fetching:
-            self._fetch()
+            self._is_fetching = True
+            self._soon(self._fetch)
 
     def _fetch(self) -> None:
-        self._is_fetching = True
         read = KeysRead(self.connected, list(self._wanted)[:MOST_FETCHED])
         if self._thread is None:
             read.run()
@@ -119,8 +125,9 @@ class Reading:
         waiting = [over for key in read.keys for over in self._wanted.pop(key)]
         for over in waiting:
             call(over)
-        self._is_fetching = False
-        if self._wanted:
+        self._after()
+        self._is_fetching = bool(self._wanted)
+        if self._is_fetching:
             self._fetch()
 
     @contextmanager

@@ -20,12 +20,16 @@ ROWS = f"SELECT {COLUMNS} FROM chunk WHERE key BETWEEN ? AND ? ORDER BY key LIMI
 KEYS = "SELECT key FROM chunk WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?"
 KEYS_BACK = "SELECT key FROM chunk WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT ?"
 ROW = f"SELECT {COLUMNS} FROM chunk WHERE key = ?"  # noqa: S608 -- as above
+ROWS_OF = f"SELECT {COLUMNS} FROM chunk WHERE key IN "  # noqa: S608 -- as above
 
 Connected: TypeAlias = Callable[[], AbstractContextManager[sqlite3.Connection]]
 
 
 class Read(ABC):
     """`run` never raises: `error` tells why it failed. `damaged` are the first sequences of unreadable chunks."""
+
+    # Whether several statements must see what one commit has left.
+    is_joint = True
 
     def __init__(self, connected: Connected, stream: int) -> None:
         self._connected = connected
@@ -40,6 +44,9 @@ class Read(ABC):
     def run(self) -> None:
         try:
             with self._connected() as connection:
+                if not self.is_joint:
+                    self.read(connection)
+                    return
                 connection.execute("BEGIN")
                 try:
                     self.read(connection)
@@ -174,7 +181,12 @@ class ChunkRead(OrderedRead):
 
 
 class KeysRead(Read):
-    """Some chunks by their keys. `found` are those that are there and whole."""
+    """Some chunks by their keys. `found` are those that are there and whole.
+
+    One statement reads all of them: each is a step for which the interpreter's lock is let go and taken again.
+    """
+
+    is_joint = False
 
     def __init__(self, connected: Connected, keys: list[int]) -> None:
         super().__init__(connected, 0)
@@ -182,10 +194,15 @@ class KeysRead(Read):
         self.found: list[StoredChunk] = []
 
     def read(self, connection: sqlite3.Connection) -> None:
-        for key in self.keys:
-            chunk = self.row(connection, key)
-            if chunk is not None and is_whole(chunk):
-                self.found.append(chunk)
+        places = ", ".join("?" * len(self.keys))
+        chunks: list[StoredChunk | None]
+        try:
+            chunks = [StoredChunk(*row) for row in connection.execute(f"{ROWS_OF}({places})", self.keys).fetchall()]
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            chunks = [self.row(connection, key) for key in self.keys]
+        self.found = [chunk for chunk in chunks if chunk is not None and is_whole(chunk)]
 
 
 class LastRead(Read):

@@ -109,10 +109,10 @@ class StreamStore:
     def start(self, wake: Wake, after: Callable[[], None], soon: Wake | None = None) -> None:
         """Read and write in threads from now on. `wake` has a call made in the loop's thread soon and may be called by
         any thread, `soon`, where it is given, by that one alone; `after` is called behind each round of what waited for
-        a commit.
+        a commit, or for chunks to be read.
         """
         self.commits.start(wake, after, soon)
-        self.reading.start(wake)
+        self.reading.start(wake, after, soon)
         self._loader.start(wake)
 
     def stop(self, seconds: float = STOP_SECONDS) -> bool:

@@ -32,12 +32,14 @@ class TailRow:
 
 
 class Tail:
-    """Chunks as they were committed. `bytes` is about what they take in memory."""
+    """Chunks as they were committed; by their first sequences they are in `by_first`, always the same dict. `bytes` is
+    about what they take in memory.
+    """
 
     def __init__(self) -> None:
         self.bytes = 0
         self._rows: deque[TailRow] = deque()
-        self._by_first: dict[int, ChunkRow] = {}
+        self.by_first: dict[int, ChunkRow] = {}
 
     @property
     def first(self) -> int | None:
@@ -50,21 +52,17 @@ class Tail:
             size = len(row.body) + OBJECT_BYTES * row.messages
             added = TailRow(row, size)
             self._rows.append(added)
-            self._by_first[added.first] = row
+            self.by_first[added.first] = row
             self.bytes += size
         while self.bytes > most and self._rows:
             passed = self._rows.popleft()
-            del self._by_first[passed.first]
+            del self.by_first[passed.first]
             self.bytes -= passed.size
 
     def clear(self) -> None:
         self._rows.clear()
-        self._by_first.clear()
+        self.by_first.clear()
         self.bytes = 0
-
-    def beginning_with(self, sequence: int) -> ChunkRow | None:
-        """The chunk as it was committed that has this first sequence."""
-        return self._by_first.get(sequence)
 
     def read(self, first: int, most: int) -> list[StoredMessage]:
         """Messages from a sequence on that is not in front of `first`; no more chunks than so many messages need."""

@@ -1,20 +1,23 @@
 """What is answered at once is answered as anything else is."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trio
 
 from gateway.dataplane.port import Port, Receiver
 from gateway.dataplane.router import Router
 from gateway.dataplane.verdicts import FilterSet, Verdicts
 from gateway.storage.streams.limits import Limits
+from gateway.storage.streams.reads import KeysRead
 from gateway.storage.streams.store import StreamStore
 from gateway.storage.streams.stored_message import StoredMessage
 from gateway.storage.streams.stream import Stream
 from gateway.streams.direct_get import facts
 from gateway.streams.message_headers import with_fields
-from gateway.streams.prompt_gets import Gettable, PromptGets
+from gateway.streams.prompt_gets import MOST_AWAITED, Gettable, PromptGets
 from protocols.message import Message, make_message
 from tests.gateway.storage.streams.running_store import durable, opened
 
@@ -44,12 +47,25 @@ class Place:
         self.waiting: dict[Port, Any] = {}
         router = Router()
         router.subscribe(self.asker)
-        served = SimpleNamespace(name="s", gettable=Gettable("s", self.stream.look_up))
+        gettable = Gettable("s", self.stream.look_up, self.stream.fetch_chunk)
+        served = SimpleNamespace(name="s", gettable=gettable)
         self.served: dict[str, Any] = {"s": served, "shut": SimpleNamespace(gettable=None)}
-        self.gets = PromptGets(router, Port(None), self.served, self.waiting, None)
+        # What was waited for in vain.
+        self.left: list[bytes] = []
+        self.gets = PromptGets(router, Port(None), self.served, self.waiting, None, self.leave)
 
     def ask(self, asked: bytes, payload: bytes = b"", reply: bytes = INBOX) -> bool:
         return self.gets.answer(asked, make_message(b"$JS.API.DIRECT.GET." + asked, payload, reply), self.asker.port)
+
+    def leave(self, asked: bytes, message: Message, source: Port) -> None:
+        assert source is self.asker.port
+        self.left.append(asked)
+
+    async def read(self) -> None:
+        """Wait until everything was read that was asked for; there is no chunk with this key."""
+        done = trio.Event()
+        self.stream.fetch_chunk(0, done.set)
+        await done.wait()
 
     def check(self, message: StoredMessage | None) -> None:
         """The last answer has what is told of a message otherwise."""
@@ -82,10 +98,69 @@ async def test_what_was_read_lately_is_answered() -> None:
             place.stream.append(b"k.%d" % number, b"", b"x")
         await durable(store)
         place.stream.tail.clear()
-        assert not place.ask(b"s.k.5")
         message = await place.stream.last_of(b"k.5")
         assert place.ask(b"s.k.5")
         place.check(message)
+
+
+async def test_what_is_on_the_disk_alone_is_read_with_one_statement_for_all_who_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    read = KeysRead.read
+
+    def counted(self: KeysRead, connection: Any) -> None:
+        statements: list[str] = []
+        connection.set_trace_callback(statements.append)
+        read(self, connection)
+        connection.set_trace_callback(None)
+        looks.append(len(statements))
+
+    monkeypatch.setattr(KeysRead, "read", counted)
+    async with opened(tmp_path) as store:
+        place = Place(store, EXACT)
+        for number in range(300):
+            place.stream.append(b"k.%d" % number, b"", b"%d" % number)
+        await durable(store)
+        place.stream.tail.clear()
+        asked = range(0, 300, 7)
+        for number in asked:
+            assert place.ask(b"s.k.%d" % number)
+        assert not place.asker.answers
+        await place.read()
+        assert sorted(int(answer.payload()) for answer in place.asker.answers) == [*asked]
+        assert looks == [1]
+        assert place.ask(b"s.k.0")
+        place.check(await place.stream.last_of(b"k.0"))
+        assert not place.left
+
+
+async def test_what_goes_while_it_is_read_is_left_to_others(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        place = Place(store, EXACT)
+        for number in range(300):
+            place.stream.append(b"k.%d" % number, b"", b"x")
+        await durable(store)
+        place.stream.tail.clear()
+        assert place.ask(b"s.k.5")
+        place.stream.purge()
+        await place.read()
+        assert place.left == [b"s.k.5"]
+        assert not place.asker.answers
+
+
+async def test_who_has_too_many_read_is_left_to_others(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        place = Place(store, EXACT)
+        place.stream.append(b"k", b"", b"x")
+        await durable(store)
+        place.stream.tail.clear()
+        for _ in range(MOST_AWAITED):
+            assert place.ask(b"s.k")
+        assert not place.ask(b"s.k")
+        await place.read()
+        assert len(place.asker.answers) == MOST_AWAITED
+        assert place.ask(b"s.k")
 
 
 @pytest.mark.parametrize("time_ns", [1, 951_782_400_000_000_000, 1_709_164_800_120_000_000, 4_102_444_799_999_999_999])
