@@ -19,12 +19,14 @@ class FileWatch:
 
     def __init__(self, path: Path) -> None:
         self._paths = (path, path.with_name(path.name + LOG_SUFFIX))
+        # A path is looked up by its name faster.
+        self._names = tuple(map(str, self._paths))
         # Device, inode and size. The log comes with the first commit.
         self._known: list[tuple[int, int, int] | None] = [None, None]
 
     def look(self) -> None:
         """Compare with the last look; to be called before a commit and behind it."""
-        for number, path in enumerate(self._paths):
+        for number, path in enumerate(self._names):
             known = self._known[number]
             try:
                 found = os.stat(path)

@@ -19,6 +19,7 @@ class Reserve:
 
     def __init__(self, directory: Path, name: str = FILE_NAME) -> None:
         self._path = directory / name
+        self._directory = str(directory)
         disk = os.statvfs(directory)
         self.bytes = min(MOST_BYTES, disk.f_blocks * disk.f_frsize // SHARE)
         self.held = False
@@ -52,7 +53,7 @@ class Reserve:
 
     def free_bytes(self) -> int:
         """What the disk has besides. Raises OSError."""
-        disk = os.statvfs(self._path.parent)
+        disk = os.statvfs(self._directory)
         return disk.f_bavail * disk.f_frsize
 
     def held_bytes(self) -> int:
