@@ -61,6 +61,10 @@ SWEEP_SECONDS = 5.0
 SWEPT_AT_ONCE = 1000
 # What a retained message takes besides its bytes.
 RETAINED_BYTES = 240
+# Chunks of streams in which single messages are looked for have this part of the memory that may be used, within
+# bounds (StreamStore).
+LATELY_SHARE = 64
+MOST_LATELY_BYTES = 128 << 20
 
 
 class Gateway:
@@ -125,7 +129,7 @@ class Gateway:
 
     def _open_stream_file(self, storage: "Storage", settings: Streams | None) -> "StreamStore":
         from gateway.storage.streams.limits import NO_LIMIT
-        from gateway.storage.streams.store import StreamStore, not_one
+        from gateway.storage.streams.store import LATELY_BYTES, StreamStore, not_one
 
         may_wait = not_one
         if settings is not None:
@@ -134,8 +138,14 @@ class Gateway:
             may_wait = is_served
         limits = settings or Streams()
         interval, most = limits.commit_interval_ms / 1000, limits.max_bytes or NO_LIMIT
+        lately = min(max(self.runtime.budget.limit // LATELY_SHARE, LATELY_BYTES), MOST_LATELY_BYTES)
         streams = StreamStore(
-            storage.directory, storage.clock.now, commit_interval=interval, max_bytes=most, may_wait=may_wait
+            storage.directory,
+            storage.clock.now,
+            commit_interval=interval,
+            max_bytes=most,
+            lately_bytes=lately,
+            may_wait=may_wait,
         )
         self.runtime.budget.elsewhere["streams"] = lambda: streams.commits.pending_bytes
         storage.keep_identities(streams.identities)

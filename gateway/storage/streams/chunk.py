@@ -159,6 +159,11 @@ def message_at(row: ChunkRow, number: int) -> StoredMessage:
     return StoredMessage(sequence, time_ns, subject, header, body[behind_header : ends[number]])
 
 
+def stored_chunk(row: ChunkRow) -> StoredChunk:
+    """What `decode` needs of it."""
+    return StoredChunk(row.key, row.last, row.messages, row.crc, row.offsets, row.body)
+
+
 def encode_places(sequences: list[int], sizes: list[int]) -> bytes:
     """The offsets of frames of these sizes."""
     return encode_ends(sequences, [*accumulate(sizes)])

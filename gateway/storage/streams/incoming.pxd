@@ -8,7 +8,7 @@ cdef class Incoming:
     cdef Run _waiting, _writing
     cdef list _rows
     cdef Py_ssize_t _live
-    cdef long long _live_size, _oldest
+    cdef long long _live_size, _oldest, _waiting_from, _writing_from
     cdef dict _deleted
     cpdef add(self, long long sequence, long long time_ns, bytes subject, bytes header, bytes payload, Py_ssize_t size)
     cpdef bint holds(self, long long sequence) except -1

@@ -24,7 +24,9 @@ class Incoming:
         "_rows",
         "_stream",
         "_waiting",
+        "_waiting_from",
         "_writing",
+        "_writing_from",
         "messages",
         "size",
         "writing_last",
@@ -41,6 +43,8 @@ class Incoming:
         self._age = age
         self._waiting = Run(stream, room)
         self._writing = Run(stream, room)
+        # The first sequences that came into them.
+        self._waiting_from = self._writing_from = 0
         # What is being written but for what was deleted before: as rows, in messages and in bytes.
         self._rows: list[ChunkRow] = []
         self._live = self._live_size = 0
@@ -50,7 +54,9 @@ class Incoming:
 
     def add(self, sequence: int, time_ns: int, subject: bytes, header: bytes, payload: bytes, size: int) -> None:
         """Put a message behind all others; `size` is StoredMessage.size."""
-        if not self._waiting.takes(sequence, size):
+        if not self._waiting.count:
+            self._waiting_from = sequence
+        elif not self._waiting.takes(sequence, size):
             self._waiting.cut(int(self._age() * 1000))
         self._waiting.add(sequence, time_ns, subject, header, payload, size)
         self.size += size
@@ -58,6 +64,8 @@ class Incoming:
 
     def holds(self, sequence: int) -> bool:
         """Whether a message is here and not deleted."""
+        if sequence < (self._writing_from if self._writing.count else self._waiting_from):
+            return False  # As most are that make room for another.
         if sequence in self._deleted:
             return False
         return self._writing.next(sequence) == sequence or self._waiting.next(sequence) == sequence
@@ -90,6 +98,7 @@ class Incoming:
     def take(self, last: int) -> list[ChunkRow]:
         """Begin to write what waits; returns that, but for what is deleted. `last` is the last number given out."""
         run = self._writing = self._waiting
+        self._writing_from = self._waiting_from
         self._waiting = Run(self._stream, self._room)
         run.cut(int(self._age() * 1000))
         self.writing_size, self.writing_last = run.size, last

@@ -1,4 +1,6 @@
-"""LatelyRead: chunks that were read for single messages, in memory for those who ask for others of theirs (hot)."""
+"""LatelyRead: chunks that were read for single messages, and the newest of streams in which those are looked for, in
+memory for those who ask for others of theirs (hot).
+"""
 
 from collections import OrderedDict
 
@@ -6,7 +8,7 @@ from gateway.storage.streams.chunk import SEQUENCE_BITS, ChunkRow, StoredChunk
 from gateway.storage.streams.frames import Frames
 from gateway.storage.streams.stored_message import StoredMessage
 
-# What those of all streams take at most, and one besides its bytes.
+# What those of all streams take at most, where nothing else is said, and one besides its bytes.
 MOST_BYTES = 32 << 20
 OBJECT_BYTES = 400
 

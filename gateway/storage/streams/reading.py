@@ -29,13 +29,13 @@ class Reading:
     `lock` is held while the connection is used: without a file there is but one, which the writer has, too.
     """
 
-    def __init__(self, database: Database, lock: threading.Lock) -> None:
+    def __init__(self, database: Database, lock: threading.Lock, lately_bytes: int) -> None:
         self._database = database
         self._lock = lock
         self._connection: sqlite3.Connection | None = None
         self._thread: Worker[Read] | None = None
         self._turns = trio.Semaphore(MOST_READS)
-        self.lately = LatelyRead()
+        self.lately = LatelyRead(lately_bytes)
         # Chunks that are asked for, and by whom; whether some are being read.
         self._wanted: dict[int, list[Callable[[], None]]] = {}
         self._is_fetching = False

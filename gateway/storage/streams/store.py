@@ -16,6 +16,7 @@ from gateway.errors import StorageError
 from gateway.storage.damage import DamagedError, is_damage, reading
 from gateway.storage.database import Database
 from gateway.storage.streams.commits import MOST_PENDING_BYTES, STOP_SECONDS, Commits
+from gateway.storage.streams.lately_read import MOST_BYTES as LATELY_BYTES
 from gateway.storage.streams.limits import NO_LIMIT, Limits
 from gateway.storage.streams.loader import Loader
 from gateway.storage.streams.loading import FoundStream, find_streams, load_stream, most_messages
@@ -72,8 +73,9 @@ class StreamStore:
 
     Large streams of which `may_wait` says so by their names are not loaded before somebody asks for them (`load`).
     `commit_interval`: seconds between two commits at least. `max_bytes` is what the database may take on the disk, or
-    in memory. `age_clock` gives seconds that only go forward, over all runs of the gateway (RunningClock.now): what
-    ages does so by it. `wall_ns` gives unix time in nanoseconds, as good as is known: what messages are labelled with.
+    in memory; `lately_bytes` what is kept in memory of chunks in which single messages are looked for. `age_clock`
+    gives seconds that only go forward, over all runs of the gateway (RunningClock.now): what ages does so by it.
+    `wall_ns` gives unix time in nanoseconds, as good as is known: what messages are labelled with.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class StreamStore:
         max_bytes: int = NO_LIMIT,
         max_pending_bytes: int = MOST_PENDING_BYTES,
         may_wait: Callable[[str], bool] = not_one,
+        lately_bytes: int = LATELY_BYTES,
     ) -> None:
         self.age = age_clock
         self.wall_ns = wall_ns
@@ -101,7 +104,7 @@ class StreamStore:
         if directory is None:
             max_bytes = MEMORY_BYTES if max_bytes == NO_LIMIT else max_bytes
         try:
-            self._open(commit_interval, max_pending_bytes, max_bytes)
+            self._open(commit_interval, max_pending_bytes, max_bytes, lately_bytes)
         except sqlite3.Error as error:
             self.database.close()
             raise StorageError(f"data-directory: cannot read {self.database.path}: {error}") from None
@@ -225,9 +228,10 @@ class StreamStore:
             "these messages cannot be read any more; the others of the stream are there",
         )
 
-    def _open(self, commit_interval: float, max_pending_bytes: int, max_bytes: int) -> None:
+    def _open(self, commit_interval: float, max_pending_bytes: int, max_bytes: int, lately_bytes: int) -> None:
         self.commits = Commits(self.database, commit_interval, max_pending_bytes, max_bytes)
-        self.reading = Reading(self.database, self.commits.lock if self.database.path is None else threading.Lock())
+        lock = self.commits.lock if self.database.path is None else threading.Lock()
+        self.reading = Reading(self.database, lock, lately_bytes)
         self._loader = Loader(self.database)
         broken = self.database.set_aside
         if broken is not None and not broken.name.startswith(LOG_NAME):

@@ -8,7 +8,7 @@ from typing import Protocol
 from gateway.storage.streams import chunk as chunks
 from gateway.storage.streams.appending import Appending
 from gateway.storage.streams.changes import Changes, Drop
-from gateway.storage.streams.chunk import key_of
+from gateway.storage.streams.chunk import key_of, stored_chunk
 from gateway.storage.streams.commits import Commits, call
 from gateway.storage.streams.contents import Contents
 from gateway.storage.streams.cursor import Cursor
@@ -259,7 +259,10 @@ class StoredStream(Appending):
         for sequence, deleted_size in deleted:
             self.contents.delete(sequence, deleted_size)
         if rows:
-            self.tail.add(rows, self.store.tail_bytes())
+            passed = self.tail.add(rows, self.store.tail_bytes())
+            if self.limits.is_exact:  # Of what was written last most is read.
+                for row in passed:
+                    self.store.reading.lately.add(stored_chunk(row))
         for dropped in changes.dropped:
             if dropped.drop.stream == self.id:
                 self.contents.passed = self.contents.passed or dropped.more

@@ -46,8 +46,9 @@ class Tail:
         """From this sequence on every message is here."""
         return self._rows[0].first if self._rows else None
 
-    def add(self, rows: Sequence[ChunkRow], most: int) -> None:
-        """Put chunks behind the others; the oldest ones go where all take more than `most`."""
+    def add(self, rows: Sequence[ChunkRow], most: int) -> list[ChunkRow]:
+        """Put chunks behind the others; the oldest ones go where all take more than `most`: returns those."""
+        gone: list[ChunkRow] = []
         for row in rows:
             size = len(row.body) + OBJECT_BYTES * row.messages
             added = TailRow(row, size)
@@ -58,6 +59,8 @@ class Tail:
             passed = self._rows.popleft()
             del self.by_first[passed.first]
             self.bytes -= passed.size
+            gone.append(passed.row)
+        return gone
 
     def clear(self) -> None:
         self._rows.clear()

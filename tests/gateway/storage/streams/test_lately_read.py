@@ -51,6 +51,21 @@ def test_a_message_is_found_in_its_chunk(sequence: int, payload: bytes | None) -
     assert (found.payload if found is not None else None) == payload
 
 
+@pytest.mark.parametrize("limits", [Limits(), Limits(max_per_subject=1)])
+async def test_what_was_written_last_is_there_where_single_messages_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limits: Limits
+) -> None:
+    monkeypatch.setattr("gateway.storage.streams.store.MOST_TAIL_BYTES", 0)
+    async with opened(tmp_path, lately_bytes=100_000) as store:
+        stream = store.create("$G", "S", limits)
+        for number in range(5000):
+            stream.append(b"s.%d" % number, b"", bytes(100))
+        await durable(store)
+        assert (stream.find(5000) is not None) == limits.is_exact
+        assert stream.find(1) is None
+        assert store.reading.lately.bytes <= 100_000
+
+
 async def test_messages_of_one_chunk_are_read_with_one_look_at_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
