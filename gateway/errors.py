@@ -25,6 +25,10 @@ class ClientError(GatewayError):
     """A command of the small NATS client failed: no server, refused, no answer in time."""
 
 
+class OutputError(GatewayError):
+    """Standard output cannot be written. The text: `standard output: sentence`."""
+
+
 class ControlError(GatewayError):
     """The running gateway cannot be asked; `is_missing` says whether that is because none is there."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from gateway.command.argument_types import named_port
 from gateway.command.client_login import hide_secrets
+from gateway.command.output import EXIT_FAILURE, with_output
 from gateway.errors import ConfigError, DirectoryError, GatewayError, ListenError, StorageError
 from protocols.errors import MisuseError
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from gateway.settings.schema import Config
 
 EXIT_OK = 0
-EXIT_FAILURE = 1
 EXIT_CONFIGURATION = 2
 # As the gateway has it while it runs (gateway.runtime.memory).
 OBJECTS_BETWEEN_LOOKS = 10_000
@@ -46,17 +46,7 @@ def program() -> NoReturn:
     # Modules are most of what a command makes: it is soon over, and looking through them for garbage is in vain.
     gc.set_threshold(OBJECTS_BETWEEN_LOOKS)
     hide_secrets()
-    try:
-        status = main(sys.argv[1:])
-    except SystemExit as end:  # The parser's own: help, the version, a usage that is wrong.
-        status = end.code if isinstance(end.code, int) else EXIT_OK
-    try:
-        for stream in filter(None, (sys.stdout, sys.stderr)):
-            stream.flush()
-    except BrokenPipeError:
-        status = EXIT_FAILURE
-    except OSError as error:
-        status = _complain(f"standard output: {(error.strerror or str(error)).lower()}", EXIT_FAILURE)
+    status = with_output(lambda: main(sys.argv[1:]))
     # Python would take everything apart first, piece by piece, which takes a fifth of the time of such a command.
     os._exit(status)
 
@@ -76,10 +66,6 @@ def main(words: Sequence[str]) -> int:
         return _complain(f"{options.config or 'built-in configuration'}: {error}", status)
     except (GatewayError, MisuseError) as error:
         return _complain(error, EXIT_FAILURE)
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more while it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILURE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
 
@@ -283,10 +269,19 @@ def _run(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     config = _load(options.config)
     print(f"{options.config}: is right")
-    from gateway.command.reload import check
+    if _may_be_asked(config.control_path):
+        from gateway.command.reload import check
 
-    check(options.config, config)
+        check(options.config, config)
     return EXIT_OK
+
+
+def _may_be_asked(path: Path | None) -> bool:
+    """Whether something is at the path of a gateway's control socket, or cannot be seen there."""
+    try:
+        return path is not None and bool(path.stat())
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError | NotADirectoryError)
 
 
 def _reload(options: argparse.Namespace) -> int:

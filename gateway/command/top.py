@@ -6,9 +6,10 @@ import shutil
 import sys
 import time
 
-from gateway.command.message_text import escape
+from gateway.command.message_text import escape, tell
 from gateway.command.monitoring_client import Document, MonitoringClient
 from gateway.command.status import RATES, size_text
+from gateway.errors import ClientError
 
 CLEAR = "\x1b[H\x1b[2J"
 HEAD_LINES = 5
@@ -20,17 +21,29 @@ COLUMNS = (
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look until interrupted, or as often as asked. Raises GatewayError."""
+    """Look until interrupted, or as often as asked. Who looks on sees the gateway go and come back; otherwise, and
+    where there is none at first, that raises GatewayError.
+    """
     client = MonitoringClient(options)
     is_terminal = sys.stdout.isatty()
     before: dict[int, Document] = {}
     varz_before: Document = {}
-    looks, last = 0, time.monotonic()
+    looks, last, is_away = 0, time.monotonic(), False
     try:
         while True:
             limit = options.limit or _screen_lines()
-            connz = client.get(f"/connz?sort={options.sort}&limit={limit}&auth=1")
-            varz = client.get("/varz")
+            try:
+                connz = client.get(f"/connz?sort={options.sort}&limit={limit}&auth=1")
+                varz = client.get("/varz")
+            except ClientError as error:
+                if not looks or options.count:
+                    raise
+                if not is_away:
+                    tell(f"leafgate: {error}; trying again")
+                is_away, before, varz_before = True, {}, {}
+                time.sleep(options.seconds)
+                continue
+            is_away = False
             now = time.monotonic()
             seconds = now - last if looks else 0.0
             shown = [_with_rates(one, before, seconds) for one in connz.get("connections") or []]

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.doors.listeners import OpenListener
-from gateway.errors import ListenError
+from gateway.errors import ListenError, OutputError
 from gateway.settings.schema import Config
 from gateway.version import VERSION, form_name
 
@@ -43,6 +43,13 @@ def announce(config: Config, path: Path | None, listeners: list[OpenListener], m
         monitoring or "",
         config.data_directory,
     )
+    try:
+        _greet(config, listeners, monitoring)
+    except (OSError, OutputError):
+        pass  # Nobody reads it, and the log has said it.
+
+
+def _greet(config: Config, listeners: list[OpenListener], monitoring: str | None) -> None:
     print(f"leafgate {VERSION} ({form_name()}) listens on")
     for listener in listeners:
         print(f"  {listener.config.protocol:<10} {listener.address}")

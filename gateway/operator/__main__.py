@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.command.operator_parser import DESCRIPTION, add_operator_options
+from gateway.command.output import EXIT_FAILURE, with_output
 
-EXIT_FAILURE = 1
 EXIT_CONFIGURATION = 2
 
 
@@ -72,4 +72,4 @@ def check(files: list[Path]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(with_output(main))

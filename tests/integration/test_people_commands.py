@@ -15,6 +15,7 @@ from tests.integration.peers import Peer, free_port, gateway, mosquitto, nats_se
 
 PROTOCOLS = ("nats", "mqtt", "websocket")
 SECONDS = 30
+MSGSPEC_ALONE = ("0 ['msgspec']\n", "0 ['inspect', 'msgspec']\n")
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -251,6 +252,31 @@ def test_status_tells_what_waits_for_a_hub(tmp_path: Path) -> None:
         assert "waiting, for uplink 1" in told
 
 
+def test_top_looks_on_when_the_gateway_comes_back(tmp_path: Path, follow) -> None:
+    with gateway(tmp_path, monitoring=True) as peer:
+        url = peer.url("monitoring", "http")
+        file = tmp_path / "leafgate.toml"
+        here = f'[monitoring]\naddress = "127.0.0.1:{peer.ports["monitoring"]}"'
+        file.write_text(file.read_text().replace('[monitoring]\naddress = "127.0.0.1:0"', here))
+        follow("sub", "--server", peer.url(), "a")
+        command = [sys.executable, "-m", "gateway", "top", "--monitoring", url, "--seconds", "0.05", "--json"]
+        with subprocess.Popen(
+            command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            assert json.loads(process.stdout.readline())["total"] == 1
+            peer.kill()
+            assert process.stderr.readline().endswith("; trying again\n")
+            peer.start()
+            # What it saw before comes first.
+            while json.loads(process.stdout.readline())["total"]:
+                pass
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=SECONDS)
+        assert (process.returncode, told) == (0, "")
+
+
 def test_status_without_a_gateway_is_one_line() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     done = leafgate("status", "--monitoring", url)
@@ -283,6 +309,36 @@ def test_status_at_the_door_of_another_protocol_is_told(edge: Peer) -> None:
     assert "is it the address of the monitoring?" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status", "--seconds", "0.01"),
+        ("health",),
+        ("top", "--count", "1"),
+        ("request", "$LEAFGATE.time"),
+        ("sub", "full"),
+        ("bench", "--messages", "10"),
+    ],
+    ids=" ".join,
+)
+def test_output_that_is_full_is_told_in_a_sentence(edge: Peer, words: tuple[str, ...]) -> None:
+    is_watching = words[0] in ("status", "health", "top")
+    where = ("--monitoring", edge.url("monitoring", "http")) if is_watching else ("--server", edge.url())
+    command = [sys.executable, "-m", "gateway", *words, *where]
+    with (
+        Path("/dev/full").open("wb") as full,
+        subprocess.Popen(command, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True) as process,
+    ):
+        assert process.stderr is not None
+        if words[0] == "sub":
+            assert process.stderr.readline().startswith("subscribed to ")
+            assert leafgate("pub", "--server", edge.url(), "full", "x").returncode == 0
+        _, told = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
+    assert told.splitlines()[-1] == "leafgate: standard output: no space left on device"
+    assert "Traceback" not in told
+
+
 def test_drain_ends_the_gateway_and_reload_tells_in_json(tmp_path: Path, follow) -> None:
     with gateway(tmp_path, data_directory=tmp_path / "data") as peer:
         file = str(tmp_path / "leafgate.toml")
@@ -302,7 +358,7 @@ def costly_modules_of(*words: str) -> str:
     script = (
         f"import sys; from gateway.command.command_line import main; status = main({words!r}); "
         "costly = {'trio', 'msgspec', 'ssl', 'dataclasses', 'inspect', 'cryptography', 'asyncio', 'logging', 'email', "
-        "'encodings.idna'}; print(status, sorted(costly & set(sys.modules)), file=sys.stderr)"
+        "'encodings.idna', 'h11'}; print(status, sorted(costly & set(sys.modules)), file=sys.stderr)"
     )
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True, timeout=SECONDS)
@@ -312,6 +368,20 @@ def costly_modules_of(*words: str) -> str:
 def test_publishing_imports_nothing_that_is_costly(tmp_path: Path) -> None:
     with nats_server(tmp_path) as peer:
         assert costly_modules_of("pub", "--server", peer.url(), "a", "b") == "0 []\n"
+
+
+def test_publishing_at_other_doors_imports_little_that_is_costly(edge: Peer) -> None:
+    """MQTT's packets are structs of msgspec, which imports `inspect` where typing_extensions is installed."""
+    doors = urls(edge)
+    assert costly_modules_of("pub", "--server", doors["ws"], "a", "b") == "0 []\n"
+    for door in ("mqtt", "mqtt in ws"):
+        assert costly_modules_of("pub", "--server", doors[door], "a", "b") in MSGSPEC_ALONE
+
+
+def test_checking_a_file_imports_little_that_is_costly(tmp_path: Path) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text(f"data-directory = '{tmp_path / 'data'}'\n")
+    assert costly_modules_of("check", "-c", str(file)) in MSGSPEC_ALONE
 
 
 def test_looking_at_a_gateway_imports_nothing_that_is_costly(edge: Peer) -> None:
