@@ -1,7 +1,6 @@
 """MQTT publishes as messages and messages as MQTT publishes: what a message of NATS has no field for is in headers."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from protocols.message import Message, make_message
 from protocols.mqtt.gateways_passed import with_gateway
@@ -46,7 +45,8 @@ def message_of(
         with_correlation = make_reply(mqtt_id, response, properties.correlation_data, LONGEST_REPLY)
         reply = with_correlation or response
         if with_correlation is not None:
-            in_header = replace(properties, correlation_data=None)
+            in_header = properties.copy()
+            in_header.correlation_data = None
     message = make_message(subject, payload, reply, headers_of(in_header, retain))
     message.qos = qos
     return message

@@ -5,7 +5,7 @@ How the file is read and its errors are worded is `gateway.settings.file`. A str
 rules between keys; only ranges of single values are checked while a file is read.
 """
 
-import socket
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -232,7 +232,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     @property
     def server_name(self) -> str:
         """`name`, or the host's name where none is configured."""
-        return self.name or socket.gethostname()
+        return self.name or os.uname().nodename
 
 
 def load_config(path: Path | None) -> Config:

@@ -10,7 +10,6 @@ from msgspec import Meta
 from gateway.settings.addresses import split_address
 from gateway.settings.checks import check_template
 from gateway.settings.file import KeyedValueError
-from gateway.settings.line_pattern import longest_line
 from gateway.settings.units import KIB, MIB, Grace
 from protocols.foreign_text import is_legal_literal
 from protocols.subject_template import SubjectTemplate
@@ -37,6 +36,8 @@ class Serial(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
         check_template("subject", self.subject, "name")
         if not is_legal_literal(SubjectTemplate(self.subject, "name").make("name").encode()):
             raise KeyedValueError("subject", f"{self.subject!r} is no subject; write it as devices.{{{{name}}}}")
+        from gateway.settings.line_pattern import longest_line  # Not for every command that reads a file.
+
         try:
             longest_line(self.pattern)
         except ValueError as error:

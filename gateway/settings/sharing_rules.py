@@ -1,7 +1,7 @@
 """What accounts may share with each other: rules between their tables. Each raises KeyedValueError with a sentence."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.settings.checks import check_unique
 from gateway.settings.file import KeyedValueError
@@ -114,8 +114,7 @@ def _check_mapping(place: str, source: str, wanted: str | tuple[Destination, ...
             raise KeyedValueError(key, str(error)) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(NamedTuple):
     """An import: what comes out of `exporter` on `source` is known to `importer` as `local`."""
 
     place: str

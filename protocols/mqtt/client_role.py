@@ -7,7 +7,6 @@ It yields what the broker says. QoS 1 and 2 messages on their way are the sessio
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from msgspec import Struct
@@ -37,8 +36,7 @@ class State(Enum):
     ENDED = "ended"
 
 
-@dataclass(frozen=True, slots=True)
-class ServerTerms:
+class ServerTerms(Struct, frozen=True):
     """What a broker takes, as its CONNACK says; before 5.0 it says nothing. `keep_alive` in seconds, 0 for none;
     `max_packet_size` 0 for no limit.
     """

@@ -6,18 +6,17 @@ A link through a firewall that lets only HTTP pass is such a stream.
 import base64
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-
-import h11
+from typing import NamedTuple
 
 from protocols.close_reason import CloseReason
 from protocols.errors import MisuseError, PeerViolation
-from protocols.request_head import RequestHead, complaint_of, holds_controls
+from protocols.request_head import RequestHead
 from protocols.websocket.accept_token import accept_token
 from protocols.websocket.close_codes import may_be_sent
 from protocols.websocket.control_frames import LARGEST_CONTROL_PAYLOAD, Closed, Pings, encode_close, encode_pong
 from protocols.websocket.errors import FrameError
 from protocols.websocket.masking import Unmasking
+from protocols.websocket.response_head import ResponseError, read_response_head
 from protocols.websocket.server_frames import MASKED, MEDIUM, WHOLE_BINARY, ServerFrameDecoder
 
 MAX_RESPONSE_BYTES = 16_384
@@ -30,21 +29,20 @@ _MEDIUM_HEAD = struct.Struct("!BBH")
 _LARGE_HEAD = struct.Struct("!BBQ")
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """The server has agreed to the upgrade."""
 
 
 class WebSocketClientCodec:
     """One WebSocket to a server, from the request to the close frame.
 
-    Send `request()` first. Events: one Accepted; then at most one `bytes` per call, what the data frames of the batch
-    held, joined; at the end Closed or PeerViolation, whose farewell is a close frame, or nothing before the upgrade.
-    Pings are answered and the server's close is echoed through `bytes_to_send`.
+    Send `bytes_to_send()` first. Events: one Accepted; then at most one `bytes` per call, what the data frames of the
+    batch held, joined; at the end Closed or PeerViolation, whose farewell is a close frame, or nothing before the
+    upgrade. Pings are answered and the server's close is echoed through `bytes_to_send`.
 
-    `host` is the value of the Host field, `target` the path; `random_bytes` gives as many as it is asked for. With
-    `offer_no_masking` the server is asked whether frames may come without a mask; `subprotocol` is what is spoken in
-    them, where that has a name.
+    `host` is the value of the Host field, `target` the path, both without blanks and line breaks; `random_bytes` gives
+    as many as it is asked for. With `offer_no_masking` the server is asked whether frames may come without a mask;
+    `subprotocol` is what is spoken in them, where that has a name.
     """
 
     __slots__ = (
@@ -52,7 +50,6 @@ class WebSocketClientCodec:
         "_close_sent",
         "_ended",
         "_frames",
-        "_h11",
         "_head",
         "_key",
         "_masks",
@@ -72,8 +69,7 @@ class WebSocketClientCodec:
     ) -> None:
         self._random = random_bytes
         self._key = base64.b64encode(random_bytes(16))  # RFC 6455 4.1
-        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_RESPONSE_BYTES)
-        headers = [
+        fields = [
             (b"Host", host.encode()),
             (b"Upgrade", b"websocket"),
             (b"Connection", b"Upgrade"),
@@ -81,14 +77,12 @@ class WebSocketClientCodec:
             (b"Sec-WebSocket-Version", b"13"),
         ]
         if offer_no_masking:
-            headers.append(NO_MASKING)
+            fields.append(NO_MASKING)
         self._subprotocol = subprotocol
         if subprotocol:
-            headers.append((b"Sec-WebSocket-Protocol", subprotocol))
-        request = self._h11.send(h11.Request(method="GET", target=target, headers=headers))
-        assert request is not None
-        self._outgoing = [request]
-        self._h11.send(h11.EndOfMessage())
+            fields.append((b"Sec-WebSocket-Protocol", subprotocol))
+        lines = [b"GET %b HTTP/1.1" % target.encode(), *(b"%b: %b" % field for field in fields)]
+        self._outgoing = [b"\r\n".join(lines) + b"\r\n\r\n"]
         self._head = RequestHead(MAX_RESPONSE_BYTES)
         self._answered = False
         self._frames: ServerFrameDecoder | None = None
@@ -150,18 +144,14 @@ class WebSocketClientCodec:
 
     def _read_response(self, head: bytes) -> str:
         """What is wrong with the answer to our request; "" for nothing."""
-        if holds_controls(head):
-            return "the server does not speak HTTP"
-        try:
-            self._h11.receive_data(head)
-            response = self._h11.next_event()
-        except h11.RemoteProtocolError as error:
-            return f"the server's answer is no HTTP: {complaint_of(error)}"
-        if not isinstance(response, h11.Response | h11.InformationalResponse):
+        if not head.endswith((b"\n\r\n", b"\n\n")):
             return "the server's answer is too long"
-        if response.status_code != 101:
-            return f"the server does not upgrade to WebSocket, its answer is {response.status_code}"
-        fields = dict(response.headers)
+        try:
+            status, fields = read_response_head(head)
+        except ResponseError as error:
+            return f"the server's answer is no HTTP: {error}"
+        if status != 101:
+            return f"the server does not upgrade to WebSocket, its answer is {status}"
         upgrade = fields.get(b"upgrade", b"").lower()
         if upgrade != b"websocket" or fields.get(b"sec-websocket-accept") != accept_token(self._key):
             return "the server's answer is no WebSocket upgrade"

@@ -1,6 +1,6 @@
 """Control frames [RFC 6455 5.5]: what those of a client say, and how ours are written."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from protocols.websocket.close_codes import CloseCode, may_be_sent
 from protocols.websocket.errors import FrameError
@@ -13,19 +13,17 @@ _PING = 0x89
 _PONG = 0x8A
 
 
-@dataclass(frozen=True, slots=True)
-class Pings:
-    """The peer has sent `count` pings, and wants the payloads of these, the last ones, back in pongs.
+class Pings(NamedTuple):
+    """The peer has sent a ping so many `times`, and wants the payloads of these, the last ones, back in pongs.
 
     Only that of the very last is owed [RFC 6455 5.5.3]; peers that count their pongs send fewer than these at once.
     """
 
     payloads: tuple[bytes, ...]
-    count: int
+    times: int
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(NamedTuple):
     """The peer has closed the WebSocket; 1005 stands for a close frame without a code."""
 
     code: int
