@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gateway.command.argument_types import count
+from gateway.command.quick_parser import QuickParser
 
 DEFAULT_DIRECTORY = Path("tls")
 
@@ -12,9 +13,9 @@ DEFAULT_DIRECTORY = Path("tls")
 def add_certs_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     certs = commands.add_parser("certs", help="a small certificate authority for TLS at one site")
     actions = certs.add_subparsers(prog=certs.prog, title="certs", required=True, metavar="ACTION")
-    where = argparse.ArgumentParser(add_help=False)
+    where = QuickParser(add_help=False)
     where.add_argument("--directory", type=Path, default=DEFAULT_DIRECTORY, help="default: ./tls")
-    days = argparse.ArgumentParser(add_help=False)
+    days = QuickParser(add_help=False)
     days.add_argument("--days", type=count, default=0, help="how long it is valid; default: 825, the authority 3650")
 
     init = actions.add_parser("init", parents=[where, days], help="make the authority: ca.pem and ca.key")

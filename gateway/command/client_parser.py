@@ -8,6 +8,7 @@ import os
 
 from gateway.command.argument_types import count, seconds, size
 from gateway.command.client_login import add_login_options
+from gateway.command.quick_parser import QuickParser
 
 DEFAULT_SERVER = "nats://127.0.0.1:4222"
 SERVER_PORTS = {"nats": 4222, "tls": 4222, "mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
@@ -19,7 +20,7 @@ def server_options(
     schemes: str = "nats, tls, mqtt, mqtts, ws or wss (MQTT at the path /mqtt)",
 ) -> argparse.ArgumentParser:
     """The options of every command that goes to a server: where it is, and how we come in."""
-    server = argparse.ArgumentParser(add_help=False)
+    server = QuickParser(add_help=False)
     group = server.add_argument_group("the server, and how we come in")
     group.add_argument(
         "--server",

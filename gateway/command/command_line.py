@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 from gateway.command.argument_types import named_port
 from gateway.command.client_login import hide_secrets
 from gateway.command.output import EXIT_FAILURE, with_output
+from gateway.command.quick_parser import QuickParser
 from gateway.errors import ConfigError, DirectoryError, GatewayError, ListenError, StorageError
 from protocols.errors import MisuseError
 
@@ -77,7 +78,7 @@ def _complain(message: object, status: int) -> int:
 
 def build_parser(word: str = "") -> argparse.ArgumentParser:
     """The parser of everything, or of a group of commands alone where `word` is one of them."""
-    parser = argparse.ArgumentParser(
+    parser: argparse.ArgumentParser = QuickParser(
         prog="leafgate",
         description="A gateway that joins NATS, MQTT and WebSocket clients in one subject space.",
         epilog=EXIT_STATUSES,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gateway.command.argument_types import seconds
 from gateway.command.client_parser import server_options
+from gateway.command.quick_parser import QuickParser
 
 DEFAULT_PREFIX = "devices"
 DEFAULT_BAUD = 460_800
@@ -134,14 +135,14 @@ def _add_prefix(command: argparse.ArgumentParser) -> None:
 
 
 def _users_options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
+    options = QuickParser(add_help=False)
     options.add_argument("--users", metavar="DIRECTORY", type=Path, help="of the gateway's users (users-directory)")
     options.add_argument("-c", "--config", metavar="FILE", type=Path, help="of the gateway, which names that directory")
     return options
 
 
 def _rights_options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
+    options = QuickParser(add_help=False)
     options.add_argument("--account", metavar="NAME", default="", help="of the device's user; default: $G")
     for verb in ("publish", "subscribe"):
         options.add_argument(
@@ -155,13 +156,13 @@ def _rights_options() -> argparse.ArgumentParser:
 
 
 def _port_options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
+    options = QuickParser(add_help=False)
     options.add_argument("--port", metavar="PATH", help="of the board; default: the only one that is plugged in")
     return options
 
 
 def _key_options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
+    options = QuickParser(add_help=False)
     options.add_argument(
         "--release-key", metavar="FILE", type=Path, help="signs updates; default: ~/.config/leafgate/release.key"
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gateway.command.argument_types import count, seconds
 from gateway.command.client_login import PASSWORD_VARIABLE
+from gateway.command.quick_parser import QuickParser
 
 DEFAULT_MONITORING = "http://127.0.0.1:8222"
 # As /connz has it, by name: what is on top is the largest.
@@ -43,7 +44,7 @@ def add_watch_commands(commands: "argparse._SubParsersAction[argparse.ArgumentPa
 
 
 def _monitoring_options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False)
+    options = QuickParser(add_help=False)
     options.add_argument(
         "--monitoring",
         metavar="URL",

@@ -9,12 +9,13 @@ from typing import Any
 
 from gateway.command.operator_parser import DESCRIPTION, add_operator_options
 from gateway.command.output import EXIT_FAILURE, with_output
+from gateway.command.quick_parser import QuickParser
 
 EXIT_CONFIGURATION = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="leafgate operator", description=DESCRIPTION)
+    parser: argparse.ArgumentParser = QuickParser(prog="leafgate operator", description=DESCRIPTION)
     add_operator_options(parser)
     options = parser.parse_args(arguments)
     try:

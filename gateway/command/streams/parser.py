@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from gateway.command.argument_types import count, seconds
 from gateway.command.client_parser import PAYLOAD_HELP, server_options
+from gateway.command.quick_parser import QuickParser
 
 UNITS = {"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 SECONDS_IN = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -24,7 +25,7 @@ def add_stream_commands(commands: SubCommands) -> None:
 
 
 def _api_options() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(add_help=False, parents=[server_options("nats, tls, ws or wss")])
+    options = QuickParser(add_help=False, parents=[server_options("nats, tls, ws or wss")])
     options.add_argument("--domain", metavar="NAME", default="", help="whose streams; default: the server's own")
     options.add_argument("--timeout", metavar="SECONDS", type=seconds, default=5.0, help="for an answer; default: 5")
     return options
