@@ -182,10 +182,13 @@ $(BUILT_PAGE): $(PAGE_SOURCES)
 		|| { echo "npm could not build the console; its page will say so"; }
 
 # Only the packages of the extra: naming leafgate itself would build it again.
+# The other side of Sparkplug asks for paho-mqtt 1, and runs with the 2 of all other tests.
+PYSPARKPLUG := pysparkplug==0.6.1
 $(VENV)/installed-%: pyproject.toml | $(VENV)/installed
 	$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 		print(*project["optional-dependencies"]["$*"], sep="\n")' > $@.new
 	$(PIP) install -r $@.new
+	$(if $(filter test,$*),$(PIP) install --no-deps $(PYSPARKPLUG))
 	@mv $@.new $@
 
 # Node is not needed for anything else; without these peers their tests skip and say so.

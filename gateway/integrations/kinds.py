@@ -7,6 +7,7 @@ from gateway.settings.integration import Integration as IntegrationKeys
 from gateway.settings.kafka import Kafka
 from gateway.settings.modbus import Modbus
 from gateway.settings.numbers import Influx, RemoteWrite
+from gateway.settings.sparkplug import SparkplugHost, SparkplugNode
 
 
 def make_integration(site: Site, config: IntegrationKeys) -> Integration:
@@ -30,4 +31,12 @@ def make_integration(site: Site, config: IntegrationKeys) -> Integration:
         from gateway.integrations.modbus.modbus import ModbusIntegration
 
         return ModbusIntegration(site, config)
+    if isinstance(config, SparkplugNode):
+        from gateway.integrations.sparkplug.node import NodeIntegration
+
+        return NodeIntegration(site, config)
+    if isinstance(config, SparkplugHost):
+        from gateway.integrations.sparkplug.host import HostIntegration
+
+        return HostIntegration(site, config)
     raise NotImplementedError(config.kind)

@@ -26,3 +26,16 @@ class Site:
     runtime: Runtime
     find_account: Callable[[str], Awaitable[Account | None]]
     streams_of: Callable[[str], AccountStreams | None]
+
+
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What went wrong first; defects before everything else."""
+    leaves: list[BaseException] = []
+    rest: list[BaseException] = [group]
+    while rest:
+        one = rest.pop()
+        if isinstance(one, BaseExceptionGroup):
+            rest += one.exceptions
+        else:
+            leaves.append(one)
+    return next((one for one in leaves if not isinstance(one, IntegrationError)), leaves[-1])

@@ -1,5 +1,6 @@
 """The keys that all integrations share, and what is known of each kind before its own keys are."""
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Annotated, ClassVar
 
@@ -9,10 +10,10 @@ from msgspec import Meta
 from gateway.settings.checks import check_filter
 from gateway.settings.file import KeyedValueError
 from gateway.settings.units import KIB, MIB, Seconds
-from protocols.subjects import RESERVED_SUBJECTS, overlaps
+from protocols.subjects import RESERVED_SUBJECTS, is_subset, overlaps
 
 # The fields of the configuration with lists of them.
-KINDS: tuple[str, ...] = ("fluent", "influx", "kafka", "modbus", "remote_write")
+KINDS: tuple[str, ...] = ("fluent", "influx", "kafka", "modbus", "remote_write", "sparkplug_host", "sparkplug_node")
 
 
 class Integration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab", kw_only=True):
@@ -70,3 +71,19 @@ def check_taken(place: str, subject: str) -> None:
     check_filter(place, subject)
     if subject.encode().startswith(RESERVED_SUBJECTS):
         raise KeyedValueError(place, f"{subject!r} is the servers' own")
+
+
+def outermost(place: str, subjects: Iterable[str]) -> tuple[str, ...]:
+    """Of the filters of several entries those that are within no other: what is subscribed to, each message once.
+    Raises KeyedValueError where two of them overlap.
+    """
+    every = list(dict.fromkeys(subjects))
+    found = [
+        one for one in every if not any(other != one and is_subset(one.encode(), other.encode()) for other in every)
+    ]
+    for index, one in enumerate(found):
+        for other in found[:index]:
+            if overlaps(one.encode(), other.encode()):
+                sentence = f"{one} and {other} overlap, and neither is within the other: a message would go twice"
+                raise KeyedValueError(place, sentence)
+    return tuple(found)

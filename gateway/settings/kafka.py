@@ -7,10 +7,10 @@ from msgspec import Meta
 
 from gateway.settings.addresses import split_address
 from gateway.settings.file import KeyedValueError
-from gateway.settings.integration import Integration, check_taken
+from gateway.settings.integration import Integration, check_taken, outermost
 from gateway.settings.secret import Secret
 from gateway.settings.security import SubjectRule
-from protocols.subjects import is_subset, is_valid_filter, overlaps
+from protocols.subjects import is_valid_filter, overlaps
 from protocols.transform_template import TransformTemplate
 
 # What a template may name beside functions of the subject.
@@ -164,11 +164,6 @@ class Kafka(Integration, frozen=True, forbid_unknown_fields=True, rename="kebab"
     def _check_directions(self) -> None:
         """No message goes out twice, and none round for ever."""
         taken = self.taken
-        for index, one in enumerate(taken):
-            for other in taken[:index]:
-                if overlaps(one.encode(), other.encode()):
-                    sentence = f"{one} and {other} overlap, and neither is within the other: a message would go twice"
-                    raise KeyedValueError("out", sentence)
         for index, entry in enumerate(self.in_):
             for subject in taken:
                 if overlaps(entry.may_be, subject.encode()):
@@ -180,9 +175,4 @@ class Kafka(Integration, frozen=True, forbid_unknown_fields=True, rename="kebab"
     @property
     def taken(self) -> tuple[str, ...]:
         """The filters of `out` that are within no other: what is subscribed to, each message once."""
-        subjects = list(dict.fromkeys(one.subject for one in self.out))
-        return tuple(
-            one
-            for one in subjects
-            if not any(other != one and is_subset(one.encode(), other.encode()) for other in subjects)
-        )
+        return outermost("out", (one.subject for one in self.out))

@@ -37,6 +37,7 @@ from gateway.settings.secret import Secret, read_secret
 from gateway.settings.security import AccountRules, Authentication, User
 from gateway.settings.serial import Serial
 from gateway.settings.sharing_rules import check_accounts
+from gateway.settings.sparkplug import SparkplugHost, SparkplugNode
 from gateway.settings.store_and_forward import StoreAndForward, check_buffers
 from gateway.settings.streams import Streams
 from gateway.settings.uplink import PROXY_PORTS, UPLINK_PORTS, ProxyUrl, Uplink, check_uplinks
@@ -79,6 +80,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     influx: tuple[Influx, ...] = ()
     remote_write: tuple[RemoteWrite, ...] = ()
     modbus: tuple[Modbus, ...] = ()
+    sparkplug_node: tuple[SparkplugNode, ...] = ()
+    sparkplug_host: tuple[SparkplugHost, ...] = ()
     rules: tuple[Rule, ...] = ()
     # None where it is told nothing.
     home_assistant: HomeAssistant | None = None

@@ -118,6 +118,8 @@ class ClientRole:
         self._asked: dict[int, list[packets.Subscription]] = {}
         self._refused: dict[bytes, ReasonCode] = {}
         self._pinged = False
+        # How many signs of life were asked for, and given.
+        self.pings = self.pongs = 0
         self._aliases: dict[int, bytes] = {}
         properties = connect.properties or NO_PROPERTIES
         self._most_aliases = properties.topic_alias_maximum or 0
@@ -145,10 +147,15 @@ class ClientRole:
             waits_for = "CONNACK" if self.state is State.BEGUN else "SUBACK" if self._asked else "PINGRESP"
             self.state = State.ENDED
             return [Silent(f"no {waits_for} in time")]
+        self.ping(now)
+        return []
+
+    def ping(self, now: float) -> None:
+        """Ask for a sign of life. A broker that gives it has taken what was sent before, of QoS 0 too."""
         self._pinged = True
+        self.pings += 1
         self._to_send.append(encoder.PINGREQ)
         self._deadline = now + self._patience
-        return []
 
     def receive(self, data: bytes, now: float) -> list[object]:
         """What the broker says, in order."""
@@ -189,8 +196,10 @@ class ClientRole:
         if isinstance(packet, packets.Unsuback):
             return self._answered(packet.packet_id, now)
         if isinstance(packet, packets.Pingresp):
-            self._pinged = False
-            self._rest(now)
+            self.pongs += 1
+            self._pinged = self.pongs < self.pings
+            if not self._pinged:
+                self._rest(now)
             return []
         if isinstance(packet, packets.Disconnect):
             self.state = State.ENDED

@@ -9,12 +9,14 @@ import re
 import struct
 from collections.abc import Mapping
 
+from protocols.protobuf import bytes_field, varint
+
 NAME = "__name__"
 VALUE = struct.Struct("<cd")
-# The fields' numbers and kinds: (number << 3) | kind; 1 is 8 bytes, 2 has its length, 0 is a varint.
-SERIES, LABELS, SAMPLES, LABEL_NAME, LABEL_VALUE, SAMPLE_VALUE, SAMPLE_TIME = (
-    b"\x0a", b"\x0a", b"\x12", b"\x0a", b"\x12", b"\x09", b"\x10",
-)  # fmt: skip
+SERIES = LABELS = LABEL_NAME = 1
+LABEL_VALUE = 2
+# Of a series' samples, and of what is in one: (number << 3) | kind; 1 is 8 bytes, 2 has its length, 0 is a varint.
+SAMPLES, SAMPLE_VALUE, SAMPLE_TIME = b"\x12", b"\x09", b"\x10"
 HEADERS = {
     "Content-Type": "application/x-protobuf",
     "Content-Encoding": "snappy",
@@ -39,25 +41,13 @@ def label_name(text: str) -> str:
     return f"_{name}" if name[0].isdigit() else name
 
 
-def varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first."""
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
-
-
-def _field(tag: bytes, content: bytes) -> bytes:
-    return b"".join((tag, varint(len(content)), content))
-
-
 def encode_labels(metric: str, labels: Mapping[str, str]) -> bytes:
     """What names a series: its labels in the order that is asked for. A label without a value is none."""
     pairs = sorted({**labels, NAME: metric}.items())
     return b"".join(
-        _field(LABELS, _field(LABEL_NAME, name.encode()) + _field(LABEL_VALUE, value[:LONGEST_LABEL].encode()))
+        bytes_field(
+            LABELS, bytes_field(LABEL_NAME, name.encode()) + bytes_field(LABEL_VALUE, value[:LONGEST_LABEL].encode())
+        )
         for name, value in pairs
         if value
     )
@@ -74,7 +64,7 @@ def encode_series(labels: bytes, samples: Mapping[int, float], times: dict[int, 
         if stamp is None:
             stamp = times[time_ms] = SAMPLE_TIME + varint(time_ms)
         encoded.append(b"%b%c%b%b" % (SAMPLES, 9 + len(stamp), pack(SAMPLE_VALUE, value), stamp))
-    return _field(SERIES, b"".join(encoded))
+    return bytes_field(SERIES, b"".join(encoded))
 
 
 def as_snappy(data: bytes) -> bytes:

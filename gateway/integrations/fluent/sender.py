@@ -10,7 +10,7 @@ from gateway.integrations.fluent.own_log import OwnLog
 from gateway.integrations.fluent.session import FluentLink
 from gateway.integrations.integration import Integration
 from gateway.integrations.outlet import Batch
-from gateway.integrations.site import IntegrationError, Site
+from gateway.integrations.site import IntegrationError, Site, first_of
 from gateway.runtime.turns import OwnTurn
 from gateway.settings.fluent import Fluent
 from protocols.fluent.chunk import encode_chunk
@@ -194,16 +194,3 @@ class FluentSender(Integration):
                 if not self._sent:
                     scope.cancel()
                 return
-
-
-def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What went wrong first; defects before everything else."""
-    leaves: list[BaseException] = []
-    rest: list[BaseException] = [group]
-    while rest:
-        one = rest.pop()
-        if isinstance(one, BaseExceptionGroup):
-            rest += one.exceptions
-        else:
-            leaves.append(one)
-    return next((one for one in leaves if not isinstance(one, IntegrationError)), leaves[-1])

@@ -137,6 +137,8 @@ def test_reference_file_names_every_key():
         "remote-write.labels.",
         "influx.password.",
         "influx.tags.",
+        "sparkplug-node.password.",
+        "sparkplug-host.password.",
         "home-assistant.devices.entities.more.",
     )
     assert {key for key in named - keys_of(inspect.type_info(Config)) if not key.startswith(free)} == set()
