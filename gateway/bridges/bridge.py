@@ -6,6 +6,7 @@ is on the disk, within the same limits, and what was exchanged of a QoS 2 messag
 
 import logging
 import random
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from gateway.mqtt.sessions import MqttSessions
 from gateway.runtime.moments import moment
 from gateway.runtime.runtime import Runtime
 from gateway.runtime.turns import DECODED_AT_ONCE
+from gateway.settings import broker_presets
 from gateway.settings.addresses import join_address
 from gateway.settings.bridge import WITH_TLS, WITH_WEBSOCKET
 from gateway.settings.bridge import Bridge as BridgeConfig
@@ -33,7 +35,7 @@ from gateway.uplink.leafnode_uplink import leaf_name
 from gateway.uplink.link_history import LinkHistory
 from protocols.close_reason import CloseReason
 from protocols.mqtt import encoder, packets
-from protocols.mqtt.client_role import ClientRole, ServerTerms, Subscribed
+from protocols.mqtt.client_role import FILTERS_AT_ONCE, ClientRole, ServerTerms, Subscribed
 from protocols.mqtt.gateways_passed import name_gateway
 from protocols.mqtt.primitives import MQTT_3_1_1, MQTT_5_0
 from protocols.mqtt.properties import Properties
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("leafgate.bridge")
 
+# Of a broker of which nothing is known before it says so.
+NO_RULES = broker_presets.BrokerRules(title="", ports={})
 # A broker that turned us away for a reason that time does not heal is asked again after this long.
 REFUSED_PAUSE_SECONDS = 30.0
 # A connection that held this long was good: the next attempt comes soon again.
@@ -85,7 +89,8 @@ class Bridge:
         self.config = config
         self.name = config.name
         self.sessions = sessions
-        self.remapping = Remapping(entries_of(config))
+        self.rules = broker_presets.PRESETS.get(config.preset, NO_RULES)
+        self.remapping = Remapping(entries_of(config), self._takes_topic)
         self.session: MqttSession = sessions.hold(bridge_id(config.name), config)
         self.attempts = 0
         self.history = LinkHistory(partial(explain, peer="broker"))
@@ -238,8 +243,10 @@ class Bridge:
         """From the files as they are now."""
         from gateway.transport.tls_contexts import ClientTerms
 
+        config, url = self.config, self.url
+        alpn = broker_presets.alpn(config, url.port) if url.scheme not in WITH_WEBSOCKET else ()
         try:
-            return ClientTerms(self.config.tls or LinkTls(), self.url.host, self.config.answer_timeout_seconds)
+            return ClientTerms(config.tls or LinkTls(), url.host, config.answer_timeout_seconds, alpn)
         except ValueError as error:
             return str(error)
 
@@ -256,6 +263,7 @@ class Bridge:
         introduction = self._introductions[self._introduction]
         user = config.user or self.url.user
         password = config.password.value if config.password is not None else self.url.password
+        login = broker_presets.login(config, self.url.host, user, password, time.time())
         properties = None
         if introduction.version == MQTT_5_0:
             properties = Properties(
@@ -263,7 +271,7 @@ class Bridge:
                 receive_maximum=limits.receive_maximum,
                 maximum_packet_size=limits.max_packet_bytes,
                 topic_alias_maximum=limits.max_topic_aliases,
-                user_properties=name_gateway(self._runtime.names.gateway_id),
+                user_properties=name_gateway(self._runtime.names.gateway_id) if self.rules.takes_introduction else (),
             )
         will = None
         if config.state_topic:
@@ -273,8 +281,8 @@ class Bridge:
             client_id=self._client_id,
             clean_start=config.session_expiry_seconds == 0,
             keep_alive=config.keep_alive_seconds,
-            username=user.encode() if user else None,
-            password=password.encode() if password is not None else None,
+            username=login.user.encode() if login.user else None,
+            password=login.password.encode() if login.password is not None else None,
             will=will,
             properties=properties,
             bridge=introduction.private,
@@ -285,15 +293,16 @@ class Bridge:
         ]
         patience = config.answer_timeout_seconds
         held = self.session.remote_filters
-        return ClientRole(connect, wanted, held, limits.max_packet_bytes, patience, now, DECODED_AT_ONCE)
+        at_once = self.rules.filters_at_once or FILTERS_AT_ONCE
+        return ClientRole(connect, wanted, held, limits.max_packet_bytes, patience, now, DECODED_AT_ONCE, at_once)
 
     def accepted(self, client: BrokerClient, session_present: bool, terms: ServerTerms) -> str:
         if terms.maximum_qos == 0 and any(topic.qos for topic in self.config.topics):
             return "the broker takes messages of QoS 0 only: set qos = 0 for all topics"
         self._is_understood = True
         session = self.session
-        session.outgoing.most_qos = terms.maximum_qos
-        session.retains = terms.retain_available
+        session.outgoing.most_qos = min(terms.maximum_qos, self.rules.most_qos)
+        session.retains = terms.retain_available and self.rules.takes_retained is not False
         self._is_anew = not session_present
         if not session_present:
             # The broker knows nothing of what was exchanged before [MQTT-3.2.2-5].
@@ -359,6 +368,22 @@ class Bridge:
     def dropped(self, reason: str) -> None:
         self.not_taken.count(reason)
 
+    def _takes_topic(self, topic: bytes) -> bool:
+        """Whether the broker takes it, by what is published of it: those it does not take end the connection."""
+        fault = broker_presets.topic_fault(self.config.preset, topic.decode("utf-8", "replace"))
+        if fault:
+            self.history.failed(f"{topic[:300].decode('utf-8', 'replace')}: {fault}")
+            self._runtime.repeats.log(
+                log,
+                logging.WARNING,
+                ("bridge-topic", self.name),
+                "bridge=%s event=topic-not-passed topic=%r reason=%r",
+                self.name,
+                topic[:300].decode("utf-8", "replace"),
+                fault,
+            )
+        return not fault
+
     def refused_message(self, code: ReasonCode, detail: str) -> None:
         self.refused += 1
         self._runtime.repeats.log(
@@ -394,9 +419,10 @@ def entries_of(config: BridgeConfig) -> tuple[TopicEntry, ...]:
 
 def introductions(config: BridgeConfig) -> list[Introduction]:
     """What is tried in turn, until a broker understands it."""
-    older = [Introduction(MQTT_3_1_1, private=True)] if config.try_private else []
+    # The bit is mosquitto's.
+    older = [Introduction(MQTT_3_1_1, private=True)] if config.try_private and not config.preset else []
     older.append(Introduction(MQTT_3_1_1))
-    if config.version == "3.1.1":
+    if config.version == "3.1.1" or "5" not in broker_presets.PRESETS.get(config.preset, NO_RULES).versions:
         return older
     newest = Introduction(MQTT_5_0)
     return [newest] if config.version == "5" else [newest, *older]

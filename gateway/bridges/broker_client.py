@@ -15,6 +15,7 @@ from gateway.mqtt.publishing import MessageInHand
 from gateway.mqtt.session import MqttSession
 from gateway.runtime.deadlines import Deadline
 from gateway.runtime.turns import TURN_SECONDS
+from gateway.settings.broker_presets import BrokerRules
 from gateway.transport.connection import Connection
 from gateway.transport.snapshot import PeerSnapshot
 from protocols.close_reason import CloseReason
@@ -38,6 +39,8 @@ class BridgeOwner(Protocol):
     name: str
     session: MqttSession
     remapping: Remapping
+    # What the broker takes, by what is published of it.
+    rules: BrokerRules
 
     def start_talking(self, now: float) -> ClientRole:
         """The client role of a connection that is open; it goes first."""
@@ -273,7 +276,8 @@ class BrokerClient:
         self._spoken = True
         terms, session = event.terms, self._owner.session
         self.receive_maximum = terms.receive_maximum
-        self.max_packet_size = terms.max_packet_size
+        limits = [size for size in (terms.max_packet_size, self._owner.rules.most_packet_bytes) if size]
+        self.max_packet_size = min(limits, default=0)
         self.topic_alias_maximum = terms.topic_alias_maximum
         self.beyond = gateway_named(event.properties)
         fault = self._owner.accepted(self, event.session_present, terms)

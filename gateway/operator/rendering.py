@@ -39,6 +39,8 @@ OPERATOR_PERMISSIONS = {"publish": {"allow": ["$JS.API.>"]}, "subscribe": {"allo
 # What comes of a spec whose parts are not of the types that they shall be.
 MISSHAPEN = (TypeError, AttributeError, KeyError)
 
+# Keys of resources that name a Secret.
+SECRET_KEYS = ("passwordSecret", "tokenSecret", "nkeySecret", "credentialsSecret", "sharedAccessKeySecret")
 # Values of Secrets of the namespace, by their names and keys.
 Values = Mapping[str, Mapping[str, bytes]]
 
@@ -91,7 +93,7 @@ def given_password(place: Document, values: Values) -> bytes:
 def secrets_named_in(resource: Resource) -> set[str]:
     """The Secrets that a resource names."""
     spec = resource.spec
-    places = [spec.get(key) for key in ("passwordSecret", "tokenSecret", "nkeySecret", "credentialsSecret")]
+    places = [spec.get(key) for key in SECRET_KEYS]
     found = {str(place.get("name", "")) for place in places if isinstance(place, dict)}
     tls = spec.get("tls")
     found.add(str(tls.get("secretName", "")) if isinstance(tls, dict) else "")
@@ -222,9 +224,12 @@ def _uplink(part: Resource, secrets: FragmentSecrets, hashed: str) -> Document:
 
 
 def _bridge(part: Resource, secrets: FragmentSecrets, hashed: str) -> Document:
-    bridge: Document = {"name": part.title} | _rest(part, Bridge, secrets, frozenset(("passwordSecret", "tls")))
-    if place := part.spec.get("passwordSecret"):
-        bridge["password"] = {"file": secrets.file_of({"key": "password"} | place)}
+    bridge: Document = {"name": part.title} | _rest(
+        part, Bridge, secrets, frozenset(("passwordSecret", "sharedAccessKeySecret", "tls"))
+    )
+    for key, resource_key in (("password", "passwordSecret"), ("shared-access-key", "sharedAccessKeySecret")):
+        if place := part.spec.get(resource_key):
+            bridge[key] = {"file": secrets.file_of({"key": key} | place)}
     if part.spec.get("tls"):
         bridge["tls"] = _link_tls(part.spec["tls"], Bridge, secrets)
     return {"bridges": [bridge]}

@@ -159,8 +159,12 @@ def _uplink() -> Schema:
 
 
 def _bridge() -> Schema:
-    keys: Schema = schema_of(Bridge, "", ("name", "password"))["properties"]
-    more = {"tls": _link_tls(Bridge), "passwordSecret": secret("Of `user`; key: password.")}
+    keys: Schema = schema_of(Bridge, "", ("name", "password", "shared-access-key"))["properties"]
+    more = {
+        "tls": _link_tls(Bridge),
+        "passwordSecret": secret("Of `user`; key: password."),
+        "sharedAccessKeySecret": secret("Of a device of Azure IoT Hub; key: shared-access-key."),
+    }
     return _part(f"The gateway as a client of an MQTT broker. {KEYS}", keys | more, ("urls", "topics"))
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from gateway.settings import broker_presets
 from gateway.settings.addresses import ServerUrl, parse_server_url
 from gateway.settings.file import KeyedValueError
 from gateway.settings.secret import Secret
@@ -59,9 +60,12 @@ class Bridge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+$", max_length=64)]
     urls: tuple[BrokerUrl, ...]
     topics: tuple[BridgeTopic, ...]
+    preset: Literal["", "aws-iot", "azure-event-grid", "azure-iot-hub", "hivemq-cloud"] = ""
     account: str = ""
     user: str = ""
     password: Secret | None = None
+    # Of Azure IoT Hub: what a token is made of at every attempt.
+    shared_access_key: Secret | None = None
     client_id: str = ""
     version: Literal["auto", "5", "3.1.1"] = "auto"
     try_private: bool = True
@@ -88,7 +92,11 @@ class Bridge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
                 "reconnect-min-seconds",
                 f"{self.reconnect_min_seconds:g} is above reconnect-max-seconds, {self.reconnect_max_seconds:g}",
             )
-        if self.password is not None and not (self.user or all(url.user for url in self.urls)):
+        if (
+            self.password is not None
+            and self.preset != broker_presets.IOT_HUB
+            and not (self.user or all(url.user for url in self.urls))
+        ):
             raise KeyedValueError("user", "a password needs a user")
         if self.tls is not None and not any(url.scheme in WITH_TLS for url in self.urls):
             raise KeyedValueError("tls", "no URL is mqtts:// or wss://")
@@ -99,3 +107,4 @@ class Bridge(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
             raise KeyedValueError("state-topic", "a topic has neither + nor #")
         if self.password is not None and len(self.password.value.encode()) > LONGEST_CREDENTIAL:
             raise KeyedValueError("password", "it is too long for MQTT")
+        broker_presets.check(self)

@@ -6,7 +6,7 @@ import logging
 import ssl
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -260,11 +260,13 @@ class ServerTls:
 
 
 class ClientTerms:
-    """The terms of a link to a hub. Raises ValueError for files that do not fit; what it loads takes a while."""
+    """The terms of a link to a hub. Raises ValueError for files that do not fit; what it loads takes a while. `alpn`
+    names what is spoken inside, where the server asks.
+    """
 
     is_server = False
 
-    def __init__(self, config: LinkTls, host: str, seconds: float) -> None:
+    def __init__(self, config: LinkTls, host: str, seconds: float, alpn: Sequence[str] = ()) -> None:
         self.seconds = seconds
         self._pins = frozenset(pin.lower() for pin in config.pinned_certificates)
         self.takes_long = False
@@ -280,6 +282,8 @@ class ClientTerms:
         if config.certificate:
             certificate = tls_files.load_chain(context, config.certificate, config.key)
             self.takes_long = tls_files.has_slow_key(certificate)
+        if alpn:
+            context.set_alpn_protocols(list(alpn))
         self.context = context
 
     def asked_identity(self) -> str:

@@ -87,8 +87,9 @@ class ClientRole:
 
     `subscriptions` are to be there. Where the broker still has the session, it has those that are `held`, with their
     QoS: they are not asked for again, which before 5.0 would have it send all retained messages anew, and those that
-    are not wanted are taken back. `patience` is how long, in seconds, the broker may take to answer. Packet identifiers
-    of SUBSCRIBE are free because no message with one of ours may be sent before `State.UP` [MQTT-2.2.1-3].
+    are not wanted are taken back. `patience` is how long, in seconds, the broker may take to answer, `filters_at_once`
+    how many a SUBSCRIBE may have. Packet identifiers of SUBSCRIBE are free because no message with one of ours may be
+    sent before `State.UP` [MQTT-2.2.1-3].
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class ClientRole:
         patience: float,
         now: float,
         slice_size: int = NO_LIMIT,
+        filters_at_once: int = FILTERS_AT_ONCE,
     ) -> None:
         if connect.version not in (MQTT_3_1_1, MQTT_5_0):
             raise MisuseError(f"protocol level {connect.version} is not spoken here")
@@ -112,6 +114,7 @@ class ClientRole:
         self._decoder = ClientDecoder(max_packet_size, connect.version)
         self._decoder.slice_size = slice_size
         self._patience = patience
+        self._at_once = filters_at_once
         self._to_send = [encoder.encode_connect(connect)]
         self._deadline: float | None = now + patience
         # What is asked for, by the identifier of the SUBSCRIBE or UNSUBSCRIBE that is to be answered.
@@ -196,7 +199,7 @@ class ClientRole:
         if isinstance(packet, packets.Unsuback):
             return self._answered(packet.packet_id, now)
         if isinstance(packet, packets.Pingresp):
-            self.pongs += 1
+            self.pongs = min(self.pongs + 1, self.pings)
             self._pinged = self.pongs < self.pings
             if not self._pinged:
                 self._rest(now)
@@ -246,15 +249,15 @@ class ClientRole:
         most = self.terms.maximum_qos
         capped = [replace(one, qos=min(one.qos, most)) for one in self._subscriptions]
         wanted = [one for one in capped if self._held.get(one.topic_filter) != one.qos]
-        for begin in range(0, len(wanted), FILTERS_AT_ONCE):
+        for begin in range(0, len(wanted), self._at_once):
             packet_id += 1
-            chunk = self._asked[packet_id] = wanted[begin : begin + FILTERS_AT_ONCE]
+            chunk = self._asked[packet_id] = wanted[begin : begin + self._at_once]
             self._to_send.append(encoder.encode_subscribe(self.version, packet_id, chunk))
         unwanted = sorted(self._held.keys() - {one.topic_filter for one in capped})
-        for begin in range(0, len(unwanted), FILTERS_AT_ONCE):
+        for begin in range(0, len(unwanted), self._at_once):
             packet_id += 1
             self._asked[packet_id] = []
-            filters = unwanted[begin : begin + FILTERS_AT_ONCE]
+            filters = unwanted[begin : begin + self._at_once]
             self._to_send.append(encoder.encode_unsubscribe(self.version, packet_id, filters))
         for topic_filter in unwanted:
             del self._held[topic_filter]

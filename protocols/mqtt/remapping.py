@@ -4,7 +4,7 @@ A topic is chosen by a filter with the prefix of its own side before it; that pr
 several entries fit, the first does it, so that a message passes once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from protocols.cache import GenerationCache
@@ -37,23 +37,31 @@ class TopicEntry(NamedTuple):
         return self.remote_prefix + self.topic_filter
 
 
-class Remapping:
-    """The entries of one bridge. What a topic becomes is remembered; the caches are bounded."""
+def anything(topic: bytes) -> bool:
+    """A broker takes every topic."""
+    return True
 
-    def __init__(self, entries: tuple[TopicEntry, ...]) -> None:
+
+class Remapping:
+    """The entries of one bridge. What a topic becomes is remembered; the caches are bounded. `takes` says whether the
+    remote side takes a topic; it is asked when one is not remembered.
+    """
+
+    def __init__(self, entries: tuple[TopicEntry, ...], takes: Callable[[bytes], bool] = anything) -> None:
         self.entries = entries
         self._outwards = [(one.local_filter, one.local_prefix, one.remote_prefix) for one in entries if one.outwards]
         self._inwards = [(one.remote_filter, one.remote_prefix, one.local_prefix) for one in entries if one.inwards]
         self._known_outwards = GenerationCache(REMEMBERED_TOPICS)
         self._known_inwards = GenerationCache(REMEMBERED_TOPICS)
+        self._takes = takes
 
     def outward(self, topic: bytes) -> bytes | None:
         """What a local topic is called on the remote side; None where it does not pass."""
-        return _renamed(topic, self._outwards, self._known_outwards)
+        return _renamed(topic, self._outwards, self._known_outwards, self._takes)
 
     def inward(self, topic: bytes) -> bytes | None:
         """What a remote topic is called here; None where it does not pass."""
-        return _renamed(topic, self._inwards, self._known_inwards)
+        return _renamed(topic, self._inwards, self._known_inwards, anything)
 
     def local_filters(self) -> dict[bytes, int]:
         """What is to be subscribed to here, with the highest QoS of those entries that share a filter."""
@@ -71,12 +79,16 @@ def _filters(wanted: Iterable[tuple[bytes, int]]) -> dict[bytes, int]:
     return filters
 
 
-def _renamed(topic: bytes, rules: list[tuple[bytes, bytes, bytes]], known: GenerationCache) -> bytes | None:
+def _renamed(
+    topic: bytes, rules: list[tuple[bytes, bytes, bytes]], known: GenerationCache, takes: Callable[[bytes], bool]
+) -> bytes | None:
     renamed: bytes | None = known.young.get(topic)
     if renamed is None:
         renamed = known.recall(topic)
         if renamed is None:
             renamed = _rename(topic, rules)
+            if renamed and not takes(renamed):
+                renamed = NOT_PASSING
             known.remember(topic, renamed)
     return renamed or None
 

@@ -118,6 +118,7 @@ def test_reference_file_names_every_key():
         # In place of user and password.
         "remote-write.token",
         "influx.token",
+        "bridges.shared-access-key",
     )
     assert {key for key in keys_of(inspect.type_info(Config)) - named if not key.startswith(repeated)} == set()
     free = (

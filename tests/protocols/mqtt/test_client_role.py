@@ -125,6 +125,31 @@ def test_a_broker_of_3_1_1_is_understood_when_it_refuses_5_0(connack: bytes, cod
 
 
 @versions
+def test_a_sign_of_life_may_be_asked_for(version: int) -> None:
+    """By whoever wants to know that everything in front of it was taken."""
+    made = up(version)
+    assert made.receive(encoder.PINGRESP, 103.0) == []  # Nobody has asked for it.
+    made.ping(104.0)
+    made.ping(105.0)
+    assert made.bytes_to_send() == 2 * encoder.PINGREQ
+    assert (made.pings, made.pongs) == (2, 0)
+    made.receive(encoder.PINGRESP, 106.0)
+    assert (made.pings, made.pongs) == (2, 1)
+    assert made.on_deadline(105.0 + PATIENCE) == [Silent("no PINGRESP in time")]
+
+
+def test_a_subscribe_has_no_more_filters_than_the_broker_takes() -> None:
+    connect = Connect(4, b"edge", keep_alive=20)
+    wanted = [Subscription(b"in/%d" % number) for number in range(5)]
+    made = ClientRole(connect, wanted, {}, 1 << 20, PATIENCE, 100.0, filters_at_once=2)
+    made.bytes_to_send()
+    made.receive(b"\x20\x02\x00\x00", 101.0)
+    chunks = [wanted[:2], wanted[2:4], wanted[4:]]
+    asked = [encoder.encode_subscribe(4, number, chunk) for number, chunk in enumerate(chunks, 1)]
+    assert made.bytes_to_send() == b"".join(asked)
+
+
+@versions
 def test_silence_is_noticed(version: int) -> None:
     made = role(version)
     assert made.on_deadline(105.0) == []

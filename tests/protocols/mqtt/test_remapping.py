@@ -93,3 +93,18 @@ def test_answers_stay_the_same_when_they_are_remembered() -> None:
     for _ in range(3):
         assert remapping.outward(b"a/b") == b"x/a/b"
         assert remapping.outward(b"a") is None
+
+
+def test_topics_that_the_other_side_does_not_take_do_not_pass() -> None:
+    asked: list[bytes] = []
+
+    def takes(topic: bytes) -> bool:
+        asked.append(topic)
+        return topic.count(b"/") < 3
+
+    remapping = Remapping((entry("a/#", BOTH, remote="site/"),), takes)
+    assert remapping.outward(b"a/b") == b"site/a/b"
+    assert [remapping.outward(b"a/b/c") for _ in range(2)] == [None, None]
+    assert remapping.inward(b"site/a/b/c/d") == b"a/b/c/d"
+    # Of each it is asked once.
+    assert asked == [b"site/a/b", b"site/a/b/c"]
