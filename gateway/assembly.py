@@ -128,8 +128,9 @@ class Gateway:
             self.stream_service = StreamService(self.runtime, settings, self.streams)
 
     def _open_stream_file(self, storage: "Storage", settings: Streams | None) -> "StreamStore":
+        from gateway.storage.streams.lately_read import MOST_BYTES
         from gateway.storage.streams.limits import NO_LIMIT
-        from gateway.storage.streams.store import LATELY_BYTES, StreamStore, not_one
+        from gateway.storage.streams.store import StreamStore, not_one
 
         may_wait = not_one
         if settings is not None:
@@ -138,7 +139,7 @@ class Gateway:
             may_wait = is_served
         limits = settings or Streams()
         interval, most = limits.commit_interval_ms / 1000, limits.max_bytes or NO_LIMIT
-        lately = min(max(self.runtime.budget.limit // LATELY_SHARE, LATELY_BYTES), MOST_LATELY_BYTES)
+        lately = min(max(self.runtime.budget.limit // LATELY_SHARE, MOST_BYTES), MOST_LATELY_BYTES)
         streams = StreamStore(
             storage.directory,
             storage.clock.now,

@@ -304,7 +304,7 @@ def connected(name: str, one: Evaluate, other: Evaluate) -> Evaluate:
     return lambda payload, tokens: bool(one(payload, tokens)) or bool(other(payload, tokens))
 
 
-def rounded_to(argument: Evaluate, digits: object) -> Evaluate:
+def rounded_to(argument: Evaluate, digits: Any) -> Evaluate:
     """As `rounded`, to digits that are known; of a float, which most are, at once."""
     is_plain = type(digits) is int and 0 <= digits <= MOST_DIGITS
 

@@ -16,7 +16,7 @@ from gateway.errors import StorageError
 from gateway.storage.damage import DamagedError, is_damage, reading
 from gateway.storage.database import Database
 from gateway.storage.streams.commits import MOST_PENDING_BYTES, STOP_SECONDS, Commits
-from gateway.storage.streams.lately_read import MOST_BYTES as LATELY_BYTES
+from gateway.storage.streams.lately_read import MOST_BYTES
 from gateway.storage.streams.limits import NO_LIMIT, Limits
 from gateway.storage.streams.loader import Loader
 from gateway.storage.streams.loading import FoundStream, find_streams, load_stream, most_messages
@@ -87,7 +87,7 @@ class StreamStore:
         max_bytes: int = NO_LIMIT,
         max_pending_bytes: int = MOST_PENDING_BYTES,
         may_wait: Callable[[str], bool] = not_one,
-        lately_bytes: int = LATELY_BYTES,
+        lately_bytes: int = MOST_BYTES,
     ) -> None:
         self.age = age_clock
         self.wall_ns = wall_ns
