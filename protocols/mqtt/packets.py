@@ -36,6 +36,10 @@ class Connect(Struct):
     properties: Properties | None = None
     bridge: bool = False
 
+    def __repr__(self) -> str:
+        """Without the password."""
+        return f"Connect(version={self.version}, client_id={self.client_id!r}, username={self.username!r}, ...)"
+
 
 class Connack(Struct):
     session_present: bool

@@ -113,8 +113,10 @@ class Properties:
         return properties
 
     def __repr__(self) -> str:
-        fields = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if value not in (None, ()))
-        return f"Properties({fields})"
+        said = {name: value for name, value in vars(self).items() if value not in (None, ())}
+        if "authentication_data" in said:
+            said["authentication_data"] = "..."
+        return f"Properties({', '.join(f'{name}={value!r}' for name, value in said.items())})"
 
 
 class Kind(Enum):

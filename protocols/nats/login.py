@@ -32,6 +32,9 @@ class LoginFields(msgspec.Struct):
     signature: str | None = msgspec.field(name="sig", default=None)
     jwt: str | None = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(user={self.user!r}, ...)"
+
 
 def read_connect(text: bytes, kind: type[LoginFields]) -> tuple[dict[str, object], Login]:
     """The fields that are present, of those of the login the user alone; and the login. Raises ValueError for what is

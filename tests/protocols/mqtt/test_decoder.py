@@ -221,3 +221,14 @@ def test_events_before_a_violation_are_kept():
     good = encode_publish(4, b"a", b"1", 0, 0, False, False)
     events = connected(4).receive(good + PINGREQ + good + b"\x36\x00")
     assert [type(event) for event in events] == [Message, Pingreq, Message, PeerViolation]
+
+
+def test_text_of_a_login_tells_no_secret():
+    properties = Properties(authentication_method=b"SCRAM-SHA-256", authentication_data=b"sesame")
+    packet = encode_connect(Connect(5, b"c", username=b"ann", password=b"sesame", properties=properties))
+    (event,) = Decoder(LIMIT).receive(packet)
+    assert isinstance(event, Connect)
+    for said in (repr(event), repr(event.properties), repr([event])):
+        assert "sesame" not in said
+    assert "ann" in repr(event)
+    assert "SCRAM-SHA-256" in repr(event.properties)

@@ -3,7 +3,7 @@
 import json
 
 from protocols.leafnode.hub import HubDecoder, SpokeConnect
-from protocols.nats.login import NOBODY, Login
+from protocols.nats.login import NOBODY, Login, LoginFields
 from protocols.nats.server import Connect, ServerDecoder
 
 SAID = {"user": "ann", "pass": "p", "auth_token": "t", "nkey": "U", "sig": "s", "jwt": "eyJ"}
@@ -39,3 +39,9 @@ def test_a_user_that_is_not_named_stays_who_it_was():
     (event,) = ServerDecoder(1000, 4096).receive(b'CONNECT {"pass":"p"}\r\n')
     assert isinstance(event, Connect)
     assert "user" not in event.fields
+
+
+def test_fields_of_a_connect_tell_no_secret_either():
+    fields = LoginFields(user="ann", password="secret", token="secret", signature="secret", jwt="secret")
+    assert "secret" not in repr(fields)
+    assert "ann" in repr(fields)
