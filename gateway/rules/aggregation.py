@@ -9,6 +9,10 @@ FUNCTIONS = ("mean", "min", "max", "sum", "count", "first", "last")
 # These take anything that is short.
 OF_ANYTHING = frozenset(("count", "first", "last"))
 LONGEST_TEXT = 256
+# A name may not be longer, nor an integer larger: both are kept.
+MOST_INTEGER = 1 << 63
+# What a sum and what belongs to it take, for a name; what its first and last texts take; and a character of the name.
+SUMS_BYTES, TEXTS_BYTES, CHARACTER_BYTES = 400, 2200, 4
 # Values of one window that have names of their own.
 MOST_NAMES = 64
 
@@ -16,10 +20,11 @@ MOST_NAMES = 64
 class Sums:
     """Of the values of one window that have one name."""
 
-    __slots__ = ("count", "first", "last", "maximum", "minimum", "total")
+    __slots__ = ("count", "first", "has_text", "last", "maximum", "minimum", "total")
 
     def __init__(self) -> None:
         self.count = 0
+        self.has_text = False
         self.total: Any = 0
         self.minimum: Any = None
         self.maximum: Any = None
@@ -53,17 +58,14 @@ class Sums:
 
 
 class Window:
-    """The window of one subject. `end` is when it ends."""
+    """The window of one subject. `end` is when it ends, `bytes` about what it takes."""
 
-    __slots__ = ("_sums", "end")
+    __slots__ = ("_sums", "bytes", "end")
 
     def __init__(self, end: float) -> None:
         self.end = end
+        self.bytes = 0
         self._sums: dict[str, Sums] = {}
-
-    @property
-    def names(self) -> int:
-        return len(self._sums)
 
     def add(self, value: Any, numbers: bool) -> None:
         """Take a value, or the values of an object by their names; all of them or, where one does not fit, none.
@@ -79,6 +81,10 @@ class Window:
             sums = self._sums.get(name)
             if sums is None:
                 sums = self._sums[name] = Sums()
+                self.bytes += SUMS_BYTES + CHARACTER_BYTES * len(name)
+            if type(one) is str and not sums.has_text:
+                sums.has_text = True
+                self.bytes += TEXTS_BYTES
             sums.add(one)
 
     def result(self, functions: tuple[str, ...]) -> Any:
@@ -96,9 +102,13 @@ class Window:
 
 
 def check(name: str, value: Any, numbers: bool) -> None:
+    if len(name) > LONGEST_TEXT:
+        raise MessageError("too-large", f"a name of {len(name)} characters")
+    what = name or "the value"
+    if type(value) is int and not -MOST_INTEGER <= value < MOST_INTEGER:
+        raise MessageError("too-large", f"{what} is larger than numbers of 64 bits")
     if is_number(value):
         return
-    what = name or "the value"
     if numbers:
         raise MessageError("not-a-number", f"{what} is {kind_of(value)}: a window takes numbers")
     if isinstance(value, dict | list) or (type(value) is str and len(value) > LONGEST_TEXT):

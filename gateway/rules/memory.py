@@ -8,8 +8,16 @@ from gateway.rules.aggregation import Window
 
 # What an entry takes beside its subject and what was sent.
 ENTRY_BYTES = 400
-# A sum and what belongs to it, for a name.
-SUMS_BYTES = 400
+# What a value takes for each byte of its JSON, and a name of an object besides; and what is made of nothing but objects
+# and arrays.
+PLAIN_FACTOR, OBJECT_BYTES, NAME_BYTES, NESTED_FACTOR = 4, 240, 160, 48
+
+
+def kept_bytes(value: Any, written: int) -> int:
+    """About what a value takes whose JSON has so many bytes."""
+    if type(value) is dict and all(type(one) not in (dict, list) for one in value.values()):
+        return OBJECT_BYTES + NAME_BYTES * len(value) + PLAIN_FACTOR * written
+    return (NESTED_FACTOR if type(value) in (dict, list) else PLAIN_FACTOR) * written
 
 
 class Entry:

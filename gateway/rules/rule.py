@@ -11,7 +11,7 @@ from typing import Any
 from gateway.rules.aggregation import OF_ANYTHING, Window
 from gateway.rules.closures import Evaluate, compile_expression, is_number, reads_payload
 from gateway.rules.errors import MessageError
-from gateway.rules.memory import SUMS_BYTES, Entry, Memory
+from gateway.rules.memory import Entry, Memory, kept_bytes
 from gateway.rules.payloads import decode, encode, encode_object
 from gateway.settings.rule import Rule as RuleConfig
 from protocols.foreign_text import is_legal_literal
@@ -199,7 +199,7 @@ class Rule:
             self.memory.open[subject] = entry
         else:
             window.add(value, self._numbers)
-        self.memory.resize(entry, window.names * SUMS_BYTES)
+        self.memory.resize(entry, window.bytes)
         self.memory.trim()
 
     def _close(self, entry: Entry, now: float, found: list[Outcome]) -> None:
@@ -236,7 +236,7 @@ class Rule:
         entry.at = now or 1e-9
         if self._deadband:
             entry.sent = value
-            memory.resize(entry, 2 * len(made))
+            memory.resize(entry, kept_bytes(value, len(made)))
         memory.trim()
         self.made += 1
         return made

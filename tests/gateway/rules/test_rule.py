@@ -1,12 +1,15 @@
 """One rule: what becomes of messages, by their subject, their payload and the time."""
 
 import json
+import sys
+from collections.abc import Callable
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.rules.aggregation import LONGEST_TEXT, MOST_NAMES, Sums, Window
 from gateway.rules.rule import Rule
 from gateway.settings.rule import Rule as RuleConfig
 
@@ -181,6 +184,63 @@ def test_memory_is_bounded_in_bytes():
         assert take(one, "x" * 5000, f"raw.{number}", 1.0) is not None
     assert one.memory.size <= 65_536
     assert one.memory.forgotten > 90
+
+
+def weight(value: object) -> int:
+    """What a value takes, with all that is in it."""
+    size = sys.getsizeof(value)
+    if isinstance(value, dict):
+        return size + sum(weight(key) + weight(one) for key, one in value.items())
+    if isinstance(value, list):
+        return size + sum(map(weight, value))
+    if isinstance(value, Sums | Window):
+        return size + sum(weight(getattr(value, name)) for name in type(value).__slots__)
+    return size
+
+
+WINDOWS: dict[str, Callable[[int], object]] = {
+    "names": lambda number: {f"{number}" + "n" * (LONGEST_TEXT - 4): 1.5},
+    "names of wide characters": lambda number: {f"{number}" + "\U0001f600" * (LONGEST_TEXT - 4): 1.5},
+    "numbers": lambda number: {f"{number}": 10**18 + number},
+    "texts": lambda number: {f"{number}": f"{number}" + "\U0001f600" * (LONGEST_TEXT - 4)},
+}
+
+
+@pytest.mark.parametrize("kind", WINDOWS)
+def test_what_a_window_keeps_is_counted(kind: str):
+    one = rule(window_seconds=60, aggregate=["first", "last"])
+    for number in range(MOST_NAMES):
+        take(one, json.dumps(WINDOWS[kind](number)))
+    assert one.errors.total() == 0
+    window = next(iter(one.memory.open.values())).window
+    assert weight(window) <= one.memory.size <= 4 * weight(window)
+
+
+@pytest.mark.parametrize("value", [{"n" * (LONGEST_TEXT + 1): 1}, 10**400, {"a": -(10**400)}, 1 << 63])
+def test_what_is_too_large_for_a_window_is_not_taken(value: object):
+    one = rule(window_seconds=60, aggregate="count")
+    take(one, json.dumps(value))
+    assert rule_errors(one) == {"too-large": 1}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [[]] * 1000,
+        [{}] * 1000,
+        {"a": [{"b": []}] * 500},
+        {f"{number}": 1.5 for number in range(1000)},
+        {f"{number}": "" for number in range(1000)},
+        "x" * 10_000,
+        [[[[[]]]]] * 300,
+        [1.5] * 1000,
+    ],
+)
+def test_what_was_sent_last_is_counted(value: object):
+    one = rule(deadband=0)
+    take(one, json.dumps(value, separators=(",", ":")))
+    (entry,) = [one.memory.entry(b"made.a")]
+    assert weight(entry.sent) <= one.memory.size
 
 
 def test_names_of_one_window_are_bounded():
