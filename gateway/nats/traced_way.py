@@ -7,6 +7,7 @@ otherwise.
 import random
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import islice
 
 from gateway.accounts.account import Account
 from gateway.accounts.client_facts import facts_of, shown, time_text
@@ -14,6 +15,7 @@ from gateway.accounts.service_import import ServiceImport
 from gateway.dataplane.nats_receivers import LeafPort, NatsSubscription
 from gateway.dataplane.port import Port, Receiver
 from gateway.dataplane.stream_imports import ImportedGroup, ImportedInterest
+from gateway.dataplane.subject_tree import Interest
 from protocols.message import Message
 
 CLIENT, LEAF = 0, 4
@@ -24,8 +26,11 @@ LINK_TRACES_NOT = (
     "Message delivered but remote does not support message tracing so no trace event generated from there",
     "Not delivered because remote does not support message tracing",
 )
-# Steps that are told of one message.
-MOST_STEPS = 1024
+# Steps that are told of one message, and members of queue groups that are looked at for it: who gets one of larger
+# groups, or what comes behind so many filters, is not told.
+MOST_STEPS = 512
+MOST_MEMBERS = 1024
+MOST_LOOKS = 4
 
 Step = dict[str, object]
 
@@ -38,6 +43,7 @@ class TracedWay:
         self._source = source
         self._only = only
         self._chosen: list[tuple[Step, list[NatsSubscription], list[int]]] = []
+        self._room = MOST_MEMBERS
         self.steps: list[Step] = []
 
     def came_in(self, message: Message, cid: int, name: str) -> Step:
@@ -54,20 +60,35 @@ class TracedWay:
         groups: dict[bytes, list[Receiver]] = {}
         told: set[Port] = set()
         links: set[Port] = set()
-        for interest in self._account.router.tree.match(subject):
+        for interest in self._interests(subject):
             for receiver in interest.plain:
                 if len(self.steps) >= MOST_STEPS:
                     return
                 if not (receiver.combines and receiver.port in told):
                     told.add(receiver.port)
                     self._receive(receiver, subject)
-            for name, members in (interest.groups or {}).items():
-                groups.setdefault(name, []).extend(members)
+            for name, members in islice((interest.groups or {}).items(), MOST_STEPS):
+                groups.setdefault(name, []).extend(self._some(members))
             links.update(one.port for receivers in (interest.beyond or {}).values() for one in receivers)
-        for members in groups.values():
+        for members in islice(groups.values(), MOST_STEPS - len(self.steps)):
             self._choose(members, subject)
         for link in links:
             self._cross(link)
+
+    def _interests(self, subject: bytes) -> list[Interest]:
+        """Those that a subject matches, as far as they are found soon."""
+        found: list[Interest] = []
+        walk = self._account.router.tree.find(subject, found)
+        for _ in range(MOST_LOOKS):
+            if walk is None or not walk.go_on():
+                break
+        return found[:MOST_STEPS]
+
+    def _some(self, members: list[Receiver]) -> list[Receiver]:
+        """Those of a group, as long as there is room."""
+        some = members[: self._room]
+        self._room -= len(some)
+        return some
 
     def delivered(self) -> None:
         """The message has been handed on: note which member of each queue group got it."""
@@ -76,6 +97,10 @@ class TracedWay:
                 if member.delivered > count:
                     step |= self._client(member) or {}
                     break
+            else:
+                if not self._room:  # It is one that was not looked at.
+                    step.pop("cid", None)
+                    step.pop("name", None)
 
     def _receive(self, receiver: Receiver, subject: bytes) -> None:
         if isinstance(receiver, ServiceImport):

@@ -1,11 +1,16 @@
 """What a session does in time and at its ends; its answers byte by byte are in the transcripts of tests/integration."""
 
+import sys
+from types import FrameType
+
 import msgspec
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
 
 from gateway.assembly import Gateway
+from gateway.nats import traced_way
 from gateway.nats.client import NatsClientSession
 from gateway.settings.limits import Limits, Timeouts
 from gateway.settings.schema import Config
@@ -136,6 +141,39 @@ async def test_burst_of_messages_keeps_those_that_do_not_only_trace():
         line = b"HPUB t %d %d\r\n" % (len(traced), len(traced))
         publisher.receive(b"".join(line + one + b"\r\n" for one in (traced, other, traced, other, other)))
         assert listener.take().count(b"HMSG") == 3
+
+
+@pytest.mark.parametrize("kind", ["SUB t g {0}", "SUB t g{0} {0}", "SUB t {0}", "SUB {1} g{0} {0}"])
+async def test_way_of_a_message_is_told_in_steps_that_do_not_grow_with_its_receivers(kind: str):
+    async def lines(count: int) -> int:
+        async with running_gateway(Config(limits=Limits(max_subscriptions=0))) as gateway:
+            listener = connect(gateway)
+            filters = [".".join("t*"[number >> bit & 1] for bit in range(14)) for number in range(count)]
+            said = [kind.format(number, filters[number]) for number in range(count)]
+            listener.receive("".join(f"{one}\r\n" for one in said).encode())
+            await trio.testing.wait_all_tasks_blocked()
+            publisher = connect(gateway, b'CONNECT {"verbose":false,"pedantic":false,"headers":true}\r\nSUB tr 1\r\n')
+            header = b"NATS/1.0\r\n%btrue\r\n\r\n" % TRACE
+            subject = b"t" if "{1}" not in kind else b".".join([b"t"] * 14)
+            done = 0
+
+            def count_line(frame: FrameType, event: str, argument: object) -> object:
+                nonlocal done
+                done += event == "line" and frame.f_code.co_filename == traced_way.__file__
+                return count_line
+
+            sys.settrace(count_line)
+            try:
+                publisher.receive(b"HPUB %b %d %d\r\n%b\r\n" % (subject, len(header), len(header), header))
+            finally:
+                sys.settrace(None)
+            await trio.testing.wait_all_tasks_blocked()
+            assert b"events" in publisher.take()
+            return done
+
+    few = await lines(1500)
+    assert few > 0
+    assert await lines(6000) < 1.1 * few
 
 
 async def test_publishing_on_system_subjects_is_no_privilege_without_a_system_account():
