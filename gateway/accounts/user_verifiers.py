@@ -1,7 +1,7 @@
 """User verifiers: what SCRAM needs of the users of the configuration."""
 
 import os
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Collection
 
 import trio
 
@@ -22,10 +22,13 @@ class UserVerifiers:
         # Of each user one, by the user as it is configured.
         self._made: dict[User, Verifier] = {}
         self._iterations = LEAST_ITERATIONS
+        # Whether anybody may log in by SCRAM.
+        self.there_are_some = False
 
-    def expect(self, users: Iterable[User]) -> None:
+    def expect(self, users: Collection[User]) -> None:
         """These are all the users there are. Those who are as they were keep their verifiers."""
         before, self._made = self._made, {}
+        self.there_are_some = any(map(has_verifier, users))
         self._iterations = LEAST_ITERATIONS
         for user in users:
             if user.scram is not None:

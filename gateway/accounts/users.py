@@ -15,7 +15,7 @@ from gateway.accounts.passwords import BusyError, PasswordChecks, is_same
 from gateway.accounts.permissions import NO_RIGHTS, Permissions, make_permissions
 from gateway.accounts.scram import Verifier
 from gateway.accounts.user_directory import UserDirectory, maps_certificates
-from gateway.accounts.user_verifiers import UserVerifiers, has_verifier
+from gateway.accounts.user_verifiers import UserVerifiers
 from gateway.settings.account_names import DEFAULT_ACCOUNT
 from gateway.settings.credential_forms import is_hash
 from gateway.settings.listener import Listener
@@ -126,10 +126,9 @@ class ConfiguredAdmission:
 
     def verifier(self, user: str) -> Verifier | Awaitable[Verifier] | None:
         """See gateway.accounts.scram.Verifiers."""
-        directory = self._directory
-        if not any(has_verifier(one) for one in directory.by_name.values()):
+        if not self._verifiers.there_are_some:
             return None
-        return self._verifiers.of(directory.by_name.get(user), user)
+        return self._verifiers.of(self._directory.by_name.get(user), user)
 
     def renew(self, identity: Identity) -> Decision:
         proof = identity.proof
