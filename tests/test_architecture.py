@@ -261,3 +261,42 @@ def test_only_the_command_line_and_the_tests_know_the_daemon():
         if any(folder_of(name) == "daemon" for name in imports(path.read_text())) and path.parent.name != "daemon"
     }
     assert importers == {"gateway/command/command_line.py"}
+
+
+# Whose JSON it is that a module reads by itself: our own files, what a person asked a server for, or what a bare
+# decoder reads where RecursionError is caught beside its own errors.
+READS_OWN_JSON = {
+    "gateway/command/device_updates.py",
+    "gateway/command/monitoring_client.py",
+    "gateway/command/streams/api.py",
+    "gateway/command/streams/commands.py",
+    "gateway/command/streams/export.py",
+    "gateway/command/streams/objects.py",
+    "gateway/command/streams/reading.py",
+    "gateway/operator/gateway_peer.py",
+    "gateway/operator/schemas.py",
+    "gateway/storage/backup.py",
+    "gateway/storage/batch.py",
+    "gateway/storage/queue_pages.py",
+    "gateway/storage/streams/limits.py",
+}
+JSON_READERS = {"msgspec.json.decode", "msgspec.json.Decoder", "json.loads", "json.load"}
+
+
+def readers_of_json(source: str) -> set[str]:
+    return {ast.unparse(node) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)} & JSON_READERS
+
+
+def test_json_of_others_is_read_where_everything_that_may_come_of_it_is_caught():
+    """What is nested too deeply raises RecursionError, which would end the connection of whoever handed it on."""
+    assert readers_of_json("x = msgspec.json.Decoder(int)\ny = json.loads(b'')\n") == {
+        "msgspec.json.Decoder",
+        "json.loads",
+    }
+    found = {
+        str(path.relative_to(REPOSITORY))
+        for room in ("gateway", "protocols")
+        for path in sources(room)
+        if readers_of_json(path.read_text()) and "RecursionError" not in path.read_text()
+    }
+    assert found == READS_OWN_JSON

@@ -31,6 +31,7 @@ from gateway.runtime.identity import new_token
 from gateway.runtime.runtime import Runtime
 from gateway.settings.security import Export, Import, Latency
 from gateway.settings.sharing_rules import import_transform
+from protocols import foreign_json
 from protocols.message import Message, make_message, readdressed
 
 T = TypeVar("T")
@@ -297,8 +298,8 @@ class ServiceImport(PassingRoute):
         before = told_from(message.header()) if self._importer.serving else b""
         if before:
             try:
-                told = msgspec.json.decode(before, type=dict[str, object])
-            except (msgspec.DecodeError, UnicodeDecodeError):
+                told = foreign_json.decode(before, dict[str, object])
+            except msgspec.DecodeError:
                 told = {}
             if told:
                 return told | {"svc": self._importer.name}

@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.accounts.identity import Keepable
 from gateway.accounts.jwt import UserClaims
+from protocols import foreign_json
 
 # Of whom longer claims would have to be kept nothing is: a session of his rests until he comes himself.
 MOST_KEPT_BYTES = 16 * 1024
@@ -32,6 +33,6 @@ class TokenProof(msgspec.Struct, Keepable, frozen=True):
 def decode_proof(kept: bytes) -> TokenProof | None:
     """The inverse of `to_keep`; None where nothing was kept, or what this version does not understand."""
     try:
-        return msgspec.json.decode(kept, type=TokenProof) if kept else None
+        return foreign_json.decode(kept, TokenProof) if kept else None
     except msgspec.DecodeError:
         return None

@@ -8,6 +8,7 @@ from gateway.accounts.account import Account
 from gateway.monitoring.report import Fields
 from gateway.monitoring.sources import Sources
 from gateway.runtime.turns import OwnTurn
+from protocols import foreign_json
 
 MOST_DEVICES = 500
 
@@ -21,8 +22,8 @@ async def devices(sources: Sources, account: Account) -> Fields:
         about: object = {}
         if message is not None:
             try:
-                about = msgspec.json.decode(message.payload())
-            except (msgspec.DecodeError, UnicodeDecodeError):
+                about = foreign_json.decode(message.payload())
+            except msgspec.DecodeError:
                 about = {}  # Somebody else's message by now.
         said = about if isinstance(about, dict) else {}
         state = "online" if subject in account.presences else "offline"

@@ -26,6 +26,7 @@ from gateway.dataplane.port import SERVICE, Port, Receiver
 from gateway.monitoring.observer import snapshot
 from gateway.monitoring.snapshot import SnapshotProvider
 from gateway.monitoring.sources import Sources
+from protocols import foreign_json
 from protocols.close_reason import CloseReason
 from protocols.message import Message, make_message
 
@@ -195,7 +196,7 @@ Q = TypeVar("Q", bound=msgspec.Struct)
 
 def read(body: bytes, kind: type[Q]) -> Q:
     """An empty body asks for nothing special. Raises msgspec.DecodeError."""
-    return msgspec.json.decode(body or b"{}", type=kind)
+    return foreign_json.decode(body or b"{}", kind)
 
 
 def refused(code: int, text: str) -> dict[str, object]:

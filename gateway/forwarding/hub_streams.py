@@ -16,6 +16,7 @@ from gateway.dataplane.verdicts import FilterSet
 from gateway.forwarding.message_headers import MESSAGE_ID
 from gateway.runtime.identity import new_token
 from gateway.uplink.link_line import LinkLine
+from protocols import foreign_json
 from protocols.message import Message, make_message
 from protocols.nats.headers import find_field
 
@@ -276,7 +277,7 @@ class HubStreams:
     async def _ask(self, request: str, payload: bytes, shape: type[ReplyKind], permitted: int = 0) -> ReplyKind:
         body = await self._inbox.request((self._api + request).encode(), payload, self._seconds)
         try:
-            answer = msgspec.json.decode(body, type=shape)
+            answer = foreign_json.decode(body, shape)
         except msgspec.MsgspecError as error:
             raise HubError(f"JetStream at the hub answers what cannot be read: {error}") from None
         if answer.error is not None and answer.error.err_code != permitted:

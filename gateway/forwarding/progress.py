@@ -10,6 +10,7 @@ from gateway.forwarding.buffer import Buffer, text
 from gateway.forwarding.hub_streams import Acknowledgement, ApiError, HubStream
 from gateway.forwarding.message_ids import number_of
 from gateway.forwarding.window import Sent, Window
+from protocols import foreign_json
 from protocols.message import Message
 
 log = logging.getLogger("leafgate.forwarding")
@@ -25,7 +26,7 @@ WRONG_LAST_SEQUENCE = (10071, 10164)
 TOO_LARGE = (10054, 10097)
 WRONG_ID_TEXT = "wrong last msg ID: "
 
-DECODE = msgspec.json.Decoder(Acknowledgement).decode
+DECODE = foreign_json.Decoder(Acknowledgement).decode
 
 
 class TroubleError(Exception):

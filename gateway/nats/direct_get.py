@@ -14,6 +14,7 @@ from gateway.dataplane.nats_receivers import LeafPort, LeafRoute
 from gateway.dataplane.port import Port, Receiver
 from gateway.dataplane.router import Router
 from gateway.runtime.identity import new_token
+from protocols import foreign_json
 from protocols.message import Message
 
 PREFIX = b"$JS.API.DIRECT.GET."
@@ -35,7 +36,7 @@ class _StreamInfo(msgspec.Struct):
     error: object = None
 
 
-_decoder = msgspec.json.Decoder(_StreamInfo)
+_decoder = foreign_json.Decoder(_StreamInfo)
 
 
 class StreamInquiry(Receiver):
@@ -129,7 +130,7 @@ def is_readable(answer: bytes) -> bool:
     """Whether a hub's answer tells of a stream with direct gets. What cannot be read says nothing against it."""
     try:
         info = _decoder.decode(answer)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except msgspec.DecodeError:
         return True
     if info.config is None:
         return info.error is None

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.storage.journal import Journal
+from protocols import foreign_json
 
 PREFIX = "pair/"
 SAVED = "SELECT name, value FROM meta WHERE name >= ? AND name < ?"
@@ -35,7 +36,7 @@ class Notes:
         connection = self._journal.database.connection
         for name, value in connection.execute(SAVED, (self._prefix, self._prefix[:-1] + chr(ord("/") + 1))):
             try:
-                self._notes[bytes.fromhex(name.removeprefix(self._prefix))] = msgspec.json.decode(value, type=Note)
+                self._notes[bytes.fromhex(name.removeprefix(self._prefix))] = foreign_json.decode(value, Note)
             except (ValueError, msgspec.DecodeError):
                 continue
 

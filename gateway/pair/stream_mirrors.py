@@ -9,6 +9,7 @@ from gateway.runtime.identity import new_token
 from gateway.settings.pair import Pair
 from gateway.streams.account_streams import AccountStreams
 from gateway.streams.hub_overlaps import Answer
+from protocols import foreign_json
 from protocols.message import make_message
 
 log = logging.getLogger("leafgate.pair")
@@ -64,7 +65,7 @@ class StreamMirrors:
         """Mirror these, of another domain, as far as they are not here."""
         for encoded in configs:
             try:
-                config = msgspec.json.decode(encoded, type=dict[str, object])
+                config = foreign_json.decode(encoded, dict[str, object])
                 told = msgspec.convert(config, Told)
             except (msgspec.DecodeError, msgspec.ValidationError):
                 continue
@@ -103,7 +104,7 @@ class StreamMirrors:
                 await answer.came.wait()
             if not answer.came.is_set():
                 return "the streams here do not answer"
-            error = msgspec.json.decode(answer.payload, type=Answered).error
+            error = foreign_json.decode(answer.payload, Answered).error
             return str(error.get("description", error)) if error else ""
         except msgspec.DecodeError as fault:
             return str(fault)

@@ -3,6 +3,7 @@
 import msgspec
 
 from gateway.accounts.account import Account
+from protocols import foreign_json
 from protocols.foreign_text import is_legal_literal
 from protocols.message import make_message
 from protocols.nats.lenient_json import REPLACEMENT
@@ -86,8 +87,8 @@ def take_back(account: Account) -> None:
         if message is None:
             continue
         try:
-            about = msgspec.json.decode(message.payload(), type=dict[str, str])
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            about = foreign_json.decode(message.payload(), dict[str, str])
+        except msgspec.DecodeError:
             about = {}  # a client's own message, with our header
         about.pop("state", None)
         publish(account, subject, False, about)

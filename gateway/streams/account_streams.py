@@ -31,15 +31,17 @@ from gateway.streams.consumer_config import ConsumerConfig
 from gateway.streams.consumer_state import FOREVER, ConsumerState
 from gateway.streams.duplicates import IdRoom
 from gateway.streams.errors import ApiError
+from gateway.streams.filter_tree import collide
 from gateway.streams.hub_overlaps import Domains
 from gateway.streams.origins import PREFIX as ORIGIN_PREFIX
 from gateway.streams.promises import Promises
 from gateway.streams.served_stream import Note, ServedStream
 from gateway.streams.staged import StagedRoom
-from gateway.streams.stream_config import StreamConfig, collides
+from gateway.streams.stream_config import StreamConfig
 from gateway.streams.taking_up import take_up
 from gateway.streams.times import SECOND, time_text
 from gateway.streams.unopened import HeldDurability, UnopenedStream
+from protocols import foreign_json
 from protocols.message import Message, make_message
 
 log = logging.getLogger("leafgate.streams")
@@ -142,7 +144,7 @@ class AccountStreams:
         if not is_served(stored.name):
             return None
         try:
-            note = msgspec.json.decode(stored.note, type=Note)
+            note = foreign_json.decode(stored.note, Note)
         except msgspec.DecodeError as error:
             self._say_unreadable(stored, str(error))
             return None
@@ -209,7 +211,7 @@ class AccountStreams:
         return stream
 
     def _make_consumer(self, stream: ServedStream, cursor: Cursor) -> None:
-        note = msgspec.json.decode(cursor.note, type=consumers.Note)
+        note = foreign_json.decode(cursor.note, consumers.Note)
         state = ConsumerState(1)
         # Where damage has cost the newest messages, their numbers are given out again.
         note.state.next = min(note.state.next, stream.stored.committed + 1)
@@ -268,9 +270,9 @@ class AccountStreams:
 
     def check_overlap(self, config: StreamConfig) -> None:
         """No message is to come into two streams. Raises ApiError."""
-        for name, other in self.configs.items():
-            if name != config.name and collides(config.filters, other.filters):
-                raise ApiError(errors.SUBJECTS_OVERLAP)
+        others = [other.filters for name, other in self.configs.items() if name != config.name]
+        if collide(config.filters, others):
+            raise ApiError(errors.SUBJECTS_OVERLAP)
 
     def acknowledges(self, subject: bytes) -> bool:
         """Whether one of the streams answers who publishes on a subject."""

@@ -5,6 +5,7 @@ import msgspec
 from gateway.streams.consumer import Consumer
 from gateway.streams.consumer_config import ConsumerConfig
 from gateway.streams.consumer_state import ConsumerState, StoredState
+from protocols import foreign_json
 
 
 class Pair(msgspec.Struct):
@@ -48,7 +49,7 @@ def pair(numbers: tuple[int, int]) -> Pair:
 
 def read_consumer(text: bytes, now: float) -> tuple[ConsumerConfig, ConsumerState]:
     """A consumer as it was, what is on its way to be delivered again at once. Raises msgspec.DecodeError."""
-    found = msgspec.json.decode(text, type=ArchivedConsumer)
+    found = foreign_json.decode(text, ArchivedConsumer)
     told = found.state
     delivered = told.delivered.consumer_seq, told.delivered.stream_seq
     floor = told.ack_floor.consumer_seq, told.ack_floor.stream_seq

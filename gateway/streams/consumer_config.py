@@ -7,11 +7,22 @@ import msgspec
 
 from gateway.streams import errors
 from gateway.streams.errors import ApiError
-from gateway.streams.stream_config import LEVEL, LONGEST_DESCRIPTION, LONGEST_NAME, StreamConfig, covers, is_wild
+from gateway.streams.filter_tree import have_overlaps
+from gateway.streams.stream_config import (
+    LEVEL,
+    LONGEST_DESCRIPTION,
+    LONGEST_NAME,
+    MOST_METADATA_BYTES,
+    MOST_SUBJECT_BYTES,
+    StreamConfig,
+    covers,
+    is_wild,
+)
 from gateway.streams.times import SECOND, parse_time
 from gateway.version import SPOKEN_VERSION
+from protocols.foreign_json import Int64, Natural
 from protocols.foreign_text import is_legal_literal
-from protocols.subjects import is_valid_filter, overlaps
+from protocols.subjects import is_valid_filter
 
 ACK_WAIT = 30 * SECOND
 MAX_ACK_PENDING = 1000
@@ -23,6 +34,7 @@ INACTIVE_THRESHOLD = 5 * SECOND
 SHORTEST_HEARTBEAT = 100_000_000
 MILLISECOND = 1_000_000
 MOST_FILTERS = 128
+MOST_WAITS = 1024
 # How long a pinned client may be silent.
 PIN_TIMEOUT = 120 * SECOND
 # What acknowledgement by flow control has, whatever is said, and the level of the API that knows it.
@@ -44,29 +56,29 @@ class ConsumerConfig(msgspec.Struct, forbid_unknown_fields=True):
     deliver_policy: Literal[
         "all", "last", "new", "by_start_sequence", "by_start_time", "last_per_subject", "undefined"
     ] = "all"
-    opt_start_seq: int = 0
+    opt_start_seq: Natural = 0
     opt_start_time: str | None = None
     ack_policy: Literal["none", "all", "explicit", "flow_control"] = "none"
-    ack_wait: int = 0
-    max_deliver: int = 0
-    backoff: list[int] | None = None
+    ack_wait: Int64 = 0
+    max_deliver: Int64 = 0
+    backoff: list[Int64] | None = None
     filter_subject: str = ""
     filter_subjects: list[str] | None = None
     replay_policy: Literal["instant", "original"] = "instant"
-    rate_limit_bps: int = 0
+    rate_limit_bps: Int64 = 0
     sample_freq: str = ""
-    max_waiting: int = 0
-    max_ack_pending: int = 0
+    max_waiting: Int64 = 0
+    max_ack_pending: Int64 = 0
     flow_control: bool = False
     headers_only: bool = False
-    max_batch: int = 0
-    max_expires: int = 0
-    max_bytes: int = 0
+    max_batch: Int64 = 0
+    max_expires: Int64 = 0
+    max_bytes: Int64 = 0
     deliver_subject: str = ""
     deliver_group: str = ""
-    idle_heartbeat: int = 0
-    inactive_threshold: int = 0
-    num_replicas: int = 0
+    idle_heartbeat: Int64 = 0
+    inactive_threshold: Int64 = 0
+    num_replicas: Int64 = 0
     mem_storage: bool = False
     direct: bool = False
     sourcing: bool = False
@@ -74,7 +86,7 @@ class ConsumerConfig(msgspec.Struct, forbid_unknown_fields=True):
     pause_until: str | None = None
     priority_groups: list[str] | None = None
     priority_policy: Literal["", "none", "overflow", "pinned_client", "prioritized"] = ""
-    priority_timeout: int = 0
+    priority_timeout: Int64 = 0
 
     @property
     def filters(self) -> list[bytes]:
@@ -259,12 +271,16 @@ def check(config: ConsumerConfig, stream: StreamConfig) -> None:
     check_name(config.durable_name or config.name)
     if len(config.description) > LONGEST_DESCRIPTION:
         raise ApiError(errors.DESCRIPTION_TOO_LONG.with_text(LONGEST_DESCRIPTION))
+    if sum(len(key) + len(value) for key, value in (config.metadata or {}).items()) > MOST_METADATA_BYTES:
+        raise ApiError(errors.CONSUMER_METADATA.with_text(MOST_METADATA_BYTES))
     if config.num_replicas > 1:
         raise ApiError(errors.REPLICAS)
     if config.num_replicas < 0:
         raise ApiError(errors.NEGATIVE_REPLICAS)
     if config.ack_wait < 0:
         raise ApiError(errors.ACK_WAIT_NEGATIVE)
+    if config.backoff and len(config.backoff) > MOST_WAITS:
+        raise ApiError(errors.CONSUMER_CREATE.with_text(f"a consumer has at most {MOST_WAITS} waits in its backoff"))
     if config.backoff and any(wait < 0 for wait in config.backoff):
         raise ApiError(errors.BACKOFF_NEGATIVE)
     if config.backoff and 0 < config.max_deliver <= len(config.backoff):
@@ -429,16 +445,13 @@ def check_filters(config: ConsumerConfig, stream: StreamConfig) -> None:
     if config.deliver_policy == "last_per_subject" and not filters:
         lead = "consumer delivery policy is deliver last per subject, but optional filter subject is not set"
         raise ApiError(errors.INVALID_POLICY.with_text(lead))
-    for number, subject in enumerate(filters):
-        if not is_valid_filter(subject):
-            raise ApiError(errors.FILTER_NOT_SUBSET)
-        if any(overlaps(subject, other) for other in filters[:number]):
-            raise ApiError(errors.FILTERS_OVERLAP)
-
-
-def overlap(ours: list[bytes], theirs: list[bytes]) -> bool:
-    """Whether two consumers want some of the same messages."""
-    return any(overlaps(one, other) for one in ours for other in theirs)
+    if sum(map(len, filters)) > MOST_SUBJECT_BYTES:
+        text = f"the filters of a consumer have at most {MOST_SUBJECT_BYTES} bytes together"
+        raise ApiError(errors.CONSUMER_CREATE.with_text(text))
+    if not all(map(is_valid_filter, filters)):
+        raise ApiError(errors.FILTER_NOT_SUBSET)
+    if have_overlaps(filters):
+        raise ApiError(errors.FILTERS_OVERLAP)
 
 
 CHANGEABLE = frozenset(

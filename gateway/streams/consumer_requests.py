@@ -13,10 +13,10 @@ from gateway.streams.consumer_config import ConsumerConfig
 from gateway.streams.consumer_state import ConsumerState
 from gateway.streams.direct_get import everything
 from gateway.streams.errors import ApiError
+from gateway.streams.filter_tree import collide
 from gateway.streams.selection import Selection
 from gateway.streams.served_stream import ServedStream
 from gateway.streams.stream_requests import (
-    Natural,
     Paged,
     StreamRequests,
     check_empty,
@@ -27,6 +27,7 @@ from gateway.streams.stream_requests import (
 )
 from gateway.streams.telling import Told, shown_consumers, tell_consumer
 from gateway.streams.times import NO_TIME, parse_time, time_text
+from protocols.foreign_json import Natural
 
 if TYPE_CHECKING:
     from gateway.streams.account_streams import AccountStreams
@@ -185,9 +186,9 @@ class ConsumerRequests:
             return
         if not config.filters:
             raise ApiError(errors.QUEUE_UNFILTERED)
-        for other in others:
-            if not other.config.filters or consumer_config.overlap(config.filters, other.config.filters):
-                raise ApiError(errors.QUEUE_NOT_UNIQUE)
+        theirs = [other.config.filters for other in others]
+        if not all(theirs) or collide(config.filters, theirs):
+            raise ApiError(errors.QUEUE_NOT_UNIQUE)
 
     async def info(self, tokens: list[bytes], payload: bytes) -> Told:
         check_empty(payload)

@@ -13,6 +13,7 @@ from gateway.storage.streams.stored_message import StoredMessage
 from gateway.streams import errors
 from gateway.streams import message_headers as headers
 from gateway.streams.errors import ApiError
+from protocols import foreign_json
 
 # Longer numbers cost more than a message may.
 MOST_DIGITS = 1000
@@ -73,7 +74,7 @@ def increment_of(value: bytes) -> int:
 def value_of(payload: bytes) -> int:
     """What a counter's message says. Raises ApiError."""
     try:
-        text = msgspec.json.decode(payload, type=Value).val.encode()
+        text = foreign_json.decode(payload, Value).val.encode()
     except (msgspec.DecodeError, UnicodeError):
         raise ApiError(errors.COUNTER_BROKEN) from None
     return int(text) if is_number(text) else 0
@@ -111,7 +112,7 @@ def sources_of(text: bytes) -> Sources:
     if not text:
         return {}
     try:
-        sources = msgspec.json.decode(text, type=Sources)
+        sources = foreign_json.decode(text, Sources)
         for subjects in sources.values():
             for value in subjects.values():
                 increment_of(value.encode())

@@ -1,7 +1,7 @@
 """Direct gets: messages of a stream, read without asking its API: at once where they are in memory."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -11,6 +11,8 @@ from gateway.storage.streams.stored_message import StoredMessage
 from gateway.streams.message_headers import status, with_fields
 from gateway.streams.served_stream import ServedStream
 from gateway.streams.times import parse_time, time_text
+from protocols import foreign_json
+from protocols.foreign_json import Int64, Natural
 from protocols.message import make_message
 from protocols.subjects import is_literal, is_valid_filter, matches
 
@@ -39,14 +41,14 @@ BUSY = status("429 Too Many Requests")
 
 
 class Asked(msgspec.Struct):
-    seq: Annotated[int, msgspec.Meta(ge=0)] = 0
+    seq: Natural = 0
     last_by_subj: str = ""
     next_by_subj: str = ""
-    batch: int = 0
-    max_bytes: int = 0
+    batch: Int64 = 0
+    max_bytes: Int64 = 0
     start_time: str | None = None
     multi_last: list[str] | None = None
-    up_to_seq: Annotated[int, msgspec.Meta(ge=0)] = 0
+    up_to_seq: Natural = 0
     up_to_time: str | None = None
     no_hdr: bool = False
 
@@ -223,7 +225,7 @@ def parse(payload: bytes, subject: bytes) -> Asked | bytes:
     if not payload:
         return EMPTY
     try:
-        asked = msgspec.json.decode(payload, type=Asked)
+        asked = foreign_json.decode(payload, Asked)
         parse_time(asked.start_time or "0001-01-01T00:00:00Z")
         parse_time(asked.up_to_time or "0001-01-01T00:00:00Z")
     except (msgspec.DecodeError, ValueError):

@@ -189,6 +189,7 @@ PENDING_OVER_LIMIT = Fault(400, 10121, "consumer max ack pending exceeds system 
 CONSUMER_PATH = Fault(400, 10127, "Consumer name can not contain path separators")
 FILTER_MISMATCH = Fault(400, 10131, "Consumer create request did not match filtered subject from create subject")
 NAMES_DIFFER = Fault(400, 10132, "Consumer Durable and Name have to be equal if both are provided")
+CONSUMER_METADATA = Fault(400, 10135, "consumer metadata exceeds maximum size of {}")
 BOTH_FILTERS = Fault(400, 10136, "consumer cannot have both FilterSubject and FilterSubjects specified")
 FILTERS_IN_SUBJECT = Fault(400, 10137, "consumer with multiple subject filters cannot use subject based API")
 FILTERS_OVERLAP = Fault(400, 10138, "consumer subject filters cannot overlap")

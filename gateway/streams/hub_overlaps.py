@@ -11,6 +11,7 @@ from gateway.dataplane.port import Port, Receiver
 from gateway.runtime.identity import new_token
 from gateway.streams.roles import Home
 from gateway.streams.stream_config import StreamConfig
+from protocols import foreign_json
 from protocols.message import Message, make_message
 
 log = logging.getLogger("leafgate.streams")
@@ -95,8 +96,8 @@ async def _names(home: Home, domain: str, subject: bytes) -> list[str]:
         home.flush()
         with trio.move_on_after(ANSWER_SECONDS):
             await answer.came.wait()
-        return msgspec.json.decode(answer.payload, type=Names).streams or []
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return foreign_json.decode(answer.payload, Names).streams or []
+    except msgspec.DecodeError:
         return []
     finally:
         home.unsubscribe(answer)

@@ -37,6 +37,7 @@ from gateway.streams.name_hash import name_hash
 from gateway.streams.origin_config import StreamOrigin, encoded
 from gateway.streams.roles import Copying
 from gateway.streams.times import SECOND
+from protocols import foreign_json
 from protocols.message import Message, make_message
 from protocols.subjects import matches
 
@@ -249,8 +250,8 @@ class Inflow:
             self.restart("it cannot be reached")
             return None
         try:
-            return msgspec.json.decode(message.payload(), type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            return foreign_json.decode(message.payload(), kind)
+        except msgspec.DecodeError:
             self.restart("its answer cannot be read")
             return None
 

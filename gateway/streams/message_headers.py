@@ -1,7 +1,7 @@
 """The headers that say something about a message to its stream, and those that are put in front of one."""
 
 from gateway.streams.errors import INVALID_TTL, ApiError
-from gateway.streams.times import SECOND, parse_duration
+from gateway.streams.times import CENTURY, SECOND, parse_duration
 
 VERSION = b"NATS/1.0\r\n"
 END = b"\r\n\r\n"
@@ -83,7 +83,7 @@ def lifetime_ns(value: bytes) -> int:
         raise ApiError(INVALID_TTL) from None
     if nanoseconds < SECOND and nanoseconds != 0:
         raise ApiError(INVALID_TTL)
-    return nanoseconds
+    return min(nanoseconds, CENTURY)
 
 
 def number(value: bytes | None) -> int | None:

@@ -1,15 +1,20 @@
 """Whether a stream may have its messages from where its configuration says, and hand them on to where that says."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from gateway.streams import errors
 from gateway.streams.errors import ApiError
+from gateway.streams.filter_tree import have_covered, have_overlaps
 from gateway.streams.origin_config import API_PREFIX, EVERYTHING, External, StreamOrigin, TransformConfig, encoded
-from gateway.streams.stream_config import StreamConfig
+from gateway.streams.stream_config import MOST_SUBJECT_BYTES, StreamConfig
 from gateway.streams.times import parse_time, time_text
 from protocols.foreign_text import is_legal_literal
 from protocols.subject_transform import SubjectTransform
-from protocols.subjects import is_literal, is_subset, is_valid_filter, overlaps
+from protocols.subjects import is_literal, is_valid_filter, overlaps
+
+# Each source has a consumer of its own; and all that they and a mirror do to subjects.
+MOST_SOURCES = 512
+MOST_TRANSFORMS = 512
 
 
 def origins_of(config: StreamConfig) -> list[StreamOrigin]:
@@ -35,7 +40,7 @@ def complete_origins(config: StreamConfig, others: Mapping[str, StreamConfig]) -
         is_everything = republish.src == republish.dest == EVERYTHING
         if transform is not None and is_everything and transform.dest and config.subjects == [transform.src]:
             republish.src = republish.dest = transform.dest
-    if config.placement is not None and not any(config.placement.values()):
+    if config.placement is not None and config.placement.is_anywhere:
         config.placement = None
 
 
@@ -43,6 +48,7 @@ def check_origins(config: StreamConfig, others: Mapping[str, StreamConfig]) -> N
     """Whether a completed configuration may have messages from where it says. `others` are the streams of the account.
     Raises ApiError.
     """
+    check_size(config)
     if config.mirror is not None:
         check_mirror(config, config.mirror)
     if config.sources:
@@ -61,6 +67,22 @@ def check_origins(config: StreamConfig, others: Mapping[str, StreamConfig]) -> N
     check_cycle(config, others)
     check_transform(config)
     check_republish(config)
+
+
+def check_size(config: StreamConfig) -> None:
+    """Raises ApiError where there is more to look through than others should wait for."""
+    origins = origins_of(config)
+    if len(origins) > MOST_SOURCES:
+        raise ApiError(errors.STREAM_CONFIG.with_text(f"a stream has at most {MOST_SOURCES} sources"))
+    transforms = [one for origin in origins for one in origin.subject_transforms or ()]
+    if len(transforms) > MOST_TRANSFORMS:
+        text = f"the mirror or the sources of a stream have at most {MOST_TRANSFORMS} subject transforms together"
+        raise ApiError(errors.STREAM_CONFIG.with_text(text))
+    written = [text for one in transforms for text in (one.src, one.dest)]
+    written += [text for origin in origins for text in (origin.name, origin.filter_subject)]
+    if sum(map(len, written)) > MOST_SUBJECT_BYTES:
+        text = f"the names and subjects of a mirror or of sources have at most {MOST_SUBJECT_BYTES} bytes together"
+        raise ApiError(errors.STREAM_CONFIG.with_text(text))
 
 
 def check_mirror(config: StreamConfig, mirror: StreamOrigin) -> None:
@@ -82,7 +104,7 @@ def check_mirror(config: StreamConfig, mirror: StreamOrigin) -> None:
         raise ApiError(errors.STREAM_CONFIG.with_text("subject delete markers forbidden on mirrors"))
     transforms = mirror.subject_transforms or []
     check_transforms(transforms, errors.MIRROR_TRANSFORM_SOURCE, errors.MIRROR_TRANSFORM)
-    if any(overlaps(one.source, other.source) for one, other in pairs(transforms)):
+    if have_overlaps([one.source for one in transforms]):
         raise ApiError(errors.MIRROR_OVERLAP)
     if mirror.external is None and not is_name(mirror.name):
         raise ApiError(errors.MIRROR_NAME)
@@ -103,7 +125,7 @@ def check_sources(config: StreamConfig, sources: list[StreamOrigin]) -> None:
             raise ApiError(errors.SOURCE_FILTERS)
         transforms = source.subject_transforms or []
         check_transforms(transforms, errors.SOURCE_TRANSFORM_SOURCE, errors.SOURCE_TRANSFORM)
-        if any(is_subset(one.source, other.source) for one, other in pairs(transforms)):
+        if have_covered([one.source for one in transforms]):
             raise ApiError(errors.SOURCE_OVERLAP)
         if not is_consumer_sound(source):
             raise ApiError(errors.SOURCE_CONSUMER)
@@ -138,10 +160,6 @@ def check_transforms(transforms: list[TransformConfig], source_fault: errors.Fau
             raise ApiError(fault.with_text(error)) from None
 
 
-def pairs(transforms: list[TransformConfig]) -> Iterable[tuple[TransformConfig, TransformConfig]]:
-    return [(one, other) for one in transforms for other in transforms if one is not other]
-
-
 def is_name(name: str) -> bool:
     return bool(name) and name.isprintable() and not any(character in name for character in " .*>/\\")
 
@@ -165,8 +183,9 @@ def check_external(external: External, subjects: list[str]) -> None:
 def check_cycle(config: StreamConfig, others: Mapping[str, StreamConfig]) -> None:
     """No stream may have its own messages from itself, over others of the account or not."""
     waiting, visited = [config], set[str]()
-    while waiting:
-        one = waiting.pop(0)
+    # Each stream is looked at once, however many ways there are to it.
+    found = {config.name}
+    for one in waiting:
         visited.add(one.name)
         for origin in origins_of(one):
             if origin.external is not None:
@@ -175,7 +194,8 @@ def check_cycle(config: StreamConfig, others: Mapping[str, StreamConfig]) -> Non
                 wanted = encoded(origin.filter_subject or EVERYTHING)
                 if one.mirror is not None or not origin.filter_subject or any(overlaps(x, wanted) for x in one.filters):
                     raise ApiError(errors.STREAM_CONFIG.with_text("detected cycle"))
-            elif origin.name in others:
+            elif origin.name in others and origin.name not in found:
+                found.add(origin.name)
                 waiting.append(others[origin.name])
 
 

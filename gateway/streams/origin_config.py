@@ -5,6 +5,7 @@ mirror, sources, subject transform and republish, as the API spells them.
 import msgspec
 
 from gateway.streams.name_hash import name_hash
+from protocols.foreign_json import Natural
 from protocols.subject_transform import SubjectTransform
 
 EVERYTHING = ">"
@@ -46,7 +47,7 @@ class StreamOrigin(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=Tru
     """Another stream that messages come from."""
 
     name: str
-    opt_start_seq: int = 0
+    opt_start_seq: Natural = 0
     opt_start_time: str | None = None
     filter_subject: str = ""
     subject_transforms: list[TransformConfig] | None = None

@@ -4,8 +4,12 @@ import msgspec
 
 from gateway.dataplane.port import Port
 from gateway.streams.times import SECOND
+from protocols import foreign_json
+from protocols.foreign_json import Int64
 
 LONGEST_WAIT = 1e9
+# Messages, and bytes, that one request is good for, so that those of all can be added up.
+MOST_ASKED = 1 << 40
 FOREVER = float("inf")
 # Behind all that say what their priority is.
 LAST_PRIORITY = 1 << 31
@@ -16,20 +20,20 @@ class Asked(msgspec.Struct):
     priority groups. `is_formal`: it was written as JSON.
     """
 
-    batch: int = 0
-    expires: int = 0
+    batch: Int64 = 0
+    expires: Int64 = 0
     no_wait: bool = False
-    max_bytes: int = 0
-    idle_heartbeat: int = 0
+    max_bytes: Int64 = 0
+    idle_heartbeat: Int64 = 0
     group: str = ""
-    min_pending: int = 0
-    min_ack_pending: int = 0
+    min_pending: Int64 = 0
+    min_ack_pending: Int64 = 0
     id: str = ""
-    priority: int = 0
+    priority: Int64 = 0
     is_formal: bool = False
 
 
-_decoder = msgspec.json.Decoder(Asked)
+_decoder = foreign_json.Decoder(Asked)
 
 
 class PullRequest:
@@ -59,9 +63,9 @@ class PullRequest:
     def __init__(self, asked: Asked, reply: bytes, asker: Port, now: float) -> None:
         self.reply = reply
         self.asker = asker
-        self.left = max(asked.batch, 0)
+        self.left = min(max(asked.batch, 0), MOST_ASKED)
         self.bounded = asked.max_bytes > 0
-        self.bytes_left = max(asked.max_bytes, 0)
+        self.bytes_left = min(max(asked.max_bytes, 0), MOST_ASKED)
         self.no_wait = asked.no_wait
         self.is_over = False
         self.is_begun = asked.expires <= 0

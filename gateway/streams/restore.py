@@ -26,6 +26,8 @@ from gateway.streams.roles import Home
 from gateway.streams.served_stream import ServedStream
 from gateway.streams.stream_config import StreamConfig
 from gateway.streams.times import SECOND
+from protocols import foreign_json
+from protocols.foreign_json import Int64
 from protocols.message import Message
 from protocols.s2.block import CorruptError
 from protocols.s2.stream import StreamReader
@@ -56,9 +58,9 @@ class RestoringHome(Home, Protocol):
 class State(msgspec.Struct):
     """What a snapshot says of its stream."""
 
-    first_seq: int = 0
-    last_seq: int = 0
-    consumer_count: int = 0
+    first_seq: Int64 = 0
+    last_seq: Int64 = 0
+    consumer_count: Int64 = 0
 
 
 class Pieces(Receiver):
@@ -175,7 +177,7 @@ class Restore:
         if self._state is None:
             if entry.name != archive.STATE:
                 raise CorruptError("the snapshot does not begin with its state")
-            self._state = msgspec.json.decode(entry.payload, type=State)
+            self._state = foreign_json.decode(entry.payload, State)
         elif len(self._consumers) < self._state.consumer_count:
             if not entry.name.startswith(archive.CONSUMERS):
                 raise CorruptError("a consumer is missing")

@@ -20,6 +20,7 @@ from gateway.streams.errors import ApiError
 from gateway.streams.message_headers import nats_fields, with_fields
 from gateway.streams.served_stream import ServedStream
 from gateway.streams.stream_config import StreamConfig
+from protocols import foreign_json
 from protocols.foreign_text import is_legal_literal
 from protocols.message import RETAIN_HEADER, Message, make_message
 
@@ -192,7 +193,7 @@ class RetainedBucket:
         if key is None:
             return
         try:
-            answer = msgspec.json.decode(payload, type=PubAck)
+            answer = foreign_json.decode(payload, PubAck)
         except msgspec.DecodeError:
             answer = PubAck(error={"description": "not understood"})
         if answer.error or answer.duplicate:

@@ -13,6 +13,7 @@ from gateway.streams.archived_consumer import archive_consumer
 from gateway.streams.message_headers import status
 from gateway.streams.roles import Home
 from gateway.streams.served_stream import ServedStream
+from protocols.foreign_json import Int64
 from protocols.message import Message, make_message
 from protocols.s2.stream import BEGIN, encode_frames
 
@@ -33,8 +34,8 @@ class Asked(msgspec.Struct):
 
     deliver_subject: str = ""
     no_consumers: bool = False
-    chunk_size: int = 0
-    window_size: int = 0
+    chunk_size: Int64 = 0
+    window_size: Int64 = 0
     jsck: bool = False
 
 

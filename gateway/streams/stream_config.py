@@ -1,6 +1,6 @@
 """StreamConfig: how a stream is configured, as the API spells it: what is left out, what is allowed, what it means."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -15,9 +15,11 @@ from gateway.streams.errors import (
     STREAM_PATH,
     ApiError,
 )
+from gateway.streams.filter_tree import FilterTree
 from gateway.streams.origin_config import RepublishConfig, StreamOrigin, TransformConfig
 from gateway.streams.times import SECOND
 from gateway.version import SPOKEN_VERSION
+from protocols.foreign_json import Int64
 from protocols.foreign_text import is_legal_literal
 from protocols.subjects import is_literal, is_subset, is_valid_filter, overlaps
 
@@ -25,6 +27,8 @@ LONGEST_NAME = 255
 LONGEST_DESCRIPTION = 4096
 MOST_METADATA_BYTES = 128 << 10
 MOST_SUBJECTS = 128
+# Of all subjects together: they are looked through while others wait.
+MOST_SUBJECT_BYTES = 32 << 10
 DEFAULT_WINDOW = 120 * SECOND
 SHORTEST_WINDOW = SHORTEST_AGE = 100_000_000
 NO_NAME = "stream name is required and can not contain '.', '*', '>', '\\', '/'"
@@ -36,8 +40,20 @@ SYSTEM_SUBJECTS, EVENTS = b"$SYS.>", (b"$SYS.ACCOUNT.>", b"$JS.EVENT.>")
 
 
 class ConsumerLimits(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    inactive_threshold: int = 0
-    max_ack_pending: int = 0
+    inactive_threshold: Int64 = 0
+    max_ack_pending: Int64 = 0
+
+
+class Placement(msgspec.Struct, omit_defaults=True):
+    """Where in a cluster a stream is to be. There is none here; what is asked for is told again."""
+
+    cluster: str = ""
+    tags: list[str] | None = None
+    preferred: str = ""
+
+    @property
+    def is_anywhere(self) -> bool:
+        return not (self.cluster or self.tags or self.preferred)
 
 
 class StreamConfig(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,22 +65,22 @@ class StreamConfig(msgspec.Struct, forbid_unknown_fields=True):
     description: str = ""
     subjects: list[str] | None = None
     retention: Literal["limits", "interest", "workqueue"] = "limits"
-    max_consumers: int = -1
-    max_msgs: int = -1
-    max_bytes: int = -1
-    max_age: int = 0
-    max_msgs_per_subject: int = -1
-    max_msg_size: int = -1
+    max_consumers: Int64 = -1
+    max_msgs: Int64 = -1
+    max_bytes: Int64 = -1
+    max_age: Int64 = 0
+    max_msgs_per_subject: Int64 = -1
+    max_msg_size: Int64 = -1
     discard: Literal["old", "new"] = "old"
     storage: Literal["file", "memory"] = "file"
-    num_replicas: int = 1
+    num_replicas: Int64 = 1
     no_ack: bool = False
-    duplicate_window: int = 0
-    placement: dict[str, Any] | None = None
+    duplicate_window: Int64 = 0
+    placement: Placement | None = None
     mirror: StreamOrigin | None = None
     sources: list[StreamOrigin] | None = None
     compression: Literal["none", "s2", ""] = "none"
-    first_seq: int = 0
+    first_seq: Int64 = 0
     subject_transform: TransformConfig | None = None
     republish: RepublishConfig | None = None
     allow_direct: bool = False
@@ -76,7 +92,7 @@ class StreamConfig(msgspec.Struct, forbid_unknown_fields=True):
     allow_rollup_hdrs: bool = False
     consumer_limits: ConsumerLimits | None = None
     allow_msg_ttl: bool = False
-    subject_delete_marker_ttl: int = 0
+    subject_delete_marker_ttl: Int64 = 0
     allow_msg_counter: bool = False
     allow_atomic: bool = False
     allow_msg_schedules: bool = False
@@ -240,7 +256,7 @@ def check(config: StreamConfig) -> None:
     check_persistence(config)
     if config.allow_msg_schedules and config.discard == "new":
         raise refused("message scheduling cannot use discard new")
-    if config.placement is not None and config.placement.get("preferred"):
+    if config.placement is not None and config.placement.preferred:
         raise refused("preferred server not permitted in placement")
     if 0 < config.subject_delete_marker_ttl < SECOND:
         raise refused("subject delete marker TTL must be at least 1 second")
@@ -291,6 +307,9 @@ def check_subjects(config: StreamConfig) -> None:
     filters = config.filters
     if len(filters) > MOST_SUBJECTS:
         raise refused(f"a stream has at most {MOST_SUBJECTS} subjects")
+    if sum(map(len, filters)) > MOST_SUBJECT_BYTES:
+        raise refused(f"the subjects of a stream have at most {MOST_SUBJECT_BYTES} bytes together")
+    tree = FilterTree()
     for number, subject in enumerate(filters):
         if not is_valid_filter(subject) or not is_legal_literal(subject.replace(b"*", b"x").replace(b">", b"x")):
             raise refused("invalid subject")
@@ -302,10 +321,11 @@ def check_subjects(config: StreamConfig) -> None:
                 raise refused("subjects that overlap with jetstream api require no-ack to be true")
             if not events and overlaps(subject, SYSTEM_SUBJECTS):
                 raise refused("subjects that overlap with system api require no-ack to be true")
-        for other in filters[:number]:
-            if overlaps(subject, other):
-                one, another = other.decode("utf-8", "replace"), subject.decode("utf-8", "replace")
-                raise refused(f'subject "{one}" overlaps with "{another}"')
+        if tree.overlaps(subject):
+            other = next(one for one in filters[:number] if overlaps(subject, one))
+            one, another = other.decode("utf-8", "replace"), subject.decode("utf-8", "replace")
+            raise refused(f'subject "{one}" overlaps with "{another}"')
+        tree.add(subject)
 
 
 def check_features(config: StreamConfig) -> None:
@@ -344,11 +364,6 @@ def check_update(old: StreamConfig, new: StreamConfig) -> None:
 def covers(wide: list[bytes], subject: bytes) -> bool:
     """Whether one of some filters matches everything that a filter does."""
     return any(is_subset(subject, one) for one in wide)
-
-
-def collides(ours: list[bytes], theirs: list[bytes]) -> bool:
-    """Whether a message can come to both."""
-    return any(overlaps(one, other) for one in ours for other in theirs)
 
 
 def refused(text: str) -> ApiError:

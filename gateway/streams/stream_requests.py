@@ -2,7 +2,7 @@
 
 import base64
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ from gateway.streams.served_stream import ServedStream
 from gateway.streams.stream_config import StreamConfig
 from gateway.streams.telling import Told, counts_in_turns, tell_stream, use_of
 from gateway.streams.times import parse_time, time_text
+from protocols import foreign_json
+from protocols.foreign_json import Int64, Natural
 from protocols.subjects import is_valid_filter, overlaps
 
 if TYPE_CHECKING:
@@ -28,11 +30,10 @@ SUBJECTS_AT_ONCE = 100_000
 DELETED_AT_ONCE = 100_000
 
 T = TypeVar("T")
-Natural: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Paged(msgspec.Struct, forbid_unknown_fields=True):
-    offset: int = 0
+    offset: Int64 = 0
 
     def begin(self, total: int) -> int:
         """Where the page begins among so many."""
@@ -44,7 +45,7 @@ class StreamsAsked(Paged, forbid_unknown_fields=True):
 
 
 class InfoAsked(msgspec.Struct, forbid_unknown_fields=True):
-    offset: int = 0
+    offset: Int64 = 0
     deleted_details: bool = False
     subjects_filter: str = ""
 
@@ -67,8 +68,8 @@ class MessageAsked(direct_get.Asked, forbid_unknown_fields=True):
 def decode(payload: bytes, asked: type[T]) -> T:
     """What a request asks for; `null` for nothing in particular. Raises ApiError."""
     try:
-        return msgspec.json.decode(b"{}" if payload.strip() == b"null" else payload, type=asked)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return foreign_json.decode(b"{}" if payload.strip() == b"null" else payload, asked)
+    except msgspec.DecodeError as error:
         raise ApiError(errors.INVALID_JSON.with_text(error)) from None
 
 

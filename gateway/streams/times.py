@@ -4,6 +4,11 @@ from datetime import datetime
 from time import gmtime
 
 SECOND = 1_000_000_000
+# Longer than anybody writes either of them. What is read of them is copied piece by piece.
+LONGEST_TEXT = 64
+# What 64 bits hold, which is until 2262: what is later is as late as that. A span ends before, whenever it begins.
+LATEST_NS = (1 << 63) - 1
+CENTURY = 100 * 366 * 86_400 * SECOND
 # What Go's zero time looks like.
 NO_TIME = "0001-01-01T00:00:00Z"
 
@@ -20,6 +25,8 @@ def time_text(nanoseconds: int) -> str:
 
 def parse_time(text: str) -> int:
     """Nanoseconds of a time in RFC 3339; 0 for Go's zero time. Raises ValueError."""
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"a time of {len(text)} characters")
     if text.startswith("0001-01-01T00:00:00"):
         return 0
     head, point, rest = text.partition(".")
@@ -33,7 +40,8 @@ def parse_time(text: str) -> int:
     moment = datetime.fromisoformat(head + zone.replace("Z", "+00:00") if point else head)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
-    return int(moment.timestamp()) * SECOND + int(digits[:9].ljust(9, "0") or 0)
+    found = int(moment.timestamp()) * SECOND + int(digits[:9].ljust(9, "0") or 0)
+    return min(max(found, -LATEST_NS), LATEST_NS)
 
 
 GO_UNITS = (("h", 3600 * SECOND), ("m", 60 * SECOND))
@@ -57,11 +65,11 @@ def duration_text(nanoseconds: int) -> str:
 
 
 def parse_duration(text: str) -> int:
-    """Nanoseconds of a span of time as Go writes it. Raises ValueError."""
+    """Nanoseconds of a span of time as Go writes it, a century at most. Raises ValueError."""
     units = {"ns": 1, "us": 1000, "µs": 1000, "ms": 1_000_000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND}
     total, rest = 0.0, text
-    if not text:
-        raise ValueError("an empty span of time")
+    if not text or len(text) > LONGEST_TEXT:
+        raise ValueError(f"a span of time of {len(text)} characters")
     while rest:
         number = rest[: len(rest) - len(rest.lstrip("0123456789."))]
         rest = rest[len(number) :]
@@ -70,4 +78,4 @@ def parse_duration(text: str) -> int:
         if unit not in units or len(number) > 20:
             raise ValueError(f"{text!r} is no span of time")
         total += float(number) * units[unit]
-    return int(total)
+    return min(int(total), CENTURY)

@@ -3,6 +3,8 @@
 import msgspec
 
 from gateway.runtime.identity import Names
+from protocols import foreign_json
+from protocols.foreign_json import Int64
 
 # By the state that connz's options give as a number.
 STATES = ("open", "closed", "any")
@@ -27,11 +29,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     auth: bool = False
     subscriptions: bool = False
     subscriptions_detail: bool = False
-    offset: int = 0
-    limit: int = 0
-    cid: int = 0
+    offset: Int64 = 0
+    limit: Int64 = 0
+    cid: Int64 = 0
     mqtt_client: str = ""
-    state: int = 0
+    state: Int64 = 0
     user: str = ""
     acc: str = ""
     account: str = ""
@@ -97,6 +99,6 @@ def read_options(body: bytes) -> Options:
     if not body:
         return Options()
     try:
-        return msgspec.json.decode(body, type=Options)
+        return foreign_json.decode(body, Options)
     except msgspec.DecodeError as error:
         raise OptionsError(str(error)) from None

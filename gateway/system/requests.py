@@ -20,7 +20,7 @@ from gateway.monitoring.reports import REPORTS
 from gateway.monitoring.snapshot import SnapshotProvider
 from gateway.monitoring.varz import statsz
 from gateway.runtime.runtime import Runtime
-from gateway.runtime.turns import in_turns
+from gateway.runtime.turns import OwnTurn, in_turns
 from gateway.system.envelope import Envelope
 from gateway.system.options import Options, OptionsError, read_options
 from gateway.transport.registry import Registry
@@ -238,8 +238,13 @@ class SystemRequests:
         names = (account,) if account else options.accounts if isinstance(options.accounts, tuple) else ()
         totals = await self._provider.census()
         if names:
-            told = [self._provider.account(name, totals) for name in names]
-            found = [statistics(one) for one in told if one is not None and (options.include_unused or one.in_use)]
+            found, turn = [], OwnTurn(self._runtime.turns)
+            for name in names:
+                one = self._provider.account(name, totals)
+                if one is not None and (options.include_unused or one.in_use):
+                    found.append(statistics(one))
+                if turn.is_over():
+                    await turn.next()
             if not found and not options.include_unused:
                 raise Silent
             server = self._provider.identity()

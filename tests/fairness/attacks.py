@@ -302,6 +302,17 @@ def interest_of_spokes(to: Addresses, begun: Begun) -> None:
     again(attack)
 
 
+def traced_messages(to: Addresses, begun: Begun) -> None:
+    peer = Peer(to["nats"], NATS_CONNECT)
+    peer.send(b"".join(b"SUB traced group %d\r\n" % number for number in range(100_000)) + b"PING\r\n")
+    peer.drain_until(b"PONG\r\n", 60.0)
+    message = publication(b"traced", b"NATS/1.0\r\nNats-Trace-Dest: traces\r\n\r\n")
+    begun()
+    while True:
+        peer.send(message * 100)
+        peer.drain_until(b"never", 0.001)
+
+
 # Streams.
 
 
@@ -335,6 +346,33 @@ def stream_published(to: Addresses, begun: Begun) -> None:
     while True:
         peer.send(b"PUB s.one inbox 1\r\nx\r\n" * 5000)
         peer.drain_until(b"never", 0.001)
+
+
+def streams_checked(to: Addresses, begun: Begun) -> None:
+    """Subjects that are alike for very long, and transforms that are very many."""
+    peer = stream(to)
+    subjects = ",".join(f'"{"a." * 3000}{number}"' for number in range(120)).encode()
+    transforms = ",".join(f'{{"src":"a{number}","dest":"b"}}' for number in range(3000)).encode()
+    mirror = b'{"name":"T","mirror":{"name":"A","subject_transforms":[%b]}}' % transforms
+    asked = [
+        ask_for(b"STREAM.CREATE.T", b'{"name":"T","subjects":[%b]}' % subjects),
+        ask_for(b"STREAM.CREATE.T", mirror),
+    ]
+    begun()
+    while True:
+        for request in asked:
+            peer.send(request)
+            peer.drain_until(b"create_response")
+
+
+def refusals(to: Addresses, begun: Begun) -> None:
+    """How long a refused message is to wait, in very many pieces."""
+    peer = stream(to)
+    begun()
+    refusal = b"-NAK " + b"1s" * 400_000
+    while True:
+        peer.send(b"PUB $JS.ACK.S.c.1.1.1.1.1 inbox %d\r\n%b\r\n" % (len(refusal), refusal))
+        peer.drain_until(b"never", 0.01)
 
 
 # MQTT.
@@ -462,9 +500,12 @@ ATTACKS = (
     Attack("NATS: 200,000 subscriptions to one subject, and one that comes and goes", one_subject, "nats-server"),
     Attack("NATS: one queue group on 2^15 filters", group_on_many_filters, "nats-server"),
     Attack("NATS: 100,000 members of a group that take nothing", members_that_take_nothing, "nats-server"),
+    Attack("NATS: traced messages to 100,000 members of a group", traced_messages, "nats-server"),
     Attack("leafnodes: 20 spokes with 3,000 interests, one with 5,000 that flaps", interest_of_spokes, "nats-server"),
     Attack("streams: 10,000 pull requests that end together", pulls_due, "nats-server"),
     Attack("streams: messages published without end", stream_published, "nats-server"),
+    Attack("streams: configurations that take long to check", streams_checked, "nats-server"),
+    Attack("streams: refusals with 400,000 spans of time", refusals, "nats-server"),
     Attack("monitoring: /metrics by eight at once", metrics_scraped),
     Attack("NATS: 64 requests over 60,000 retained", retained_requests),
     Attack("monitoring: details of 100,000 subscriptions", connz_detail, "nats-server"),

@@ -16,6 +16,7 @@ from gateway.integrations.modbus.registers import Block, RegisterError, Value, b
 from gateway.integrations.site import IntegrationError, Site
 from gateway.services.presence import Presence
 from gateway.settings.modbus import Modbus, Register
+from protocols import foreign_json
 from protocols.message import RETAIN_HEADER, Message, make_message
 
 # Requests to write that may wait.
@@ -156,9 +157,9 @@ class ModbusIntegration(Integration):
         request = Request(register, [], message.reply, asker, port)
         payload = message.payload()
         try:
-            value = msgspec.json.decode(payload) if len(payload) <= LONGEST_NUMBER else None
+            value = foreign_json.decode(payload) if len(payload) <= LONGEST_NUMBER else None
             request.words = words_of(register, value)
-        except (msgspec.DecodeError, UnicodeDecodeError, OverflowError):
+        except (msgspec.DecodeError, OverflowError):
             self._answer(request, INVALID, "the payload is a number, true or false")
         except RegisterError as fault:
             self._answer(request, INVALID, str(fault))

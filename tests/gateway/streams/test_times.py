@@ -1,10 +1,13 @@
 """Times and spans of time as Go writes them."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.streams.times import NO_TIME, duration_text, parse_duration, parse_time, time_text
+from gateway.streams.message_headers import lifetime_ns
+from gateway.streams.times import CENTURY, LATEST_NS, NO_TIME, duration_text, parse_duration, parse_time, time_text
 
 
 @pytest.mark.parametrize(
@@ -58,3 +61,27 @@ def test_a_span_of_time_is_written_as_go_does(nanoseconds: int, text: str) -> No
 def test_what_is_no_span_of_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["1s" * 500_000, "9" * 500_000, "2026-01-01T00:00:00." + "0" * 500_000 + "Z"])
+@pytest.mark.parametrize("parse", [parse_duration, parse_time])
+def test_what_is_longer_than_anybody_writes_is_not_even_read(parse: Callable[[str], int], text: str) -> None:
+    with pytest.raises(ValueError, match=r"^a (span of )?time of \d+ characters$"):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["99999999999999999999h", "9223372037s", "9" * 20 + "s" + "9" * 20 + "s"])
+def test_no_span_of_time_is_longer_than_numbers_of_64_bits_can_bear(text: str) -> None:
+    assert parse_duration(text) == lifetime_ns(text.encode()) == CENTURY
+    assert CENTURY + parse_time("2100-01-01T00:00:00Z") < LATEST_NS
+
+
+@pytest.mark.parametrize("seconds", ["99999999999", "9223372037"])
+def test_no_life_is_longer_either(seconds: str) -> None:
+    assert lifetime_ns(seconds.encode()) == CENTURY
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59-23:59", "0001-01-01T01:00:00Z"])
+def test_every_time_has_a_number_of_64_bits(text: str) -> None:
+    assert abs(parse_time(text)) == LATEST_NS
+    assert parse_time(time_text(parse_time(text))) == parse_time(text) or text.startswith("0001")
