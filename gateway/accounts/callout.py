@@ -14,7 +14,7 @@ from gateway.accounts.account import Account
 from gateway.accounts.callout_request import Asker, request_claims, without_requests
 from gateway.accounts.claim_rules import check_user, in_hours, is_from, may_connect_as, permission_rules
 from gateway.accounts.identity import Credentials, Decision, Identity, Refusal
-from gateway.accounts.jwt import JwtError, ResponseClaims, UserClaims, decode, encode
+from gateway.accounts.jwt import LONGEST_ANSWER, JwtError, ResponseClaims, UserClaims, decode, encode
 from gateway.accounts.jwt_admission import JwtAdmission
 from gateway.accounts.nkeys import CurvePair, KeyPair, NKeyError
 from gateway.accounts.permissions import make_permissions
@@ -127,6 +127,8 @@ class CalloutClient:
     def _read(self, told: bytes, user_key: str, question: Question) -> UserClaims:
         if not told:
             raise CalloutError("the service refuses without a reason")
+        if len(told) > LONGEST_ANSWER:
+            raise CalloutError(f"the service answers with {len(told)} bytes, more than {LONGEST_ANSWER}")
         sealed = bool(question.xkey) and not told.startswith(BEGIN_OF_JWT)
         if sealed:
             told = self._curve.open(told, question.xkey)

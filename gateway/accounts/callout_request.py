@@ -70,7 +70,7 @@ def request_claims(asker: Asker, subject: str, user_key: str, credentials: Crede
                 "sig": credentials.signature,
                 "auth_token": credentials.token,
                 "user": credentials.user,
-                "pass": credentials.password.decode("utf-8", "surrogatepass"),
+                "pass": credentials.password.decode("utf-8", "replace"),
                 "name": credentials.name,
                 "lang": credentials.lang,
                 "version": credentials.version,

@@ -1,6 +1,6 @@
 """What the claims of JWTs mean as the gateway's own rules: permissions, accounts, when and whence one may connect."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta, tzinfo
 from ipaddress import ip_address, ip_network
 from typing import Literal
@@ -9,6 +9,9 @@ from zoneinfo import ZoneInfo
 from gateway.accounts import nkeys
 from gateway.accounts.identity import NOTHING
 from gateway.accounts.jwt import (
+    MOST_HOURS,
+    MOST_NETWORKS,
+    MOST_SUBJECTS,
     NO_LIMIT,
     Account,
     AccountClaims,
@@ -64,6 +67,8 @@ def permission_rules(granted: Grant | Permissions) -> PermissionRules | None:
     """Permissions as they would be configured; None where nothing is said of them. Raises JwtError."""
     if granted.pub == granted.sub == Permission() and granted.resp is None:
         return None
+    if sum(map(len, (granted.pub.allow, granted.pub.deny, granted.sub.allow, granted.sub.deny))) > MOST_SUBJECTS:
+        raise JwtError(f"the JWT names more than {MOST_SUBJECTS} subjects")
     if any(" " in subject for subject in (*granted.pub.allow, *granted.pub.deny)):
         raise JwtError("the JWT names a queue group for publishing")
     try:
@@ -82,8 +87,10 @@ def may_connect_as(kind: str, user: Grant) -> bool:
     return not allowed or kind in allowed
 
 
-def is_from(networks: Iterable[str], address: str) -> bool:
+def is_from(networks: Sequence[str], address: str) -> bool:
     """Whether an address is in one of these networks. Raises JwtError where one of them is none."""
+    if len(networks) > MOST_NETWORKS:
+        raise JwtError(f"the JWT names more than {MOST_NETWORKS} networks")
     try:
         nets = [ip_network(text, strict=False) for text in networks if _has_prefix_length(text)]
     except ValueError:
@@ -109,6 +116,8 @@ def in_hours(times: tuple[TimeRange, ...], location: str, now: float) -> float |
 
     `location` is a zone of the IANA's data base, by default the machine's own. Raises JwtError.
     """
+    if len(times) > MOST_HOURS:
+        raise JwtError(f"the JWT names more than {MOST_HOURS} times of the day")
     zone = _zone(location)
     if not times:
         return 0.0

@@ -13,11 +13,21 @@ import msgspec
 from msgspec import Struct, field
 
 from gateway.accounts import nkeys
+from protocols import foreign_json
+from protocols.foreign_json import Int64
 
 # An account with thousands of exports and revocations; its signature takes about two milliseconds.
 LONGEST = 1 << 20
 # A user's goes into the line of CONNECT, into a password or a cookie.
 LONGEST_USER = 1 << 16
+# The answer of a service has a user's in it.
+LONGEST_ANSWER = 2 * LONGEST_USER
+# Of what somebody may do, each takes its time whenever he comes: subjects, networks and hours, and tags for which the
+# places in a role's template stand.
+MOST_SUBJECTS = 2048
+MOST_NETWORKS = 256
+MOST_HOURS = 64
+MOST_TAGS = 256
 NEWEST_VERSION = 2
 NO_LIMIT = -1
 HEADER = b'{"typ":"JWT","alg":"ed25519-nkey"}'
@@ -43,8 +53,8 @@ class Permission(Struct, frozen=True):
 class Responses(Struct, frozen=True):
     """How many answers to a request, and for how many nanoseconds; 0 for the default, below it for no limit."""
 
-    max: int = 0
-    ttl: int = 0
+    max: Int64 = 0
+    ttl: Int64 = 0
 
 
 class Permissions(Struct, frozen=True):
@@ -68,9 +78,9 @@ class Grant(Struct, frozen=True, kw_only=True):
     pub: Permission = Permission()
     sub: Permission = Permission()
     resp: Responses | None = None
-    subs: int = 0
-    data: int = 0
-    payload: int = 0
+    subs: Int64 = 0
+    data: Int64 = 0
+    payload: Int64 = 0
     src: tuple[str, ...] | str = ()
     times: tuple[TimeRange, ...] = ()
     times_location: str = ""
@@ -112,7 +122,7 @@ class Role(Struct, frozen=True, kw_only=True):
 class Latency(Struct, frozen=True):
     """Samples of a service; `sampling` in a hundred, or "headers"."""
 
-    sampling: int | str = 100
+    sampling: Int64 | str = 100
     results: str = ""
 
 
@@ -125,9 +135,9 @@ class Export(Struct, frozen=True, kw_only=True):
     token_req: bool = False
     revocations: dict[str, int] = field(default_factory=dict)
     response_type: str = ""
-    response_threshold: int = 0
+    response_threshold: Int64 = 0
     service_latency: Latency | None = None
-    account_token_position: int = 0
+    account_token_position: Int64 = 0
 
 
 class Import(Struct, frozen=True, kw_only=True):
@@ -146,27 +156,27 @@ class Import(Struct, frozen=True, kw_only=True):
 class StreamLimits(Struct, frozen=True, kw_only=True):
     """What streams may take: -1 for no limit. Without storage of either kind there are none."""
 
-    mem_storage: int = 0
-    disk_storage: int = 0
-    streams: int = 0
-    consumer: int = 0
-    max_ack_pending: int = 0
-    mem_max_stream_bytes: int = 0
-    disk_max_stream_bytes: int = 0
+    mem_storage: Int64 = 0
+    disk_storage: Int64 = 0
+    streams: Int64 = 0
+    consumer: Int64 = 0
+    max_ack_pending: Int64 = 0
+    mem_max_stream_bytes: Int64 = 0
+    disk_max_stream_bytes: Int64 = 0
     max_bytes_required: bool = False
 
 
 class Limits(StreamLimits, frozen=True, kw_only=True):
     """Limits that the operator sets: -1 for none, and 0 for nothing at all."""
 
-    subs: int = 0
-    payload: int = 0
-    imports: int = 0
-    exports: int = 0
+    subs: Int64 = 0
+    payload: Int64 = 0
+    imports: Int64 = 0
+    exports: Int64 = 0
     wildcards: bool = False
     disallow_bearer: bool = False
-    conn: int = 0
-    leaf: int = 0
+    conn: Int64 = 0
+    leaf: Int64 = 0
     # Limits of streams by how many replicas they have, as `R1`.
     tiered_limits: dict[str, StreamLimits] = field(default_factory=dict)
 
@@ -175,7 +185,7 @@ class Weighted(Struct, frozen=True, kw_only=True):
     """A destination of a mapping, for so many messages in a hundred (0: all), perhaps in one cluster only."""
 
     subject: str = ""
-    weight: int = 0
+    weight: Int64 = 0
     cluster: str = ""
 
 
@@ -238,9 +248,9 @@ class Claims(Struct, frozen=True, kw_only=True):
     subject: str = field(name="sub", default="")
     audience: str = field(name="aud", default="")
     name: str = ""
-    issued_at: int = field(name="iat", default=0)
-    expires: int = field(name="exp", default=0)
-    not_before: int = field(name="nbf", default=0)
+    issued_at: Int64 = field(name="iat", default=0)
+    expires: Int64 = field(name="exp", default=0)
+    not_before: Int64 = field(name="nbf", default=0)
 
     def check_time(self, now: float) -> None:
         """Raises JwtError when it is not valid now."""
@@ -297,16 +307,19 @@ _TYPES: dict[type[Claims], tuple[str, str]] = {
 }
 
 
+_LONGEST: dict[type[Claims], int] = {UserClaims: LONGEST_USER, ResponseClaims: LONGEST_ANSWER}
+
+
 def decode(token: str, shape: type[T]) -> T:
     """The claims of a token of this type, whose signature fits its issuer. Raises JwtError."""
-    if len(token) > (LONGEST_USER if shape is UserClaims else LONGEST):
+    if len(token) > _LONGEST.get(shape, LONGEST):
         raise JwtError("the JWT is too long")
     chunks = token.split(".", 3)
     if len(chunks) != 3 or not token.isascii():
         raise JwtError("that is no JWT, which has three parts with dots between them")
     header, payload, signature = map(_decode_base64, chunks)
     _check_header(header)
-    document = _without_nulls(_decode_json(payload))
+    document = _decode_json(payload)
     if not isinstance(document, dict):
         raise JwtError("the JWT holds no claims")
     kind, version = _kind_and_version(document)
@@ -323,7 +336,7 @@ def decode(token: str, shape: type[T]) -> T:
         raise JwtError("the signature of the JWT does not fit")
     try:
         return msgspec.convert(_in_newest_form(document, kind, version), shape)
-    except (msgspec.ValidationError, RecursionError):
+    except msgspec.ValidationError:
         raise JwtError(f"the JWT holds no claims of type {expected or 'generic'}") from None
 
 
@@ -388,18 +401,18 @@ def _with_limits(key: Any, unlimited: dict[str, int]) -> Any:
 
 
 def _decode_json(data: bytes) -> Any:
+    """A field that is null is as good as one that is not there."""
     try:
-        return msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _without_nulls(foreign_json.decode(data))
+    except (msgspec.DecodeError, RecursionError):  # It may be nested as deeply as the decoder goes.
         raise JwtError("the JWT holds no JSON") from None
 
 
 def _without_nulls(value: Any) -> Any:
-    """A field that is null is as good as one that is not there. Depth is bounded by the decoder's own."""
     if isinstance(value, dict):
         return {key: _without_nulls(one) for key, one in value.items() if one is not None}
     if isinstance(value, list):
-        return [_without_nulls(one) for one in value if one is not None]
+        return [_without_nulls(one) if type(one) in (dict, list) else one for one in value if one is not None]
     return value
 
 

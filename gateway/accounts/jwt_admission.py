@@ -8,7 +8,7 @@ from typing import Protocol
 
 from gateway.accounts import nkeys
 from gateway.accounts.callout_request import without_requests
-from gateway.accounts.claim_rules import check_user, in_hours, is_from, limit_of, may_connect_as, permission_rules
+from gateway.accounts.claim_rules import in_hours, is_from, limit_of, may_connect_as, permission_rules
 from gateway.accounts.identity import Credentials, Decision, Identity, PeerLimits, Refusal
 from gateway.accounts.jwt import EVERYBODY, NO_LIMIT, Grant, JwtError, UserClaims, decode, is_revoked
 from gateway.accounts.permissions import EVERYTHING, make_permissions
@@ -49,12 +49,14 @@ class JwtAdmission:
         try:
             claims = decode(credentials.jwt, UserClaims)
             claims.check_time(self._trust.now())
-            check_user(claims.user)
             if claims.user.proxy_required:
                 raise JwtError("the JWT requires a proxy")
         except JwtError as error:
             return Refusal(str(error))
+        # Anybody can sign what he likes: what it grants is read once it is known whose key that was.
         public = claims.user.issuer_account or claims.issuer
+        if not nkeys.is_public(public, nkeys.ACCOUNT):
+            return Refusal("the JWT names an account that is none")
         if public not in self._trust.accounts:
             if not self._trust.resolver.is_immediate:
                 return self._admit_later(public, claims, credentials)

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.errors import ControlError
+from protocols import foreign_json
 
 LONGEST_ANSWER = 1 << 24
 # A reload opens sockets and loads certificates.
@@ -51,7 +52,7 @@ def ask(path: Path, command: str) -> Answer:
                 if not data:
                     break
                 received += data
-            return msgspec.json.decode(received, type=Answer)
+            return foreign_json.decode(received, Answer)
         except (FileNotFoundError, ConnectionRefusedError):
             raise ControlError(f"no gateway answers at {path}", is_missing=True) from None
         except OSError as error:

@@ -18,6 +18,7 @@ import trio
 
 from gateway.reloading.asking import Answer, Request, local_address
 from gateway.reloading.reloader import Outcome, Reloader
+from protocols import foreign_json
 
 log = logging.getLogger("leafgate")
 
@@ -106,7 +107,7 @@ async def read_request(stream: trio.SocketStream) -> Request | None:
             break
         received += data
     try:
-        return msgspec.json.decode(received, type=Request)
+        return foreign_json.decode(received, Request)
     except msgspec.MsgspecError:
         return None
 

@@ -113,7 +113,7 @@ class ClaimsRequests:
         token = message.payload().decode("ascii", "replace").strip()
         operator = self._trust.operator
         try:
-            claims = decode(token, AccountClaims)
+            claims = await self._in_thread(partial(decode, token, AccountClaims))
         except JwtError as error:
             return self._failure("n/a", f"jwt update resulted in error - {error}")
         account = claims.subject
@@ -122,7 +122,7 @@ class ClaimsRequests:
                 raise JwtError("subject does not match jwt content")
             if claims.issuer == operator.public and operator.strict:
                 raise JwtError("operator requires issuer to be a signing key")
-            operator.read_account(token, self._trust.now())
+            await self._in_thread(partial(operator.read_account, token, self._trust.now()))
             await self._in_thread(partial(self._resolver.save, account, token))
         except (JwtError, ResolverError) as error:
             return self._failure(public or account, f"jwt update resulted in error - {error}")
@@ -164,7 +164,8 @@ class ClaimsRequests:
         operator = self._trust.operator
         subject = ""
         try:
-            claims = decode(message.payload().decode("ascii", "replace").strip(), DeletionClaims)
+            token = message.payload().decode("ascii", "replace").strip()
+            claims = await self._in_thread(partial(decode, token, DeletionClaims))
             subject = claims.subject
             claims.check_time(self._trust.now())
             if subject != claims.issuer:

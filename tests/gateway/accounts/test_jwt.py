@@ -52,6 +52,7 @@ def signed(pair: KeyPair, header: Any, claims: Any, over_header: bool = True) ->
 
 
 HEADER = {"typ": "JWT", "alg": "ed25519-nkey"}
+HEADER_CHUNK = base64.urlsafe_b64encode(json.dumps(HEADER).encode()).rstrip(b"=").decode()
 
 
 def test_a_token_says_who_signed_it_and_what():
@@ -210,3 +211,26 @@ def test_a_token_with_one_letter_changed_is_refused(data: st.DataObject):
     if token[place] != letter:
         with pytest.raises(JwtError):
             decode(token[:place] + letter + token[place + 1 :], UserClaims)
+
+
+@pytest.mark.parametrize("depth", [200, 400, 800, 900, 950, 980, 100_000])
+def test_a_token_may_be_nested_as_deeply_as_it_likes(depth: int):
+    """It is read, or is none: between how deep the decoder goes and how deep we do there is nothing else."""
+    for nested in ("[" * depth + "]" * depth, '{"a":' * depth + "1" + "}" * depth):
+        chunks = [HEADER_CHUNK, base64.urlsafe_b64encode(b'{"nats":%b}' % nested.encode()).rstrip(b"=").decode(), "AA"]
+        with pytest.raises(JwtError):
+            decode(".".join(chunks), UserClaims)
+
+
+@pytest.mark.parametrize("field", ["exp", "nbf", "iat"])
+def test_a_time_is_one_that_can_be_reckoned_with(field: str):
+    with pytest.raises(JwtError, match="no claims"):
+        decode(encode(ACCOUNT, user_claims(data=10**400)), UserClaims)
+    with pytest.raises(JwtError, match="no claims"):
+        decode(signed(ACCOUNT, HEADER, user_claims() | {"iss": ACCOUNT.public, field: 10**400}), UserClaims)
+
+
+def test_the_answer_of_a_service_is_no_longer_than_a_user_s_token_needs():
+    body = {"type": "authorization_response", "version": 2, "error": "x" * LONGEST_USER * 2}
+    with pytest.raises(JwtError, match="too long"):
+        decode(encode(ACCOUNT, {"sub": USER.public, "nats": body}), ResponseClaims)

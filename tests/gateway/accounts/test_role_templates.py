@@ -1,9 +1,11 @@
 """Role templates: what a user's name, key and tags make of them, and what they cannot make."""
 
+from dataclasses import replace
+
 import pytest
 
-from gateway.accounts.jwt import Grant, JwtError, Permission
-from gateway.accounts.role_templates import MOST_SUBJECTS, Subject, fill_in
+from gateway.accounts.jwt import MOST_SUBJECTS, MOST_TAGS, Grant, JwtError, Permission
+from gateway.accounts.role_templates import MOST_PLACES, Subject, fill_in
 
 ANN = Subject("ann", "UANN", ("region:north", "region:south", "team:blue"), "acme", "AACME", ("tier:gold",))
 
@@ -70,5 +72,32 @@ def test_subjects_are_bounded():
 
 
 def test_a_long_template_takes_no_square_of_time():
-    text = "{{a}" * 100_000
+    text = "{{a}" * 30_000
     assert allowed(text, "{{name()}}") == Permission(allow=(text, "ann"))
+
+
+TAGS = tuple(f"t:{number}" for number in range(MOST_TAGS - 1))
+
+
+@pytest.mark.parametrize(
+    ("subjects", "who"),
+    [
+        # More combinations than subjects, whether or not they make any.
+        (["{{tag(t)}}.{{account-tag(t)}}"], replace(ANN, tags=TAGS[:120], account_tags=TAGS[:120])),
+        (["{{tag(t)}}..{{account-tag(t)}}"], replace(ANN, tags=TAGS[:120], account_tags=TAGS[:120])),
+        (["..{{tag(t)}}"] * MOST_SUBJECTS, replace(ANN, tags=TAGS)),
+        # One subject that is longer than all may be.
+        (["{{name()}}." * 1000 + "x"], replace(ANN, name="n" * 1000)),
+        (["{{tag(t)}}." + "x" * 10_000], replace(ANN, tags=TAGS)),
+        ([f"{{{{tag(t{number})}}}}" for number in range(MOST_PLACES + 1)], ANN),
+        (["{{name()}}"], replace(ANN, tags=TAGS, account_tags=("a:b", "c:d"))),
+    ],
+)
+def test_what_would_take_long_to_fill_in_is_refused(subjects: list[str], who: Subject):
+    with pytest.raises(JwtError, match="more than"):
+        allowed(*subjects, who=who)
+
+
+def test_as_many_subjects_are_made_as_may_be():
+    made = allowed("{{tag(t)}}.x", who=replace(ANN, tags=TAGS))
+    assert made.allow == tuple(f"{number}.x" for number in range(len(TAGS)))

@@ -10,7 +10,7 @@ import pytest
 from gateway.accounts import nkeys
 from gateway.accounts.account import Account
 from gateway.accounts.identity import NOTHING, Credentials, Decision, Identity, Refusal
-from gateway.accounts.jwt import JwtError, encode
+from gateway.accounts.jwt import MOST_HOURS, MOST_NETWORKS, MOST_SUBJECTS, JwtError, encode
 from gateway.accounts.jwt_admission import ACCOUNT_EXPIRED, REVOKED, JwtAdmission
 from gateway.accounts.nkeys import KeyPair
 from gateway.accounts.permissions import EVERYTHING, make_permissions
@@ -473,3 +473,32 @@ def test_who_signs_for_itself_is_no_account():
     account = KeyPair.new(nkeys.ACCOUNT)
     world.account(account, signer=account)
     refused(world.enter(account))
+
+
+LAVISH = {
+    "networks": {"src": ["10.0.0.7/32"] * (MOST_NETWORKS + 1)},
+    "times of the day": {"times": [{"start": "00:00:00", "end": "23:59:59"}] * (MOST_HOURS + 1)},
+    "subjects": {"pub": {"allow": ["a"] * MOST_SUBJECTS}, "sub": {"deny": ["b"]}},
+}
+
+
+@pytest.mark.parametrize("what", LAVISH)
+def test_a_token_that_takes_long_to_hold_is_refused(what: str):
+    world = World()
+    reason = refused(world.enter(world.account(), **LAVISH[what]))
+    assert reason.startswith("the JWT names more than ")
+    assert reason.endswith(what)
+
+
+@pytest.mark.parametrize("what", LAVISH)
+def test_what_a_stranger_grants_himself_is_not_read(what: str):
+    """Anybody can sign a token of an account that there is not."""
+    world = World()
+    granted = {"src": ["none"], "times": [{"start": "?", "end": "?"}], "pub": {"allow": [".."]}} | LAVISH[what]
+    assert refused(world.enter(KeyPair.new(nkeys.ACCOUNT), **granted)).endswith("not known here")
+
+
+def test_an_account_whose_users_would_have_too_many_subjects_is_none():
+    world = World()
+    account = world.account(default_permissions={"sub": {"allow": ["a"] * (MOST_SUBJECTS + 1)}})
+    assert refused(world.enter(account)).endswith("not known here")
