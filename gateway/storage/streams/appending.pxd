@@ -16,6 +16,6 @@ cdef class Appending:
     cdef object _wall_ns
     @cython.locals(backlog=Backlog, subjects=SubjectStates, size=Py_ssize_t, sequence=cython.longlong, now=cython.longlong)
     cpdef long long append(self, bytes subject, bytes header, bytes payload, long long time_ns=*) except -1
-    @cython.locals(subjects=SubjectStates, contents=Contents, first=cython.longlong, state=SubjectState,
-                   sequence=cython.longlong, size=Py_ssize_t)
+    @cython.locals(subjects=SubjectStates, contents=Contents, state=SubjectState, sequence=cython.longlong,
+                   size=Py_ssize_t)
     cpdef replace(self, bytes subject, Py_ssize_t left)

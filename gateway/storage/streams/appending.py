@@ -118,8 +118,7 @@ class Appending:
         subjects = self.subjects
         assert subjects is not None
         contents = self.contents
-        first = contents.first
-        state = subjects.prune(subject, first)
+        state = subjects.prune(subject, contents.first)
         while state is not None and state.messages > left:
             sequence, size = state.first, state.first_size
             if self.incoming.holds(sequence):
@@ -128,5 +127,3 @@ class Appending:
                 contents.delete(sequence, size)
             self.discarded += 1
             subjects.forget_oldest(state)
-        if contents.first != first:
-            self.row_changed = True

@@ -21,8 +21,8 @@ from gateway.storage.streams.stored_message import StoredMessage, stored_message
 # each, what is looked for alone to read a chunk: the second pair is for streams in which that is usual.
 MOST_MESSAGES = 128
 MOST_BYTES = 32 << 10
-FEW_MESSAGES = 32
-FEW_BYTES = 8 << 10
+FEW_MESSAGES = 64
+FEW_BYTES = 16 << 10
 # A chunk whose messages lie far apart would need large bitmaps of what is missing.
 MOST_SPAN = 4096
 # The key of a row: the stream's number above its first sequence.

@@ -5,6 +5,7 @@ from gateway.storage.streams.holes cimport Holes
 cdef class Contents:
     cdef public long long first, messages
     cdef public bint passed, gapless
+    cdef public Py_ssize_t hollow
     cdef readonly list emptied
     cdef readonly ChunkDirectory directory
     cdef readonly Holes holes

@@ -22,16 +22,29 @@ class Contents:
     """`first`: everything in front of this sequence is gone. `messages` counts those that are there.
 
     Chunks that lie in front of `first`, or of which every message is gone, are forgotten here at once; on the disk they
-    go later: `passed` says that there are some in front, `emptied` are the first sequences of others. `holes.changed`
+    go later: `passed` says that there are some in front, `hollow` counts those there of which every message was deleted
+    by itself, as puts do, and `emptied` are the first sequences of others. `holes.changed`
     and `first` have to be written as well.
     """
 
-    __slots__ = ("_departed", "_late", "directory", "emptied", "first", "gapless", "holes", "messages", "passed")
+    __slots__ = (
+        "_departed",
+        "_late",
+        "directory",
+        "emptied",
+        "first",
+        "gapless",
+        "holes",
+        "hollow",
+        "messages",
+        "passed",
+    )
 
     def __init__(self, first: int) -> None:
         self.first = first
         self.messages = 0
         self.passed = False
+        self.hollow = 0
         self.emptied: list[int] = []
         # Everything from `first` on is there.
         self.gapless = True
@@ -239,7 +252,7 @@ class Contents:
             self.first = max(self.first, last + 1)
             self._depart(first)
             directory.drop(0, 1)
-            self.passed = True
+            self.hollow += 1
 
     def _live_before(self, entry: ChunkEntry, first: int) -> int:
         """How many messages of a chunk lie in front of a sequence and are not deleted."""

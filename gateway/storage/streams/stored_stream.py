@@ -36,6 +36,8 @@ REMOVE_EPOCHS = "DELETE FROM epoch WHERE stream = ? AND first < ?"
 EPOCH_BITS = 63
 # What may be gone from the middle, in bytes, before chunks are written anew without it.
 MOST_WASTED = 1 << 20
+# So many chunks of which every message was deleted by itself are dropped together, where none of them is in the way.
+HOLLOW_AT_ONCE = 16
 # So many times as many chunks as are folded at once are looked at behind a commit.
 MOST_LOOKS = 16
 
@@ -237,6 +239,10 @@ class StoredStream(Appending):
         self.drop_acknowledged()
         rows = self.incoming.take(self.last)
         changes.rows += rows
+        # Where messages come, each commit would drop one or two. Until then what is gone from them is on the disk, and
+        # not that the stream begins behind them.
+        if self.contents.hollow >= (HOLLOW_AT_ONCE if rows else 1):
+            self.contents.passed = self.row_changed = True
         if not rows and self.incoming.writing_size:
             self.row_changed = True  # No chunk has the last number.
         self._collect_rows(changes)
@@ -322,11 +328,13 @@ class StoredStream(Appending):
         if contents.passed:
             changes.drops.append(Drop(self.id, min(self.first, self.committed + 1), self.subjects is not None))
             contents.passed = False
+            contents.hollow = 0
 
     def _has_changed(self) -> bool:
         contents = self.contents
         planned = self._fold or self._summarising or self._unreadable
-        return bool(planned or self.row_changed or contents.passed or contents.holes.changed or contents.emptied)
+        passed = contents.passed or contents.hollow >= HOLLOW_AT_ONCE
+        return bool(planned or self.row_changed or passed or contents.holes.changed or contents.emptied)
 
     def _plan_fold(self) -> None:
         """See whether chunks that came since the last look are small, or more than half of all is gone."""

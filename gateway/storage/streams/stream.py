@@ -98,6 +98,8 @@ class Stream(StoredStream):
         if limits.discard is Discard.OLD:
             self._make_room(0, 0)
         self.drop_acknowledged()
+        if self.contents.hollow or self.contents.emptied:  # Rows that nothing else gives back.
+            self.touch(False)
 
     # Reading: nothing but what is committed.
 

@@ -11,6 +11,7 @@ from gateway.storage.streams.chunk import FEW_MESSAGES, MOST_MESSAGES
 from gateway.storage.streams.folding import FOLDED_AT_ONCE
 from gateway.storage.streams.limits import Limits
 from gateway.storage.streams.schema import FILE_NAME
+from gateway.storage.streams.stored_stream import HOLLOW_AT_ONCE
 from tests.gateway.storage.streams.running_store import durable, opened, read_all, settled
 
 
@@ -51,6 +52,27 @@ async def test_where_single_messages_are_looked_for_chunks_stay_small(tmp_path: 
         assert len(stream.contents.directory) == 640 // messages + 10 * MOST_MESSAGES // whole
 
 
+async def test_what_puts_leave_behind_goes_by_itself_where_they_go_on(tmp_path: Path):
+    async with opened(tmp_path) as store:
+        stream = store.create("$G", "s", Limits(max_per_subject=1))
+        most = 0
+        for number in range((3 * HOLLOW_AT_ONCE + 5) * FEW_MESSAGES):
+            stream.append(b"a.%d" % (number % FEW_MESSAGES), b"", b"")
+            if number % FEW_MESSAGES == FEW_MESSAGES - 1:
+                await durable(store)
+                most = max(most, rows(tmp_path, "SELECT count(*) FROM chunk"))
+        assert HOLLOW_AT_ONCE // 2 < most <= HOLLOW_AT_ONCE + 2
+        assert stream.messages == FEW_MESSAGES
+        last = stream.last
+    assert rows(tmp_path, "SELECT count(*) FROM chunk") > 1
+    async with opened(tmp_path) as store:  # What was not dropped is gone all the same.
+        (stream,) = store.streams()
+        assert stream.messages == FEW_MESSAGES
+        assert [one.sequence for one in await read_all(stream)] == [*range(last - FEW_MESSAGES + 1, last + 1)]
+        await settled(store)
+        assert rows(tmp_path, "SELECT count(*) FROM chunk") == 1
+
+
 async def test_a_chunk_of_which_all_is_gone_is_not_read_again(tmp_path: Path):
     async with opened(tmp_path) as store:
         stream = store.create("$G", "s", Limits(max_per_subject=1))
@@ -61,6 +83,9 @@ async def test_a_chunk_of_which_all_is_gone_is_not_read_again(tmp_path: Path):
         store.database.connection.set_trace_callback(statements.append)
         for number in range(10):
             stream.append(b"a.%d" % number, b"", b"")
+        await settled(store)
+        assert not any(one.startswith("DELETE FROM chunk") for one in statements)  # It is not in the way.
+        store.tidy()
         await settled(store)
         assert any(one.startswith("DELETE FROM chunk") for one in statements)
         assert not any("body FROM chunk" in one for one in statements)
