@@ -16,7 +16,7 @@ import pytest
 
 from tests.integration.peers import Peer, require_peer
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 MQTT_3_1 = paho.MQTTv31
 MQTT_3_1_1 = paho.MQTTv311
 MQTT_5_0 = paho.MQTTv5

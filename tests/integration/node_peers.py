@@ -15,7 +15,7 @@ import pytest
 from tests.integration.peers import missing_peer, require_peer
 
 HERE = Path(__file__).parent
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 # What playwright-core runs in.
 OLDEST_NODE = 20
