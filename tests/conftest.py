@@ -41,9 +41,17 @@ TESTS = Path(__file__).parent
 QUICK = (TESTS / "gateway", TESTS / "protocols")
 
 
+# Rooms of what is neither compiled nor depends on it: tools, packages, pages, boards. So do single files by the marker.
+ONE_FORM = tuple(TESTS / room for room in ("benchmarks", "firmware", "guide", "kubernetes", "micropython"))
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first: `make test` hands out whole files, so the last ones should be small."""
     items.sort(key=lambda item: any(map(item.path.is_relative_to, QUICK)))
+    for item in items:
+        if any(map(item.path.is_relative_to, ONE_FORM)):
+            item.add_marker(pytest.mark.one_form)
 
 
 @pytest.hookimpl(wrapper=True)

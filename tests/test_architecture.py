@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.one_form
+
 REPOSITORY = Path(__file__).parents[1]
 ROOMS = ("firmware", "gateway", "protocols")
 OURS = frozenset((*ROOMS, "micropython", "tests"))

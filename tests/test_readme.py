@@ -8,6 +8,8 @@ import pytest
 
 from tests.test_architecture import ORDER
 
+pytestmark = pytest.mark.one_form
+
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text()
 QUOTED = re.compile(r"`([^`\n]+)`")

@@ -13,6 +13,8 @@ from tests.integration.certificates import Site, listener
 from tests.integration.node_peers import HERE, require_chromium, require_node
 from tests.integration.peers import Peer, gateway
 
+pytestmark = pytest.mark.one_form
+
 USERS = """
 [[users]]
 name = "anna"

@@ -12,6 +12,8 @@ from tests.integration.node_peers import NodeClient
 from tests.integration.peers import Peer, free_port, gateway, nats_server, uplink, wait_until
 from tests.integration.raw_peer import RawPeer
 
+pytestmark = pytest.mark.one_form
+
 ROOMS = ("now", "subjects?open=sensors", "subjects/sensors.hall?as=json", "clients", "devices", "streams")
 SIZES = (("phone", 390, 844, "light"), ("small", 320, 640, "dark"), ("desk", 1280, 800, "dark"))
 UPLINK_FAULT = "Uplink cloud down for"

@@ -12,6 +12,8 @@ from tests.integration.node_peers import NodeClient
 from tests.integration.peers import Peer, gateway, wait_until
 from tests.integration.raw_peer import RawPeer
 
+pytestmark = pytest.mark.one_form
+
 CROWD = 10_000
 AT_A_TIME = 500
 PATIENCE_SECONDS = 60.0

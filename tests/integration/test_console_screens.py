@@ -15,6 +15,8 @@ from tests.integration.node_peers import NodeClient
 from tests.integration.peers import Peer, gateway
 from tests.integration.raw_peer import RawPeer
 
+pytestmark = pytest.mark.one_form
+
 KEPT = Path(__file__).with_name("console_screens")
 SIZES = (("phone", 390, 844, "light"), ("desk", 1280, 800, "dark"))
 ROOMS = {

@@ -15,6 +15,8 @@ from gateway.settings.schema import load_config
 from gateway.version import VERSION
 from tests.integration.peers import NATS_SERVER, require_peer
 
+pytestmark = pytest.mark.one_form
+
 CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSE = CONFIGS / "container/compose"
 ADD_ON = CONFIGS / "home-assistant"

@@ -42,7 +42,7 @@ HEALTH = ("leafgate", "health", "-c", "/etc/leafgate/leafgate.toml")
 # Its own storage, no systemd, and no more of files and processes than any machine allows.
 ENGINE_CONFIGURATION = '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run containers here")
+pytestmark = [pytest.mark.one_form, pytest.mark.skipif(os.geteuid() != 0, reason="only root can run containers here")]
 
 
 class Engine:

@@ -17,7 +17,7 @@ from tests.integration.peers import free_port, require_peer, wait_until
 REPOSITORY = Path(__file__).parents[2]
 SECONDS = 120
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can install packages")
+pytestmark = [pytest.mark.one_form, pytest.mark.skipif(os.geteuid() != 0, reason="only root can install packages")]
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from tests.integration.peers import Peer, gateway
 from tests.micropython.device_peer import meet, refused
 from tests.micropython.unix_port import find
 
+pytestmark = pytest.mark.one_form
+
 HOST = '[[users]]\nname = "host"\npassword = "hosts-words"\n'
 
 

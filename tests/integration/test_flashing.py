@@ -23,6 +23,8 @@ from tests.firmware.synthetic_firmware import write_firmware
 from tests.integration.peers import Peer, free_port, gateway, nats_server, python_path, wait_until
 from tests.integration.raw_peer import RawPeer
 
+pytestmark = pytest.mark.one_form
+
 NAME = "esp-deadbe"  # from the MAC of the fake
 COMMAND_SECONDS = 60
 APPLICATION = """

@@ -17,7 +17,10 @@ REPOSITORY = Path(__file__).parents[2]
 HEADING = "### A service on one box"
 SECONDS = 120
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make users of another system")
+pytestmark = [
+    pytest.mark.one_form,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can make users of another system"),
+]
 
 
 def commands() -> list[list[str]]:

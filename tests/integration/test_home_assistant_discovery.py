@@ -11,6 +11,8 @@ from tests.integration.mqtt_peers import MQTT_3_1_1, MQTT_5_0, PahoClient, paho_
 from tests.integration.mqtt_servers import REFERENCE, mqtt_server, restart
 from tests.integration.peers import Peer
 
+pytestmark = pytest.mark.one_form
+
 BIRTH = "homeassistant/status"
 CONFIGS = "homeassistant/+/+/config"
 DEVICES = ("kitchen", "hall", "Living room")

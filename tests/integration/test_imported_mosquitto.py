@@ -11,6 +11,8 @@ import pytest
 
 from tests.integration.peers import Peer, free_port, require_peer, running
 
+pytestmark = pytest.mark.one_form
+
 ACCESS = """
 topic read public/#
 

@@ -13,6 +13,8 @@ from gateway.settings.schema import load_config
 from tests.integration.peers import free_port, python_path, wait_until
 from tests.integration.raw_peer import RawPeer
 
+pytestmark = pytest.mark.one_form
+
 STOP_SECONDS = 10
 
 

@@ -25,6 +25,8 @@ from tests.integration.peers import (
 )
 from tests.integration.raw_peer import RawPeer
 
+pytestmark = pytest.mark.one_form
+
 CONFIGS = Path(__file__).parents[2] / "configs"
 ALERTS = CONFIGS / "prometheus" / "alerts.yml"
 DASHBOARD = CONFIGS / "grafana" / "leafgate.json"

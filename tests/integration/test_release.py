@@ -13,6 +13,8 @@ from gateway.version import VERSION
 from tests.integration.fresh_root import lend_build_tools
 from tests.integration.peers import require_peer
 
+pytestmark = pytest.mark.one_form
+
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = REPOSITORY / "configs/release/release.py"
 SECONDS = 120

@@ -11,6 +11,8 @@ import pytest
 
 from tests.integration.peers import Peer, gateway
 
+pytestmark = pytest.mark.one_form
+
 SECONDS = 15
 
 

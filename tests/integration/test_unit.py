@@ -9,6 +9,8 @@ import pytest
 from gateway.command.command_line import build_parser
 from tests.integration.peers import require_peer
 
+pytestmark = pytest.mark.one_form
+
 UNIT = Path(__file__).parents[2] / "configs" / "leafgate.service"
 SERIAL = UNIT.with_name("leafgate-serial.conf")
 PROGRAM = "/opt/leafgate/bin/leafgate"

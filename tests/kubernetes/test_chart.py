@@ -20,9 +20,6 @@ from gateway.settings.addresses import ServerUrl
 from tests.integration.peers import wait_until
 from tests.kubernetes.charts import CHART, Document, by_kind, check, helm, lay_out, render, validate
 from tests.kubernetes.kubelet import Kubelet
-from tests.kubernetes.once import FORM_MATTERS_NOT
-
-pytestmark = FORM_MATTERS_NOT
 
 # What a chart is used with, by name: the values that differ from the default ones.
 FORMS = {

@@ -33,10 +33,7 @@ from tests.integration.peers import mosquitto, nats_server
 from tests.kubernetes.charts import validate
 from tests.kubernetes.clusters import NAMESPACE, Cluster, emulated_cluster, wait_until
 from tests.kubernetes.kubelet import Kubelet
-from tests.kubernetes.once import FORM_MATTERS_NOT
 from tests.kubernetes.real import FOLDER, real_cluster
-
-pytestmark = FORM_MATTERS_NOT
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.integration.console_browser import console_browser
 from tests.integration.peers import gateway
 from tests.torture.console_open import Sample, endure, faults
+
+pytestmark = pytest.mark.one_form
 
 MIB = 1 << 20
 
