@@ -9,12 +9,11 @@ hivemq-cloud       https://docs.hivemq.com/hivemq-cloud/
 
 import base64
 import binascii
-import hashlib
-import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import quote, quote_plus
+
+import msgspec
 
 from gateway.settings.addresses import ServerUrl
 from gateway.settings.file import KeyedValueError
@@ -36,8 +35,7 @@ HUB_OUT = ("$iothub/twin/", "$iothub/methods/res/")
 HUB_IN = ("$iothub/twin/", "$iothub/methods/POST/")
 
 
-@dataclass(frozen=True)
-class BrokerRules:
+class BrokerRules(msgspec.Struct, frozen=True):
     """`ports` are those of each scheme that it takes. 0 is no limit. `takes_retained`: None where it says so itself,
     in MQTT 5.0. `takes_introduction`: user properties of a CONNECT.
     """
@@ -253,12 +251,14 @@ def topic_fault(preset: str, topic: str) -> str:
     return ""
 
 
-@dataclass(frozen=True)
-class Login:
+class Login(msgspec.Struct, frozen=True):
     """Who we are at a broker: the user's name and the password, None for none."""
 
     user: str | None
-    password: str | None = field(repr=False)
+    password: str | None
+
+    def __repr__(self) -> str:
+        return f"Login(user={self.user!r})"
 
 
 def login(bridge: Bridge, host: str, user: str | None, password: str | None, now: float) -> Login:
@@ -272,6 +272,10 @@ def login(bridge: Bridge, host: str, user: str | None, password: str | None, now
 
 def shared_access_token(host: str, device: str, key: str, expiry: int) -> str:
     """A token of Azure's, good until then."""
+    # Not for every command that reads a file.
+    import hashlib
+    import hmac
+
     resource = quote_plus(f"{host}/devices/{quote(device, safe='')}")
     digest = hmac.new(base64.b64decode(key), f"{resource}\n{expiry}".encode(), hashlib.sha256).digest()
     return f"SharedAccessSignature sr={resource}&sig={quote_plus(base64.b64encode(digest).decode())}&se={expiry}"

@@ -1,7 +1,7 @@
 """Rules between users and the places that name them: who is there, and may come so. Each raises KeyedValueError."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.settings.account_names import AccountNames
 from gateway.settings.checks import check_unique
@@ -10,8 +10,7 @@ from gateway.settings.listener import Listener
 from gateway.settings.security import ConnectionType, User
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A key that names a user, or an NKey; empty: nobody. Whoever it is comes in one of these `ways`; none: it is no
     place where one comes in.
     """

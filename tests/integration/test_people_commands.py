@@ -358,7 +358,7 @@ def costly_modules_of(*words: str) -> str:
     script = (
         f"import sys; from gateway.command.command_line import main; status = main({words!r}); "
         "costly = {'trio', 'msgspec', 'ssl', 'dataclasses', 'inspect', 'cryptography', 'asyncio', 'logging', 'email', "
-        "'encodings.idna', 'h11', 'shutil'}; print(status, sorted(costly & set(sys.modules)), file=sys.stderr)"
+        "'encodings.idna', 'h11', 'shutil', 'hmac'}; print(status, sorted(costly & set(sys.modules)), file=sys.stderr)"
     )
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True, timeout=SECONDS)
