@@ -86,11 +86,17 @@ def archive() -> Path:
 
 
 @pytest.fixture(scope="module")
-def engine(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine = Engine(tmp_path_factory.mktemp("engine"))
-    engine("load", "--quiet", "--input", str(archive))
     yield engine
     engine("rm", "--all", "--force", check=False)
+
+
+@pytest.fixture(scope="module")
+def engine(podman: Engine, archive: Path) -> Engine:
+    """With the gateway's image."""
+    podman("load", "--quiet", "--input", str(archive))
+    return podman
 
 
 @pytest.fixture
@@ -190,16 +196,16 @@ def test_image_is_small_and_says_what_it_is(engine: Engine, archive: Path) -> No
     assert archive.stat().st_size < MOST_ARCHIVE_BYTES
 
 
-def test_operator_makes_what_a_gateway_needs_and_stops_well(engine: Engine, tmp_path: Path) -> None:
+def test_operator_makes_what_a_gateway_needs_and_stops_well(podman: Engine, tmp_path: Path) -> None:
     """As its Deployment runs it, against an API in memory."""
-    engine("load", "--quiet", "--input", str(archive_of("leafgate-operator", "make image EXTRA=operator")))
+    podman("load", "--quiet", "--input", str(archive_of("leafgate-operator", "make image EXTRA=operator")))
     kubeconfig = tmp_path / "kubeconfig"
     limits = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "all", "--security-opt", "no-new-privileges")
     with emulator(tmp_path / "api") as api:
         write_kubeconfig(kubeconfig, api)
         for path in (kubeconfig, tmp_path, tmp_path.parent):
             path.chmod(0o755)
-        engine(
+        podman(
             *("run", "--detach", "--name", "operator", "--network", "host", "--user", "65532:65532", *limits),
             *("--env", "KUBECONFIG=/etc/kubeconfig", "--volume", f"{kubeconfig}:/etc/kubeconfig:ro"),
             *(f"leafgate-operator:{VERSION}", "operator", "--healthz", f"127.0.0.1:{free_port()}"),
@@ -207,12 +213,12 @@ def test_operator_makes_what_a_gateway_needs_and_stops_well(engine: Engine, tmp_
         try:
             api.create(GATEWAY, NAMESPACE, "edge", spec={})
             wait_until(lambda: api.get(STATEFUL_SET, NAMESPACE, "edge") is not None, "a StatefulSet of the Gateway")
-            engine("stop", "--time", str(STOP_SECONDS), "operator")
-            log = engine("logs", "operator")
-            told = engine("inspect", "--format", "{{.State.ExitCode}}", "operator").stdout
+            podman("stop", "--time", str(STOP_SECONDS), "operator")
+            log = podman("logs", "operator")
+            told = podman("inspect", "--format", "{{.State.ExitCode}}", "operator").stdout
             assert told == "0\n", log.stdout + log.stderr
         finally:
-            engine("rm", "--force", "operator")
+            podman("rm", "--force", "operator")
 
 
 def test_there_is_no_shell_in_it(engine: Engine) -> None:
