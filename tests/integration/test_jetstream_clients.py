@@ -377,15 +377,9 @@ def test_without_a_data_directory_streams_are_in_memory_or_refused(tmp_path: Pat
 def test_what_is_not_there_is_refused_by_its_name(edge: Peer) -> None:
     async def test() -> None:
         async with client(edge) as connection:
-            own = {"name": "C", "deliver_subject": "d"}
-            for field, more in (
-                ("template_owner", {"template_owner": "somebody"}),
-                ("a mirror's own consumer", {"mirror": {"name": "A", "consumer": own}}),
-                ("a source's own consumer", {"sources": [{"name": "A", "consumer": own}]}),
-            ):
-                config = {"name": "REFUSED"} | more
-                answer = await connection.request("$JS.API.STREAM.CREATE.REFUSED", json.dumps(config).encode())
-                assert json.loads(answer.data)["error"]["description"] == f"{field} is not supported by this gateway"
+            config = {"name": "REFUSED", "template_owner": "somebody"}
+            answer = await connection.request("$JS.API.STREAM.CREATE.REFUSED", json.dumps(config).encode())
+            assert json.loads(answer.data)["error"]["description"] == "template_owner is not supported by this gateway"
             with pytest.raises(NotFoundError):
                 await connection.jetstream().stream_info("REFUSED")
 
