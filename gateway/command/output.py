@@ -5,12 +5,9 @@ import io
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 from gateway.errors import OutputError
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 STANDARD_INPUT, STANDARD_OUTPUT, STANDARD_ERROR = range(3)
 EXIT_FAILURE = 1
@@ -45,7 +42,7 @@ class Output(io.FileIO):
         super().__init__(STANDARD_OUTPUT, "w", closefd=False)
         self._has_failed = False
 
-    def write(self, data: "ReadableBuffer", /) -> int:
+    def write(self, data: Any, /) -> int:
         if self._has_failed:
             return memoryview(data).nbytes
         try:
@@ -65,7 +62,7 @@ class Remarks(io.FileIO):
     def __init__(self) -> None:
         super().__init__(STANDARD_ERROR, "w", closefd=False)
 
-    def write(self, data: "ReadableBuffer", /) -> int:
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except OSError:
