@@ -134,8 +134,8 @@ def test_types_are_checked_alike_with_and_without_the_extras():
     distributions = packages_distributions()
     foreign = roots - set(sys.stdlib_module_names) - set(OURS)
     missing = {root for root in foreign if not {name.lower() for name in distributions.get(root, [])} & installed}
-    # One comes with trio, the other with mypy.
-    assert missing - {"outcome", "_typeshed"} == skipped
+    # It comes with trio.
+    assert missing - {"outcome"} == skipped
 
 
 def test_every_package_has_an_init_file():
