@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.settings.sparkplug import AUTO, FIELD, NodeMetric
+from protocols import foreign_json
 from protocols.numbers.readings import DEEPEST, DOT, MOST_FIELDS, UNREADABLE, WORDS, all_numbers, at_path, plain_number
 from protocols.sparkplug.topics import is_id
 from protocols.sparkplug.values import REALS, SIGNED, TEXTS, TYPES, UNKNOWN, UNSIGNED
@@ -92,7 +93,7 @@ class Mapping:
 def value_in(payload: bytes) -> object:
     """What a payload is: JSON, or else a text."""
     try:
-        return msgspec.json.decode(payload)
+        return foreign_json.decode(payload)
     except UNREADABLE:
         return payload.decode("utf-8", "replace")
 

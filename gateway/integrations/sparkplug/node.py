@@ -19,6 +19,7 @@ from gateway.integrations.sparkplug.brokers import Broker, Heard, open_broker
 from gateway.integrations.sparkplug.mapping import Mapping, Route, text_of
 from gateway.runtime.turns import OwnTurn
 from gateway.settings.sparkplug import NodeDevice, SparkplugNode
+from protocols import foreign_json
 from protocols.foreign_text import is_legal_literal
 from protocols.message import Message, make_message
 from protocols.mqtt import packets
@@ -71,8 +72,8 @@ class PresenceReceiver(Receiver):
     def deliver(self, message: Message, source: Port) -> bool:
         device = self._template.make(message.subject.decode("utf-8", "replace"))
         try:
-            told = msgspec.json.decode(message.payload(), type=PresenceState)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            told = foreign_json.decode(message.payload(), PresenceState)
+        except msgspec.DecodeError:
             return True  # It is somebody's own message.
         if is_id(device):
             self._integration.presence_heard(device, told.state == "online")
@@ -327,8 +328,8 @@ class NodeIntegration(Integration):
 
     def _take_state(self, payload: bytes) -> None:
         try:
-            state = msgspec.json.decode(payload, type=HostState)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            state = foreign_json.decode(payload, HostState)
+        except msgspec.DecodeError:
             return
         if state.timestamp < self._host.timestamp:  # The death of a connection that another one has replaced.
             return
