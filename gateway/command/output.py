@@ -33,13 +33,16 @@ def with_output(command: Callable[[], int]) -> int:
     return status
 
 
-class Output(io.FileIO):
+class Output(io.BufferedWriter):
     """Standard output. The first write that fails raises OutputError, or BrokenPipeError where whoever read it has
-    gone; what is still in buffers then is for nobody.
+    gone; what is still in the buffer then is for nobody.
+
+    What stands between the buffer and the file is none of ours: an interrupt in Python code there, behind the system
+    call, would leave in the buffer what is out, and it would be written twice.
     """
 
     def __init__(self) -> None:
-        super().__init__(STANDARD_OUTPUT, "w", closefd=False)
+        super().__init__(io.FileIO(STANDARD_OUTPUT, "w", closefd=False))
         self._has_failed = False
 
     def write(self, data: Any, /) -> int:
@@ -48,25 +51,45 @@ class Output(io.FileIO):
         try:
             return super().write(data)
         except OSError as error:
-            self._has_failed = True
-            if isinstance(error, BrokenPipeError):
-                raise
-            # It is there to be read, see `take_standard_streams`.
-            text = "is closed" if error.errno == errno.EBADF else (error.strerror or str(error)).lower()
-            raise OutputError(f"standard output: {text}") from None
+            raise self._failure(error) from None
+
+    def flush(self) -> None:
+        if not self._has_failed:
+            try:
+                super().flush()
+            except OSError as error:
+                raise self._failure(error) from None
+
+    def _failure(self, error: OSError) -> Exception:
+        self._has_failed = True
+        if isinstance(error, BrokenPipeError):
+            return error
+        # It is there to be read, see `take_standard_streams`.
+        text = "is closed" if error.errno == errno.EBADF else (error.strerror or str(error)).lower()
+        return OutputError(f"standard output: {text}")
 
 
-class Remarks(io.FileIO):
+class Remarks(io.BufferedWriter):
     """Standard error: there is nobody who could be told that it cannot be written."""
 
     def __init__(self) -> None:
-        super().__init__(STANDARD_ERROR, "w", closefd=False)
+        super().__init__(io.FileIO(STANDARD_ERROR, "w", closefd=False))
+        self._has_failed = False
 
     def write(self, data: Any, /) -> int:
-        try:
-            return super().write(data)
-        except OSError:
-            return memoryview(data).nbytes
+        if not self._has_failed:
+            try:
+                return super().write(data)
+            except OSError:
+                self._has_failed = True
+        return memoryview(data).nbytes
+
+    def flush(self) -> None:
+        if not self._has_failed:
+            try:
+                super().flush()
+            except OSError:
+                self._has_failed = True
 
 
 def take_standard_streams() -> None:
@@ -82,11 +105,7 @@ def take_standard_streams() -> None:
     encoding = sys.stdout.encoding if sys.stdout else "utf-8"
     at_once = isinstance(sys.stdout, io.TextIOWrapper) and (sys.stdout.isatty() or sys.stdout.write_through)
     # A subject has every letter, a terminal may not.
-    sys.stdout = io.TextIOWrapper(
-        io.BufferedWriter(Output()), encoding, errors="backslashreplace", line_buffering=at_once
-    )
-    sys.stderr = io.TextIOWrapper(
-        io.BufferedWriter(Remarks()), encoding, errors="backslashreplace", line_buffering=True
-    )
+    sys.stdout = io.TextIOWrapper(Output(), encoding, errors="backslashreplace", line_buffering=at_once)
+    sys.stderr = io.TextIOWrapper(Remarks(), encoding, errors="backslashreplace", line_buffering=True)
     if sys.stdin is None:
         sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(STANDARD_INPUT, closefd=False)), encoding)

@@ -125,3 +125,39 @@ def test_gateway_runs_although_nobody_hears_where_it_listens(tmp_path: Path, out
     assert process.returncode == 0
     assert "event=started" in log
     assert "Traceback" not in log
+
+
+INTERRUPTED = """
+import sys
+
+from gateway.command.output import take_standard_streams
+
+take_standard_streams()
+countdown = int(sys.argv[1])
+
+
+def interrupt(frame, event, argument):
+    global countdown
+    if event == "c_return" and frame.f_code.co_filename.endswith("output.py"):
+        countdown -= 1
+        if not countdown:
+            raise KeyboardInterrupt
+
+
+stream = getattr(sys, sys.argv[2])
+sys.setprofile(interrupt)
+try:
+    print("once", file=stream, flush=True)
+except KeyboardInterrupt:
+    pass
+sys.setprofile(None)
+"""
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("place", [1, 2, 3])
+def test_what_is_interrupted_is_printed_once(stream: str, place: int) -> None:
+    """Behind each call into C, where Python hears signals."""
+    command = [sys.executable, "-c", INTERRUPTED, str(place), stream]
+    done = subprocess.run(command, cwd=HOME, capture_output=True, timeout=SECONDS, check=True)
+    assert done.stdout + done.stderr == b"once\n"
