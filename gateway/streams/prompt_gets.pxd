@@ -8,7 +8,7 @@ from protocols.message cimport Message, make_plain_message
 cdef bytes DOT, STREAM, SUBJECT, SEQUENCE, TIME, END, COLON, POINT, ZERO
 cdef list TWO_DIGITS
 cdef long long SECOND, MINUTE, HOUR, DAY
-cdef Py_ssize_t ANSWER_BYTES, MOST_AWAITED
+cdef Py_ssize_t ANSWER_BYTES
 
 @cython.final
 cdef class Gettable:
