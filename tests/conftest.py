@@ -42,7 +42,19 @@ QUICK = (TESTS / "gateway", TESTS / "protocols")
 
 
 # Rooms of what is neither compiled nor depends on it: tools, packages, pages, boards. So do single files by the marker.
-ONE_FORM = tuple(TESTS / room for room in ("benchmarks", "firmware", "guide", "kubernetes", "micropython"))
+ONE_FORM = tuple(
+    TESTS / room
+    for room in (
+        "benchmarks",
+        "firmware",
+        "gateway/command",
+        "gateway/integrations",
+        "gateway/operator",
+        "guide",
+        "kubernetes",
+        "micropython",
+    )
+)
 
 
 @pytest.hookimpl(tryfirst=True)

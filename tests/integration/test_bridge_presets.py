@@ -11,6 +11,8 @@ from tests.integration.cloud_broker import CloudBroker, Rules, cloud_broker
 from tests.integration.mqtt_peers import paho_client
 from tests.integration.peers import Peer, gateway, wait_until
 
+pytestmark = pytest.mark.one_form
+
 AWS = Rules(most_qos=1, most_payload=128 * 1024, most_slashes=7, filters_at_once=8, alpn="x-amzn-mqtt-ca")
 GRID = Rules(most_qos=1, takes_user_properties=False, most_payload=512 * 1024)
 EVENTS = "devices/edge-7/messages/events/"

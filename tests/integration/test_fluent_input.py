@@ -19,6 +19,8 @@ from tests.integration.fluent_peers import emit, fluent_client
 from tests.integration.peers import Peer, gateway, read_ports_file
 from tests.integration.raw_peer import RawPeer
 
+pytestmark = pytest.mark.one_form
+
 pack = msgspec.msgpack.encode
 HELO_BYTES = len(pack(["HELO", {"nonce": b"x" * 16, "auth": b"x" * 16, "keepalive": True}]))
 KEY = "a key that both ends have"

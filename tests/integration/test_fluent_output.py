@@ -9,12 +9,15 @@ from collections.abc import Iterator
 
 import msgspec
 import nats
+import pytest
 
 from tests.integration.certificates import Site
 from tests.integration.fluent_peers import fluent_server
 from tests.integration.node_peers import NodeClient
 from tests.integration.peers import Peer, free_port, gateway, wait_until
 from tests.integration.test_remote_write import published, restart, statuses
+
+pytestmark = pytest.mark.one_form
 
 KEY = "a key that both ends have"
 

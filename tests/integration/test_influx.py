@@ -4,9 +4,13 @@ import asyncio
 import gzip
 from urllib.request import urlopen
 
+import pytest
+
 from tests.integration.number_peers import influx_query, influx_rows, influxdb, series, victoria_metrics
 from tests.integration.peers import Peer, gateway, wait_until
 from tests.integration.test_remote_write import fill, published, restart, server_that_answers, statuses
+
+pytestmark = pytest.mark.one_form
 
 
 def sink(port: int, *more: str, subjects: str = 'subjects = ["sensors.>"]') -> str:

@@ -15,6 +15,8 @@ from tests.integration.leafnode_pair import PATIENCE_SECONDS, client, run
 from tests.integration.peers import Peer, gateway, wait_until
 from tests.torture.kafka import torture
 
+pytestmark = pytest.mark.one_form
+
 SECONDS = 60
 # What is waited for shortly, so that tests are.
 IMPATIENT = 'properties = { "topic.metadata.propagation.max.ms" = 500, "reconnect.backoff.max.ms" = 500 }'

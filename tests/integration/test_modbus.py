@@ -9,9 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.integration.peers import Peer, free_port, gateway, missing_peer, running, wait_until
 from tests.integration.raw_peer import RawPeer
 from tests.integration.serial_line import serial_line
+
+pytestmark = pytest.mark.one_form
 
 REGISTERS = """
 poll-seconds = 0.1

@@ -13,6 +13,8 @@ import pytest
 
 from tests.integration.peers import Peer, free_port, gateway, mosquitto, nats_server, python_path, wait_until
 
+pytestmark = pytest.mark.one_form
+
 PROTOCOLS = ("nats", "mqtt", "websocket")
 SECONDS = 30
 MSGSPEC_ALONE = ("0 ['msgspec']\n", "0 ['inspect', 'msgspec']\n")

@@ -9,9 +9,12 @@ from typing import Any
 from urllib.request import urlopen
 
 import nats
+import pytest
 
 from tests.integration.number_peers import count, prometheus, ready, series, victoria_metrics
 from tests.integration.peers import Peer, gateway, read_ports_file, wait_until
+
+pytestmark = pytest.mark.one_form
 
 
 def sink(port: int, *more: str, subjects: str = 'subjects = ["sensors.>"]', path: str = "") -> str:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from protocols.sparkplug.payload import LONG, Metric, Payload, decode_payload, encode_payload
 from protocols.sparkplug.values import TYPES
 from tests.integration.certificates import Site
@@ -17,6 +19,8 @@ from tests.integration.raw_peer import RawPeer
 from tests.integration.sparkplug_peers import close, listening, make_client, named, pysparkplug
 from tests.integration.test_bridge_brokers import PASSWORD, USER, guarded_broker, tls
 from tests.integration.test_bridges import broker_url
+
+pytestmark = pytest.mark.one_form
 
 NODE = """
 [[sparkplug-node]]

@@ -16,6 +16,8 @@ from tests.integration.leafnode_pair import PATIENCE_SECONDS, client, run
 from tests.integration.peers import Peer, gateway, nats_server, python_path
 from tests.integration.test_people_commands import leafgate
 
+pytestmark = pytest.mark.one_form
+
 CHUNK = 128 << 10
 
 
