@@ -17,8 +17,7 @@ from gateway.streams.api_receiver import DIRECT, ApiReceiver
 from gateway.streams.consumer_requests import ConsumerRequests
 from gateway.streams.direct_get import NOT_FOUND, DirectGets
 from gateway.streams.errors import ApiError
-from gateway.streams.history import History
-from gateway.streams.message_headers import status
+from gateway.streams.history import NOT_YET, History
 from gateway.streams.prompt_gets import PromptGets
 from gateway.streams.snapshot_requests import SnapshotRequests
 from gateway.streams.sourcing import check_demands, identity_header
@@ -36,8 +35,6 @@ TYPE = "io.nats.jetstream.api.v1."
 # Requests of one account that wait for their turn.
 MOST_WAITING = 1024
 NEXT = b"CONSUMER.MSG.NEXT."
-# What is said where no JSON is: clients take it as that nobody answers.
-NOT_YET = status("503 Not Open Yet")
 # In a domain's own form, what is published for its key-value and object stores.
 THROUGH = (b"$KV.", b"$O.")
 

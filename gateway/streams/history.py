@@ -44,6 +44,7 @@ MOST_RUNNING = 64
 
 NO_STREAM = status("404 Stream Not Found")
 AMBIGUOUS = status("400 Nats-Stream Is Missing")
+# Clients take it as that nobody answers.
 NOT_YET = status("503 Not Open Yet")
 BAD_FILTER = status("400 Invalid Subject")
 BAD_BEGIN = status("400 Invalid Start")
