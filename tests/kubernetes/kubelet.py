@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -41,13 +43,14 @@ class Kubelet:
         self._process: subprocess.Popen[bytes] | None = None
         self._written: dict[str, dict[str, bytes]] = {}
         self._turns = 0
+        self._is_away = False
+        # Held for a whole turn, at whose beginning it is looked whether the node is away.
+        self._stepping = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.starts = 0
         self.drained = False
         self.faults: list[str] = []
-        # Set, the process is not started again where it has ended: a node that is away.
-        self.is_away = threading.Event()
 
     def __enter__(self) -> "Kubelet":
         self._thread.start()
@@ -64,23 +67,31 @@ class Kubelet:
         file = self._folder / "log"
         return file.read_text(errors="replace")[-LOG_TAIL:] if file.exists() else ""
 
-    def take_away(self) -> None:
-        """As a node that loses its power."""
-        self.is_away.set()
-        if self._process is not None:
-            self._process.kill()
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """As a node that loses its power, and gets it back at the end."""
+        with self._stepping:
+            self._is_away = True
+            if self._process is not None:
+                self._process.kill()
+                self._process.wait()
+        try:
+            yield
+        finally:
+            self._is_away = False
 
     def _run(self) -> None:
         while not self._over.wait(POLL_SECONDS):
             try:
-                self._step()
+                with self._stepping:
+                    self._step()
             except (OSError, RefusedError, KeyError, subprocess.SubprocessError) as error:
                 self.faults.append(repr(error))
 
     def _step(self) -> None:
         found = self._api.get(STATEFUL_SET, self._namespace, self._name)
         wanted = bool(found and found["spec"]["replicas"])
-        if found is not None and wanted and not self.is_away.is_set():
+        if found is not None and wanted and not self._is_away:
             pod = found["spec"]["template"]["spec"]
             self._mount(pod)
             if self._process is None or self._process.poll() is not None:

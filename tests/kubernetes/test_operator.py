@@ -215,11 +215,10 @@ def test_certificate_changes_without_a_restart(cluster: Cluster, tmp_path: Path)
 
 
 def test_gateway_that_is_away_is_told_and_comes_back(cluster: Cluster, edge: Kubelet) -> None:
-    edge.take_away()
-    cluster.wait_for(GATEWAY, "edge", "False", "the gateway does not answer")
-    cluster.api.create(STREAM, NAMESPACE, "late", spec={"gateway": "edge", "subjects": ["late.>"]})
-    cluster.wait_for(STREAM, "late", "False", "refused")
-    edge.is_away.clear()
+    with edge.away():
+        cluster.wait_for(GATEWAY, "edge", "False", "the gateway does not answer")
+        cluster.api.create(STREAM, NAMESPACE, "late", spec={"gateway": "edge", "subjects": ["late.>"]})
+        cluster.wait_for(STREAM, "late", "False", "refused")
     cluster.wait_for(GATEWAY, "edge", "True")
     cluster.wait_for(STREAM, "late", "True")
 
