@@ -124,7 +124,9 @@ def test_every_row_of_what_is_read_from_streams_has_a_figure(pattern: str, tmp_p
     servers = "gateway", "nats-server"
     # So many take more CPU time than its clock's one tick, 10 ms.
     rows = rows_of(pattern, tmp_path, *servers, at_most=10_000)
-    assert all(row[name]["median"] > 0 for row in rows.values() for name in servers)
+    # Only for others' requests to wait for nothing is possible.
+    least = {key: 0 if key.endswith("-waits") else 1e-9 for key in rows}
+    assert all(row[name]["median"] >= least[key] for key, row in rows.items() for name in servers), rows
 
 
 @pytest.mark.usefixtures("nats_server")
