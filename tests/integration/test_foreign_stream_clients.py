@@ -46,10 +46,8 @@ def test_nats_c(servers: list[Peer], tmp_path: Path) -> None:
 
 
 def test_nats_go(servers: list[Peer], tmp_path: Path) -> None:
-    """Where Go is installed and has nats.go (`go mod download` in tests/integration/go); nothing is fetched here."""
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("Go is not installed")
+    """With nats.go where Go has it (`go mod download` in tests/integration/go); nothing is fetched here."""
+    go = require_peer("go")
     source = tmp_path / "source"
     shutil.copytree(HERE / "go", source)
     program = str(tmp_path / "streams")
@@ -59,7 +57,7 @@ def test_nats_go(servers: list[Peer], tmp_path: Path) -> None:
         command, cwd=source, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
     )
     if built.returncode:
-        pytest.skip(f"nats.go is not there: {built.stderr.strip()[-200:]}")
+        missing_peer(f"nats.go is not there: {built.stderr.strip()[-200:]}")
     theirs, ours = (said(program, server) for server in servers)
     assert ours == theirs
     assert theirs[-1] == "remove <nil>"
