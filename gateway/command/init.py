@@ -4,13 +4,12 @@ import json
 import os
 import secrets
 import shlex
-import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from gateway.errors import GatewayError
+from gateway.runtime.command_name import command_name
 
 NAME = "leafgate.toml"
 ADMIN = "admin"
@@ -74,11 +73,6 @@ def first_configuration(
         **(DEFAULT_PORTS | dict(ports)),
     )
     return FirstConfiguration(text, password)
-
-
-def command_name() -> str:
-    """What to type: in a virtual environment the command may not be on the PATH."""
-    return "leafgate" if shutil.which("leafgate") else sys.argv[0]
 
 
 def write_configuration(

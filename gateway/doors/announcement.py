@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import msgspec
 
 from gateway.doors.listeners import OpenListener
 from gateway.errors import ListenError, OutputError
+from gateway.runtime.command_name import command_name
 from gateway.settings.schema import Config
 from gateway.version import VERSION, form_name
 
@@ -62,8 +62,7 @@ def _greet(config: Config, listeners: list[OpenListener], monitoring: str | None
         print("and keeps sessions and retained messages in memory only: see `data-directory`")
     nats = next((one.address for one in listeners if one.config.protocol == "nats" and one.config.tls is None), None)
     if nats:
-        # In a virtual environment the command may not be on the PATH.
-        command = "leafgate" if shutil.which("leafgate") else sys.argv[0]
+        command = command_name()
         server = "" if nats == "127.0.0.1:4222" else f" --server nats://{nats}"
         print("Try, in two other terminals:")
         print(f"  {command} sub{server} 'sensors.>'")

@@ -108,6 +108,8 @@ class Observer:
             stale_connections=registry.stale_connections,
             slow_links=links.slow_consumers,
             stale_links=links.stale,
+            stalls=registry.stalls,
+            requests=dict(sources.requests),
             active_accounts=totals.active_accounts,
             system_account=self._sums.system_account,
             auth_required=sources.runtime.settings.config.authenticates,

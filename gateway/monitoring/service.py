@@ -11,7 +11,7 @@ import trio
 
 from gateway.accounts.admission import Admission
 from gateway.doors.listeners import open_socket, socket_address
-from gateway.monitoring.endpoints import respond
+from gateway.monitoring.endpoints import ENDPOINTS, respond
 from gateway.monitoring.exposition import METRICS, Exposition
 from gateway.monitoring.guard import Guard
 from gateway.monitoring.http_server import Answer, Handler, serve_connection
@@ -110,6 +110,8 @@ class MonitoringService:
     def _respond(self, observer: Observer, path: str, query: dict[str, str]) -> Answer:
         if path == METRICS and self._exposition is not None:
             return self._exposition.respond()
+        if path in ENDPOINTS:
+            self.sources.requests[path] += 1
         return respond(observer, path, query)
 
     async def _serve(self, stream: trio.SocketStream, handler: Handler, host: str, place: object) -> None:

@@ -171,6 +171,10 @@ class ServerSnapshot:
     stale_connections: int
     slow_links: int = 0
     stale_links: int = 0
+    # How often a publisher had to wait for somebody who takes his messages slowly.
+    stalls: int = 0
+    # To the end points of monitoring, by path.
+    requests: Mapping[str, int] = field(default_factory=dict)
     active_accounts: int = 0
     subscriptions: int
     system_account: str = ""

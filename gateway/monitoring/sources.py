@@ -1,5 +1,6 @@
 """Sources: what of a running gateway is looked at by those who tell of it."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -47,7 +48,8 @@ class RuleSource(Protocol):
 @dataclass(kw_only=True)
 class Sources:
     """What there is to look at; None: not configured. `started` is in trio's clock, faults are by name;
-    `configuration_fault` says why the last configuration was not taken; `pair` is as /varz has it.
+    `configuration_fault` says why the last configuration was not taken; `pair` is as /varz has it; `requests`
+    counts those to the end points, by path.
     """
 
     runtime: Runtime
@@ -68,3 +70,4 @@ class Sources:
     tls: "Collection[ServerTls]" = ()
     configuration_fault: Callable[[], str] = str
     pair: "Callable[[], Mapping[str, object]]" = dict
+    requests: Counter[str] = field(default_factory=Counter)

@@ -49,6 +49,7 @@ class ConnectionRegistry(Protocol):
 
     handshakes: int
     slow_consumers: int
+    stalls: int
     stale_connections: int
 
     def next_cid(self) -> int: ...
@@ -476,6 +477,7 @@ class Connection:
             return
         if self._hold is None:
             self.stalls += 1
+            self.registry.stalls += 1
             self._hold = self.runtime.deadlines.call_at(trio.current_time() + HOLD_SECONDS, self._let_go)
             self.pause()
         if blocked._holders is None:

@@ -48,6 +48,7 @@ class Registry:
         # TLS handshakes that were done.
         self.handshakes = 0
         self.slow_consumers = 0
+        self.stalls = 0
         self.stale_connections = 0
         self._runtime = runtime
         self._last_cid = 0
