@@ -13,12 +13,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from tests.integration.certificates import Site
+from tests.patience import PATIENCE_SECONDS
 
 CONNECT, PUBLISH, PUBACK, SUBSCRIBE, PINGREQ = 1, 3, 4, 8, 12
 # How long the values of a CONNECT's properties are that a bridge sends; a user property is two strings.
 PROPERTY_SIZES = {0x11: 4, 0x21: 2, 0x27: 4, 0x22: 2, 0x17: 1, 0x19: 1}
 USER_PROPERTY = 0x26
-SECONDS = 10.0
 
 
 class RefusedError(Exception):
@@ -209,7 +209,7 @@ class Conversation:
 
 def serve(broker: CloudBroker, sock: socket.socket, context: ssl.SSLContext) -> None:
     with suppress(OSError, ConnectionError), sock:
-        sock.settimeout(SECONDS)
+        sock.settimeout(PATIENCE_SECONDS)
         asked = b""
         while not asked.endswith(b"\r\n\r\n"):
             asked += sock.recv(1)
@@ -256,4 +256,4 @@ def cloud_broker(site: Site, rules: Rules) -> Iterator[CloudBroker]:
             ended.set()
             accepting.join()
     for thread in threads:
-        thread.join(SECONDS)
+        thread.join(PATIENCE_SECONDS)

@@ -10,8 +10,9 @@ from contextlib import suppress
 
 from tests.integration.peers import Peer
 from tests.integration.raw_peer import RawPeer
+from tests.patience import PATIENCE_SECONDS
 
-JOIN_SECONDS = 10.0
+JOIN_SECONDS = PATIENCE_SECONDS
 ALL_MET_SECONDS = 240.0
 
 Script = Callable[[socket.socket], None]

@@ -14,7 +14,8 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import TimeoutError as NatsTimeoutError
 
-PATIENCE_SECONDS = 10.0
+from tests.patience import PATIENCE_SECONDS
+
 PINS = {"pinned_client_id", "pinned_ts", "pinned_id"}
 TIMES = {"ts", "created", "time", "timestamp", "first_ts", "last_ts", "last_active", "pause_remaining", "ack_time"}
 MASKED = PINS | TIMES | {"id"}

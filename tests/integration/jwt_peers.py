@@ -15,13 +15,13 @@ import nkeys
 from tests.integration.node_peers import NodeClient, require_node
 from tests.integration.peers import Peer
 from tests.integration.raw_peer import nats_line
+from tests.patience import PATIENCE_SECONDS
 
 PREFIXES = {
     "O": nkeys.PREFIX_BYTE_OPERATOR,
     "A": nkeys.PREFIX_BYTE_ACCOUNT,
     "U": nkeys.PREFIX_BYTE_USER,
 }
-SECONDS = 5.0
 UNLIMITED = {
     "subs": -1,
     "data": -1,
@@ -123,7 +123,10 @@ def logged_in(
     peer: Peer, token: str, key: Key | None, *, nonce: bytes | None = None, **fields: Any
 ) -> Iterator[BinaryIO]:
     """A connection on which CONNECT and PING were said; what is read is what the server says to them."""
-    with socket.create_connection(peer.address("nats"), timeout=SECONDS) as sock, sock.makefile("rb") as stream:
+    with (
+        socket.create_connection(peer.address("nats"), timeout=PATIENCE_SECONDS) as sock,
+        sock.makefile("rb") as stream,
+    ):
         info = json.loads(nats_line(stream)[len(b"INFO ") :])
         signature = {"sig": key.sign(info["nonce"].encode() if nonce is None else nonce)} if key is not None else {}
         connect = {"verbose": False, "pedantic": False, "protocol": 1, "jwt": token} | signature | fields

@@ -12,9 +12,9 @@ from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 
 from tests.integration.peers import Peer, gateway, nats_server, uplink
+from tests.patience import PATIENCE_SECONDS
 
 LEAF_AUTHORIZATION = "authorization { user: leaf, password: secret }"
-PATIENCE_SECONDS = 10
 PROBE_SECONDS = 0.02
 # Reconnecting fast keeps the tests short.
 IMPATIENT = {"reconnect_min_seconds": 0.05, "reconnect_max_seconds": 0.2}

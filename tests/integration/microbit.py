@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from tests.integration.peers import STOP_SECONDS, free_port, missing_peer, wait_until
+from tests.patience import PATIENCE_SECONDS
 
 QEMU = "qemu-system-arm"
 FIRMWARE = Path("/usr/share/firmware-microbit-micropython/firmware.hex")
 PROMPT = b">>> "
 PASTE_PROMPT = b"\r\n=== "
-PATIENCE_SECONDS = 15.0
 # Half of the ring: the board echoes as much before it gets more.
 PIECE = 32
 

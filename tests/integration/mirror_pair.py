@@ -13,9 +13,10 @@ from nats.errors import TimeoutError as NatsTimeoutError
 
 from tests.integration.leafnode_pair import IMPATIENT, LEAF_AUTHORIZATION, LINK_UP, leaf_url
 from tests.integration.peers import Peer, gateway, nats_server, uplink
+from tests.patience import PATIENCE_SECONDS
 
 STREAMS = '[streams]\ndomain = "edge"\n'
-SECONDS = 60
+SECONDS = PATIENCE_SECONDS
 POLL_SECONDS = 0.05
 
 Told = dict[str, Any]

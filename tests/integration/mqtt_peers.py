@@ -15,8 +15,8 @@ import paho.mqtt.client as paho
 import pytest
 
 from tests.integration.peers import Peer, require_peer
+from tests.patience import PATIENCE_SECONDS
 
-PATIENCE_SECONDS = 60.0
 MQTT_3_1 = paho.MQTTv31
 MQTT_3_1_1 = paho.MQTTv311
 MQTT_5_0 = paho.MQTTv5

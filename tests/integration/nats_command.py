@@ -5,8 +5,7 @@ import subprocess
 from pathlib import Path
 
 from tests.integration.peers import NATS_COMMAND, Peer, require_peer
-
-SECONDS = 20
+from tests.patience import PATIENCE_SECONDS
 
 
 class NatsCommand:
@@ -20,8 +19,9 @@ class NatsCommand:
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start the command; what it says comes from its `stdout`."""
+        patience = () if "--timeout" in arguments else ("--timeout", f"{PATIENCE_SECONDS:g}s")
         return subprocess.Popen(
-            [self._program, "--server", self._server, *arguments],
+            [self._program, "--server", self._server, *patience, *arguments],
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -33,7 +33,7 @@ class NatsCommand:
         """What the command says; it must end with this status."""
         process = self.start(*arguments)
         try:
-            said, _ = process.communicate(timeout=SECONDS)
+            said, _ = process.communicate(timeout=PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             said, _ = process.communicate()

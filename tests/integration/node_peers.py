@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests.integration.peers import missing_peer, require_peer
+from tests.patience import PATIENCE_SECONDS
 
 HERE = Path(__file__).parent
-PATIENCE_SECONDS = 60.0
 CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 # What playwright-core runs in.
 OLDEST_NODE = 20

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from tests.integration.peers import PROMETHEUS, Peer, free_port, require_peer, running
+from tests.patience import PATIENCE_SECONDS
 
 INFLUXD, VICTORIA = "influxd", "victoria-metrics"
 
@@ -86,7 +87,7 @@ def ready(peer: Peer, path: str = "/-/ready") -> None:
 
 def get_status(url: str) -> int:
     try:
-        with urlopen(url, timeout=5) as answer:
+        with urlopen(url, timeout=PATIENCE_SECONDS) as answer:
             return int(answer.status)
     except HTTPError as error:
         return error.code
@@ -99,7 +100,7 @@ def samples(peer: Peer, query: str) -> dict[frozenset[tuple[str, str]], list[tup
 
 def series(peer: Peer, query: str) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
     url = f"http://127.0.0.1:{peer.ports['http']}/api/v1/query?{urlencode({'query': query})}"
-    with urlopen(url, timeout=10) as answer:
+    with urlopen(url, timeout=PATIENCE_SECONDS) as answer:
         found = json.load(answer)["data"]["result"]
     return [(one["metric"], [(time, float(value)) for time, value in one["values"]]) for one in found]
 
@@ -113,7 +114,7 @@ def influx_query(peer: Peer, query: str, user: str = "admin", password: str = "s
     login = {"u": user, "p": password} if user else {}
     url = f"http://127.0.0.1:{peer.ports['http']}/query?{urlencode({'db': 'site', 'epoch': 'ns', **login})}"
     request = Request(url, data=urlencode({"q": query}).encode(), method="POST")
-    with urlopen(request, timeout=10) as answer:
+    with urlopen(request, timeout=PATIENCE_SECONDS) as answer:
         return json.load(answer)["results"][0]
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from tests.integration.peers import Peer, free_port, running, wait_until
+from tests.patience import PATIENCE_SECONDS
 
 SECRET = "one secret of the two"
 PROTOCOLS = ("nats", "mqtt", "websocket", "leafnode")
-PATIENCE_SECONDS = 60.0
 
 
 class Box(Peer):

@@ -22,6 +22,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
+
 NATS_SERVER = "nats-server"
 MOSQUITTO = "mosquitto"
 NATS_COMMAND = "nats"
@@ -46,8 +48,7 @@ PACKAGES = {
     "fish": "Debian: fish",
 }
 
-# A busy machine is slow, not wrong: these are the ends of hopes, not of waits.
-START_SECONDS = STOP_SECONDS = 60.0
+START_SECONDS = STOP_SECONDS = PATIENCE_SECONDS
 POLL_SECONDS = 0.005
 LOG_TAIL = 6000
 

@@ -4,7 +4,8 @@ import socket
 import ssl
 from typing import IO, Self
 
-PATIENCE_SECONDS = 10.0
+from tests.patience import PATIENCE_SECONDS
+
 READ = 1 << 16
 
 

@@ -12,6 +12,7 @@ from gateway.settings.security import AccountRules, Export, Import, Latency
 from tests.gateway.accounts.site import Site, site
 from tests.gateway.memory_transport import Peer as MemoryPeer
 from tests.integration.peers import Peer, nats_server
+from tests.patience import PATIENCE_SECONDS
 
 CONFIG = """
 accounts: {
@@ -102,7 +103,7 @@ class Client:
 class SocketClient(Client):
     def __init__(self, server: Peer, account: str) -> None:
         self._socket = socket.create_connection(server.address("nats"))
-        self._socket.settimeout(10)
+        self._socket.settimeout(PATIENCE_SECONDS)
         fields = CONNECT | {"user": account, "pass": "pw", "name": account}
         self.say(b"CONNECT %b\r\nSUB end 0\r\nPING\r\n" % msgspec.json.encode(fields))
         self.hear()

@@ -90,7 +90,7 @@ def test_the_edge_takes_messages_while_the_database_is_away(edge: Peer, database
     publish(edge, 51, 150)
     edge.wait_for_log("event=archive-away")
     database.start()
-    wait_until(lambda: count(database) == 150, "all rows", 60)
+    wait_until(lambda: count(database) == 150, "all rows")
     assert edge.log().count("event=archive-away") == 1
 
 
@@ -145,7 +145,7 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Peer, P
         with gateway(directory, config=config, data_directory=directory / "data") as peer:
             make_stream(peer)
             publish(peer, 1, 900)
-            wait_until(lambda: count(database) == 900, "900 rows", 60)
+            wait_until(lambda: count(database) == 900, "900 rows")
             let_go(peer, 200)
             yield peer, database
 
@@ -215,7 +215,7 @@ def test_replay_goes_on_into_what_is_just_coming(replayed: tuple[Peer, Postgres]
     def go_on() -> None:
         for first in range(901, last, 50):
             publish(edge, first, first + 49)
-            wait_until(lambda first=first: count(database) >= first + 49, "rows", 60)  # type: ignore[misc]
+            wait_until(lambda first=first: count(database) >= first + 49, "rows")  # type: ignore[misc]
             let_go(edge, 10)
 
     async def ask() -> None:

@@ -17,7 +17,7 @@ import pytest
 from nacl.public import Box, PrivateKey, PublicKey
 from nats.aio.msg import Msg
 
-from tests.integration.jwt_peers import SECONDS, House, Key, Maker, jwt_maker, log_in
+from tests.integration.jwt_peers import House, Key, Maker, jwt_maker, log_in
 from tests.integration.leafnode_pair import PATIENCE_SECONDS, ignore_error, run
 from tests.integration.peers import Peer, gateway, nats_server
 from tests.integration.raw_peer import nats_line
@@ -243,7 +243,10 @@ def test_without_a_service_nobody_comes_in_but_who_is_not_asked_about(both: list
 
 def test_who_the_service_names_has_the_account_and_rights_that_it_says(both: list[Peer], issuer: Key) -> None:
     def act(server: Peer) -> list[str]:
-        with socket.create_connection(server.address("nats"), timeout=SECONDS) as sock, sock.makefile("rb") as stream:
+        with (
+            socket.create_connection(server.address("nats"), timeout=PATIENCE_SECONDS) as sock,
+            sock.makefile("rb") as stream,
+        ):
             nats_line(stream)
             connect = {"verbose": False, "pedantic": False, "protocol": 0, "user": "x", "pass": "y"}
             sock.sendall(b"CONNECT " + json.dumps(connect).encode() + b"\r\nPUB no 0\r\n\r\nPUB yes 0\r\n\r\nPING\r\n")
@@ -255,7 +258,10 @@ def test_who_the_service_names_has_the_account_and_rights_that_it_says(both: lis
 
 def test_nobody_in_the_service_s_account_asks_it(both: list[Peer], issuer: Key) -> None:
     def act(server: Peer) -> str:
-        with socket.create_connection(server.address("nats"), timeout=SECONDS) as sock, sock.makefile("rb") as stream:
+        with (
+            socket.create_connection(server.address("nats"), timeout=PATIENCE_SECONDS) as sock,
+            sock.makefile("rb") as stream,
+        ):
             nats_line(stream)
             connect = {"verbose": False, "pedantic": False, "user": "x", "pass": "y"}
             sock.sendall(b"CONNECT " + json.dumps(connect).encode() + f"\r\nPUB {SUBJECT} 0\r\n\r\nPING\r\n".encode())

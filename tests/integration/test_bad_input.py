@@ -27,6 +27,7 @@ from tests.integration.offences import (
 )
 from tests.integration.peers import Peer, gateway, python_path, wait_until
 from tests.integration.raw_peer import RawPeer
+from tests.patience import PATIENCE_SECONDS
 
 PROTOCOLS = ("nats", "mqtt", "websocket")
 
@@ -165,7 +166,7 @@ def complaint(arguments: list[str], directory: Path) -> tuple[int, str]:
     command = [sys.executable, "-m", "gateway", *arguments]
     environment = os.environ | {"PYTHONPATH": python_path()}
     done = subprocess.run(
-        command, cwd=directory, env=environment, capture_output=True, text=True, timeout=30, check=False
+        command, cwd=directory, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
     return done.returncode, done.stderr
 

@@ -15,6 +15,7 @@ import pytest
 from tests.integration.mqtt5_peers import paho5_client
 from tests.integration.mqtt_peers import paho_client
 from tests.integration.peers import Peer, gateway, mosquitto
+from tests.patience import PATIENCE_SECONDS
 
 UP = "event=up url="
 
@@ -128,7 +129,7 @@ def test_messages_of_nats_clients_pass_like_those_of_mqtt(broker: Peer, edge: Pe
         message = await asyncio.to_thread(far.next_message)
         assert (message.topic, message.payload, message.qos) == ("site-7/up/nats/temp", b"21.5", 1)
         await asyncio.to_thread(far.publish, "orders/nats", b"on", 1)
-        assert (await inbox.next_msg(10)).subject == "down.nats"
+        assert (await inbox.next_msg(PATIENCE_SECONDS)).subject == "down.nats"
         await near.close()
 
     with paho_client(broker) as far:

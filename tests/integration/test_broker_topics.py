@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.peers import Peer, gateway, mosquitto
 from tests.integration.raw_peer import RawPeer
+from tests.patience import PATIENCE_SECONDS
 
 CONFIG = """
 [mqtt]
@@ -29,7 +30,6 @@ permissions = { subscribe = { deny = ["$SYS.broker.heap.>"] } }
 """
 # What it is about is not counted here: a shared subscription is one like others.
 NOT_OURS = {"$SYS/broker/shared_subscriptions/count"}
-PATIENCE_SECONDS = 10.0
 LOGIN = b'CONNECT {"verbose":false,"user":"anna","pass":"anna"}\r\n'
 
 

@@ -12,6 +12,7 @@ from protocols.mqtt.packets import Connect
 from tests.integration.certificates import Site, listener
 from tests.integration.node_peers import HERE, require_chromium, require_node
 from tests.integration.peers import Peer, gateway
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.one_form
 
@@ -62,7 +63,7 @@ def visit(chromium: str, edge: Peer, origin: str = "", **asked: Any) -> dict[str
     }
     program = require_node("playwright-core")
     command = [program, str(HERE / "node" / "browser_login.mjs"), json.dumps(values | asked)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert done.returncode == 0, done.stderr
     heard: dict[str, Any] = json.loads(done.stdout)
     return heard

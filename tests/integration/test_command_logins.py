@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.jwt_peers import House, Key, jwt_maker
 from tests.integration.peers import Peer, gateway, nats_server, python_path
+from tests.patience import PATIENCE_SECONDS
 
 PASSWORD = "correct-horse-battery"
 TOKEN = "stapled-token-of-ours"
@@ -44,7 +45,7 @@ def leafgate(*arguments: str, **variables: str) -> subprocess.CompletedProcess[s
         env=environment | {"PYTHONPATH": python_path()} | variables,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 

@@ -19,6 +19,7 @@ from tests.integration.stored_and_forwarded import (
     wait_for_buffer,
     wait_until_empty,
 )
+from tests.patience import PATIENCE_SECONDS
 
 LONG, NONE = "commit-interval-ms = 60000", "commit-interval-ms = 0"
 SLOW_STREAMS = f'[streams]\ndomain = "edge"\n{LONG}\n'
@@ -33,7 +34,7 @@ def rewrite(edge: Peer, change: Callable[[str], str]) -> None:
 
 
 async def ask(here: Client, number: int) -> None:
-    answer = await here.request("$LEAFGATE.publish.sensors.a", b"%d" % number, 20)
+    answer = await here.request("$LEAFGATE.publish.sensors.a", b"%d" % number, PATIENCE_SECONDS)
     assert "seq" in json.loads(answer.data)
 
 
@@ -80,7 +81,7 @@ def test_streams_alone_have_their_own_interval(tmp_path: Path) -> None:
     async def test(edge: Peer) -> None:
         async with client(edge) as here:
             await make_stream(here, "LOCAL", ("local.>",))  # The first commit need not wait.
-            publishing = asyncio.create_task(here.jetstream().publish("local.a", b"1", 20))
+            publishing = asyncio.create_task(here.jetstream().publish("local.a", b"1", PATIENCE_SECONDS))
             await asyncio.wait([publishing], timeout=0.3)
             assert not publishing.done()
             publishing.cancel()

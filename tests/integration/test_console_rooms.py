@@ -11,12 +11,12 @@ from tests.integration.console_browser import console_browser
 from tests.integration.node_peers import NodeClient
 from tests.integration.peers import Peer, gateway, wait_until
 from tests.integration.raw_peer import RawPeer
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.one_form
 
 CROWD = 10_000
 AT_A_TIME = 500
-PATIENCE_SECONDS = 60.0
 # Rows in the page, however many there are in the list.
 MOST_ROWS = 60
 CONNECT = b'CONNECT {"verbose":false,"headers":true,"no_responders":true%b}\r\n'

@@ -8,6 +8,7 @@ import pytest
 from tests.integration.jetstream_requests import Script, comparable_message
 from tests.integration.peers import Peer
 from tests.integration.test_jetstream_beside_nats_server import compare, pair
+from tests.patience import PATIENCE_SECONDS
 
 __all__ = ["pair"]
 
@@ -90,7 +91,7 @@ def test_acknowledgements_may_come_in_the_second_version(pair: tuple[Peer, Peer]
                 inbox = script.client.new_inbox()
                 answers = await script.client.subscribe(inbox, max_msgs=1)
                 await script.client.publish(form, b"+ACK", reply=inbox)
-                script.note("second version", comparable_message(await answers.next_msg(10))["data"])
+                script.note("second version", comparable_message(await answers.next_msg(PATIENCE_SECONDS))["data"])
         await script.request("CONSUMER.INFO.V.C")
         await script.request("STREAM.DELETE.V")
 
@@ -106,8 +107,8 @@ def test_whatever_its_pace_a_consumer_sends_all_in_order(pair: tuple[Peer, Peer]
         await script.client.flush()
         asked = {"durable_name": "C", "ack_policy": "none", "deliver_subject": inbox, **config}
         payload = json.dumps({"stream_name": "P", "config": asked}).encode()
-        await script.client.request("$JS.API.CONSUMER.CREATE.P.C", payload, timeout=10)
-        told = [comparable_message(await heard.next_msg(10)) for _ in range(6)]
+        await script.client.request("$JS.API.CONSUMER.CREATE.P.C", payload, timeout=PATIENCE_SECONDS)
+        told = [comparable_message(await heard.next_msg(PATIENCE_SECONDS)) for _ in range(6)]
         for one in told:
             # How many are left is counted some time later there.
             one["reply"] = one["reply"].rpartition(".")[0]

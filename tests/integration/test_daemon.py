@@ -25,6 +25,7 @@ from tests.integration.mqtt_servers import mqtt_server
 from tests.integration.offences import CONNACK, MQTT_CONNECT, NATS_CONNECT, UPGRADE, close_frame, frame
 from tests.integration.peers import Peer, free_port, gateway, nats_server, running, uplink, wait_until
 from tests.integration.raw_peer import RawPeer, without_pings
+from tests.patience import PATIENCE_SECONDS
 
 PROTOCOLS = ("nats", "mqtt", "websocket")
 PAYLOAD = bytes(1000)
@@ -349,7 +350,7 @@ class TestMonitoring:
 
 
 def get(edge: Peer, path: str) -> Any:
-    with urllib.request.urlopen(edge.url("monitoring", "http") + path, timeout=10) as response:
+    with urllib.request.urlopen(edge.url("monitoring", "http") + path, timeout=PATIENCE_SECONDS) as response:
         return json.load(response)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.fresh_root import PIP_OPTIONS, lend_build_tools, lend_packages
 from tests.integration.peers import free_port, require_peer, wait_until
+from tests.patience import PATIENCE_SECONDS
 
 REPOSITORY = Path(__file__).parents[2]
 SECONDS = 120
@@ -99,7 +100,7 @@ def gateway_of(root: Path) -> Iterator[None]:
             yield
         finally:
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(PATIENCE_SECONDS) == 0
 
 
 def configure(root: Path, port: int) -> str:
@@ -142,7 +143,7 @@ def test_package_is_upgraded_with_its_data_and_leaves_them_until_it_is_purged(
     assert (root / "etc/leafgate/leafgate.toml").read_text() == text
     assert (root / "etc/leafgate/admin.password").read_bytes() == password
     with gateway_of(root):
-        assert asyncio.run(asyncio.wait_for(retained(port), 30)) == b"21"
+        assert asyncio.run(asyncio.wait_for(retained(port), PATIENCE_SECONDS)) == b"21"
 
     dpkg(root, "--remove", "leafgate")
     left = files(root)

@@ -13,6 +13,7 @@ import pytest
 from tests.integration.peers import Peer, gateway
 from tests.micropython.device_peer import meet, refused
 from tests.micropython.unix_port import find
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.one_form
 
@@ -34,7 +35,7 @@ def guarded(tmp_path: Path) -> Iterator[Peer]:
 
 def device(tmp_path: Path, *arguments: str) -> str:
     line = [sys.executable, "-m", "gateway", "device", *arguments, "-c", str(tmp_path / "edge" / "leafgate.toml")]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert "Traceback" not in done.stderr
     return done.stdout if done.returncode == 0 else done.stderr
 

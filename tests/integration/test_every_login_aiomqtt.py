@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.locked_doors import MQTT_LOGINS, LockedDoors, Login, locked_doors, loose_ends
 from tests.integration.mqtt_peers import unique_topic
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ async def come_in(doors: LockedDoors, login: Login) -> str:
         password=login.password or login.bearer or None,
         protocol=aiomqtt.ProtocolVersion.V5,
         tls_context=context,
-        timeout=20 if login.who is not None else 1,  # Where the connection ends, it waits all the same.
+        timeout=PATIENCE_SECONDS if login.who is not None else 1,  # Where the connection ends, it waits all the same.
     ) as client:
         await client.subscribe(topic, 1)
         await client.publish(topic, "there", 1)

@@ -13,6 +13,7 @@ import nats.errors
 import pytest
 
 from tests.integration.locked_doors import NATS_LOGINS, LockedDoors, Login, locked_doors, loose_ends
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ async def come_in(doors: LockedDoors, login: Login, directory: Path) -> str:
     given |= {"max_reconnect_attempts": 1, "reconnect_time_wait": 0.01, "connect_timeout": 20}
     try:
         await client.connect(doors.door(login).url("nats", "tls"), **given)
-        answer = json.loads((await client.request("$SYS.REQ.USER.INFO", b"", 20)).data)
+        answer = json.loads((await client.request("$SYS.REQ.USER.INFO", b"", PATIENCE_SECONDS)).data)
         user: str = answer["data"]["user"]
         return user
     except nats.errors.Error as error:

@@ -17,8 +17,8 @@ import pytest
 import trio
 
 from tests.integration.peers import Peer, gateway
+from tests.patience import PATIENCE_SECONDS
 
-PATIENCE_SECONDS = 60.0
 CONNECT = b'CONNECT {"verbose":false,"pedantic":false}\r\n'
 PING, PONG = b"PING\r\n", b"PONG\r\n"
 READ = 1 << 16
@@ -97,7 +97,9 @@ async def ask(peer: Peer, path: str) -> Any:
     """What monitoring tells."""
 
     def get() -> Any:
-        with urllib.request.urlopen(f"http://127.0.0.1:{peer.ports['monitoring']}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{peer.ports['monitoring']}{path}", timeout=PATIENCE_SECONDS
+        ) as answer:
             return json.load(answer)
 
     return await trio.to_thread.run_sync(get)

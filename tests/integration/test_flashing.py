@@ -22,11 +22,12 @@ from tests.firmware.micropython_board import NETWORK, PASSWORD, MicroPythonBoard
 from tests.firmware.synthetic_firmware import write_firmware
 from tests.integration.peers import Peer, free_port, gateway, nats_server, python_path, wait_until
 from tests.integration.raw_peer import RawPeer
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.one_form
 
 NAME = "esp-deadbe"  # from the MAC of the fake
-COMMAND_SECONDS = 60
+COMMAND_SECONDS = PATIENCE_SECONDS
 APPLICATION = """
 import asyncio
 async def run(device):
@@ -204,7 +205,7 @@ def test_power_cut_in_the_middle_of_trials_leads_back_to_a_release_that_runs(tmp
                 )
                 table.machine.cut_power()
             assert f"{NAME} went back to release {before}" in update.stderr.read()
-            assert update.wait(10) == 1
+            assert update.wait(PATIENCE_SECONDS) == 1
         assert table.release() == before
 
 
@@ -222,7 +223,7 @@ def test_identity_that_was_made_here_logs_in_to_a_real_nats_server(tmp_path, ide
         users = snippet.replace("users: [", "users: [ { user: host, password: host },")
         with nats_server(tmp_path / "hub", users, ports={"nats": port}) as hub:
             listed = ("list", "--server", hub.url().replace("//", "//host:host@"), "--wait", "0.5")
-            wait_until(lambda: NAME in device_command(*listed).stdout, "the device", 30)
+            wait_until(lambda: NAME in device_command(*listed).stdout, "the device")
 
 
 @pytest.mark.parametrize("identity", ["nkey", "password"])
@@ -250,11 +251,11 @@ address = "{address}"
         assert f"{users / NAME}.toml: it may come in" in done.stderr
         listed = ("list", "--server", url, "--wait", "0.5")
         with gateway(tmp_path / "edge", protocols=(), config=config):
-            wait_until(lambda: f"{NAME}  online" in device_command(*listed).stdout, "the device", 30)
+            wait_until(lambda: f"{NAME}  online" in device_command(*listed).stdout, "the device")
         assert "there is such a user" in failed(device_command("flash", *firmware, *key, "--name", NAME, "--no-wait"))
         succeeded(device_command("revoke", NAME, "--users", str(users)))
         with gateway(tmp_path / "edge", protocols=(), config=config) as edge:
-            edge.wait_for_log("event=refused kind=nats", seconds=30)
+            edge.wait_for_log("event=refused kind=nats")
             assert "online" not in device_command(*listed).stdout
         assert "hosts-words" not in machine.console
 
@@ -311,7 +312,7 @@ def test_logs_of_a_device_are_printed_as_they_come(tmp_path):
         with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=environment) as logs:
             assert logs.stdout.readline() == f"{NAME}: version 1�[2J\n"
             logs.send_signal(signal.SIGINT)
-            assert logs.wait(10) == 0
+            assert logs.wait(PATIENCE_SECONDS) == 0
 
 
 def test_board_that_gets_no_network_is_told_in_its_own_words(tmp_path):
@@ -384,7 +385,7 @@ def test_console_joins_terminal_and_board_until_its_key():
             wait_until(lambda: loader.received == b"print(1)\r", "what was typed")
             console.stdin.write(b"\x1d")
             console.stdin.flush()
-            assert console.wait(10) == 0
+            assert console.wait(PATIENCE_SECONDS) == 0
 
 
 def test_what_a_device_says_cannot_act_on_the_terminal(tmp_path):

@@ -18,6 +18,7 @@ from tests.integration.certificates import listener as secured
 from tests.integration.fluent_peers import emit, fluent_client
 from tests.integration.peers import Peer, gateway, read_ports_file
 from tests.integration.raw_peer import RawPeer
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.one_form
 
@@ -54,7 +55,7 @@ async def collected(peer: Peer, subject: str, act, count: int, login: str = "") 
     subscription = await client.subscribe(subject)
     await client.flush()
     act()
-    found = [await subscription.next_msg(timeout=20) for _ in range(count)]
+    found = [await subscription.next_msg(timeout=PATIENCE_SECONDS) for _ in range(count)]
     await client.close()
     return [(message.subject, message.data) for message in found]
 
@@ -234,7 +235,7 @@ def test_what_cannot_be_stored_is_not_acknowledged_before_it_is(tmp_path):
             raw.socket.settimeout(0.5)
             with pytest.raises(TimeoutError):
                 raw.read(1)
-            raw.socket.settimeout(30)
+            raw.socket.settimeout(PATIENCE_SECONDS)
             resource.prlimit(peer.pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
             answer = pack({"ack": "id"})
             assert raw.read(len(answer)) == answer

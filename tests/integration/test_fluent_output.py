@@ -16,6 +16,7 @@ from tests.integration.fluent_peers import fluent_server
 from tests.integration.node_peers import NodeClient
 from tests.integration.peers import Peer, free_port, gateway, wait_until
 from tests.integration.test_remote_write import published, restart, statuses
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.one_form
 
@@ -238,7 +239,7 @@ def test_two_gateways_speak_to_each_other(tmp_path):
             subscription = await client.subscribe("far.>")
             await client.flush()
             await published(peer, ("sensors.a", b"21.5"))
-            message = await subscription.next_msg(timeout=20)
+            message = await subscription.next_msg(timeout=PATIENCE_SECONDS)
             await client.close()
             return message.subject, message.data
 

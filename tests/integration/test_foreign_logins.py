@@ -12,6 +12,7 @@ from tests.integration.certificates import Site, listener
 from tests.integration.jwt_peers import House, Key, Maker, jwt_maker, soon
 from tests.integration.node_peers import HERE, require_node
 from tests.integration.peers import Peer, free_port, gateway, missing_peer, nats_server, require_peer
+from tests.patience import PATIENCE_SECONDS
 
 SERVERS = ("nats-server", "gateway")
 LIBRARY = Path("/usr/include/nats/nats.h")
@@ -26,7 +27,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> str:
         missing_peer("nats.c is not installed (libnats-dev)")
     made = str(tmp_path_factory.mktemp("c") / "nats_login")
     command = [require_peer("gcc"), "-Wall", "-Werror", "-o", made, str(HERE / "c" / "nats_login.c"), "-lnats"]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=PATIENCE_SECONDS)
     return made
 
 
@@ -89,7 +90,7 @@ def credentials(house: tuple[House, Key], which: str) -> str:
 
 def told(program: str, peer: Peer, *words: str, scheme: str = "nats") -> str:
     url = f"{scheme}://localhost:{peer.ports['nats']}"
-    done = subprocess.run([program, url, *words], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run([program, url, *words], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True)
     return done.stdout.strip()
 
 
@@ -150,7 +151,7 @@ def test_nats_js_with_a_credentials_file(
     node = require_node("ws", "@nats-io/nats-core")
     said = json.dumps({"creds": credentials(house, which)})
     command = [node, str(HERE / "node" / "nats_login.mjs"), trusting[server].url("websocket", "ws"), said]
-    done = subprocess.run(command, capture_output=True, timeout=30, check=True)
+    done = subprocess.run(command, capture_output=True, timeout=PATIENCE_SECONDS, check=True)
     answer: dict[str, Any] = json.loads(done.stdout)
     if which == "good":
         assert answer["result"].startswith("U")

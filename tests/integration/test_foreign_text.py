@@ -28,6 +28,7 @@ from tests.integration.node_peers import node_client
 from tests.integration.peers import Peer, gateway, nats_server, uplink
 from tests.integration.raw_peer import RawPeer
 from tests.integration.serial_line import serial_table
+from tests.patience import PATIENCE_SECONDS
 
 PIECES = (
     b"temp",
@@ -173,7 +174,7 @@ def test_random_output_of_a_device_throws_nobody_off(everybody: Everybody, devic
             for text in foreign_texts(200):
                 connection.sendall(text.replace(b"\n", b"") + b"=1\n" + text + b"\n")
             connection.sendall(LAST + b"=1\n")
-            stopped.wait(30)
+            stopped.wait(PATIENCE_SECONDS)
 
     stopped = threading.Event()
     try:

@@ -20,6 +20,7 @@ from tests.integration.stored_and_forwarded import (
     stored,
     wait_until_empty,
 )
+from tests.patience import PATIENCE_SECONDS
 
 NAMES = ("fibre", "mobile")
 
@@ -80,7 +81,7 @@ async def until_states(edge: Peer, **wanted: str) -> None:
 
 
 async def publish(here: Any, *numbers: int) -> None:
-    requests = [here.request("$LEAFGATE.publish.sensors.a", b"%d" % number, 10) for number in numbers]
+    requests = [here.request("$LEAFGATE.publish.sensors.a", b"%d" % number, PATIENCE_SECONDS) for number in numbers]
     for answer in await asyncio.gather(*requests):
         assert "seq" in json.loads(answer.data), answer.data
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.fresh_root import PIP_OPTIONS, lend_build_tools, lend_packages
 from tests.integration.peers import free_port, require_peer
+from tests.patience import PATIENCE_SECONDS
 
 REPOSITORY = Path(__file__).parents[2]
 HEADING = "### A service on one box"
@@ -69,7 +70,7 @@ def start_as_the_unit_says(box: Box, notify: Path) -> subprocess.Popen[bytes]:
     unit = (box.root / "etc/systemd/system/leafgate.service").read_text()
     (start,) = [line.partition("=")[2] for line in unit.splitlines() if line.startswith("ExecStart=")]
     manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    manager.settimeout(30)
+    manager.settimeout(PATIENCE_SECONDS)
     manager.bind(str(notify))
     process = subprocess.Popen(
         list(map(box.inside, shlex.split(start))),
@@ -116,10 +117,10 @@ def test_five_commands_make_a_running_gateway_that_asks_who_comes(box: Box, tmp_
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=PATIENCE_SECONDS,
         )
         assert stranger.returncode == 1
         assert "Authorization Violation" in stranger.stderr
     finally:
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.peers import Peer, free_port, require_peer, running
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.one_form
 
@@ -63,7 +64,7 @@ class Site:
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
 
 @pytest.fixture(scope="module")

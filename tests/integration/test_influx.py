@@ -9,6 +9,7 @@ import pytest
 from tests.integration.number_peers import influx_query, influx_rows, influxdb, series, victoria_metrics
 from tests.integration.peers import Peer, gateway, wait_until
 from tests.integration.test_remote_write import fill, published, restart, server_that_answers, statuses
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.one_form
 
@@ -78,7 +79,9 @@ def test_point_of_another_type_is_said_and_the_rest_goes_on(tmp_path):
 
 
 def write(database: Peer, line: str) -> None:
-    urlopen(f"http://127.0.0.1:{database.ports['http']}/write?db=site", data=line.encode(), timeout=10).close()
+    urlopen(
+        f"http://127.0.0.1:{database.ports['http']}/write?db=site", data=line.encode(), timeout=PATIENCE_SECONDS
+    ).close()
 
 
 def test_every_point_is_there_once_when_one_of_both_is_killed(tmp_path):
@@ -99,7 +102,7 @@ def test_every_point_is_there_once_when_one_of_both_is_killed(tmp_path):
                 except OSError:
                     return []
 
-            wait_until(lambda: len(found()) >= 300, "all points", 30)
+            wait_until(lambda: len(found()) >= 300, "all points")
             assert found() == [float(number) for number in range(300)]
 
 
@@ -129,7 +132,7 @@ def test_victoria_metrics_takes_the_line_protocol_too(tmp_path):
         asyncio.run(published(peer, ("sensors.temp", b"21.5")))
 
         def values() -> list[float]:
-            urlopen(f"http://127.0.0.1:{database.ports['http']}/internal/force_flush", timeout=10).close()
+            urlopen(f"http://127.0.0.1:{database.ports['http']}/internal/force_flush", timeout=PATIENCE_SECONDS).close()
             return [value for _, found in series(database, "temp_value[1h]") for _, value in found]
 
         wait_until(lambda: values() == [21.5], "the number")

@@ -12,10 +12,9 @@ import pytest
 from gateway.settings.schema import load_config
 from tests.integration.peers import free_port, python_path, wait_until
 from tests.integration.raw_peer import RawPeer
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.one_form
-
-STOP_SECONDS = 10
 
 
 def environment(directory: Path) -> dict[str, str]:
@@ -36,7 +35,7 @@ def init(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         env=environment(directory),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 
@@ -71,7 +70,7 @@ def test_commands_that_are_printed_lead_to_a_gateway_that_knows_its_user(tmp_pat
             env=environment(tmp_path),
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         assert (answer.returncode, answer.stderr) == (0, "")
@@ -82,7 +81,7 @@ def test_commands_that_are_printed_lead_to_a_gateway_that_knows_its_user(tmp_pat
             assert stranger.read_line() == b"-ERR 'Authorization Violation'\r\n"
     finally:
         server.terminate()
-        assert server.wait(STOP_SECONDS) == 0
+        assert server.wait(PATIENCE_SECONDS) == 0
     secrets = re.findall(r"(?m)(?:once: |nats://admin:)([\w-]{20,})", done.stdout)
     assert not any(secret in (tmp_path / "log").read_text() for secret in secrets)
 

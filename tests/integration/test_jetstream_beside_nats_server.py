@@ -9,6 +9,7 @@ from tests.integration.jetstream_pair import nats_server_and_gateway
 from tests.integration.jetstream_requests import Scenario, Script, both
 from tests.integration.leafnode_pair import clients, run
 from tests.integration.peers import Peer
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -349,7 +350,7 @@ def test_messages_are_pulled(pair: tuple[Peer, Peer]) -> None:
         inbox = script.client.new_inbox()
         answers = await script.client.subscribe(inbox)
         await script.client.publish(first[0].reply, b"+NXT", reply=inbox)
-        following = await answers.next_msg(5)
+        following = await answers.next_msg(PATIENCE_SECONDS)
         script.note("next by acknowledgement", [following.data.decode()])
         await script.client.publish(following.reply, b"")
         await script.request("CONSUMER.DELETE.G.D")

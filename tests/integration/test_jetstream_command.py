@@ -6,8 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.peers import NATS_COMMAND, Peer, gateway, require_peer
-
-PATIENCE_SECONDS = 60
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +18,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
 
 def nats(edge: Peer, *words: str, status: int = 0) -> str:
     """What the command says."""
-    command = [require_peer(NATS_COMMAND), "-s", edge.url(), *words]
+    command = [require_peer(NATS_COMMAND), "-s", edge.url(), "--timeout", f"{PATIENCE_SECONDS:g}s", *words]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, stdin=subprocess.DEVNULL, check=False
     )

@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.jwt_peers import UNLIMITED, House, Key, Maker, jwt_maker, log_in, soon
 from tests.integration.peers import Peer, gateway, nats_server, require_peer
+from tests.patience import PATIENCE_SECONDS
 
 REFUSED = "-ERR 'Authorization Violation'"
 IN = "PONG"
@@ -425,5 +426,7 @@ def test_a_bearer_token_is_a_password_in_mqtt_and_no_other_is(maker: Maker, tmp_
                 "-q",
                 "1",
             ]
-            assert (subprocess.run(command, check=False, capture_output=True, timeout=20).returncode == 0) is ok
+            assert (
+                subprocess.run(command, check=False, capture_output=True, timeout=PATIENCE_SECONDS).returncode == 0
+            ) is ok
         assert "eyJ" not in edge.log()

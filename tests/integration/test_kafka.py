@@ -17,7 +17,6 @@ from tests.torture.kafka import torture
 
 pytestmark = pytest.mark.one_form
 
-SECONDS = 60
 # What is waited for shortly, so that tests are.
 IMPATIENT = 'properties = { "topic.metadata.propagation.max.ms" = 500, "reconnect.backoff.max.ms" = 500 }'
 
@@ -50,11 +49,11 @@ def status(edge: Peer, name: str = "plant") -> dict[str, Any]:
 
 
 def wait_sent(edge: Peer, count: int) -> None:
-    wait_until(lambda: status(edge)["sent_msgs"] >= count, f"{count} messages sent", SECONDS)
+    wait_until(lambda: status(edge)["sent_msgs"] >= count, f"{count} messages sent", PATIENCE_SECONDS)
 
 
 def wait_up(edge: Peer, name: str = "plant") -> None:
-    wait_until(lambda: status(edge, name)["up"], "the integration is up", SECONDS)
+    wait_until(lambda: status(edge, name)["up"], "the integration is up", PATIENCE_SECONDS)
 
 
 def publish(edge: Peer, *messages: tuple[str, bytes], headers: dict[str, str] | None = None) -> None:
@@ -145,7 +144,7 @@ def test_what_a_stream_has_arrives_once_and_in_order_although_the_broker_is_kill
         wait_sent(edge, 500)
         broker.kill()
         store(edge, 501, 1500)
-        wait_until(lambda: not status(edge)["up"], "the integration is down", SECONDS)
+        wait_until(lambda: not status(edge)["up"], "the integration is down", PATIENCE_SECONDS)
         assert status(edge)["waiting_msgs"] == 1000
         assert "efused" in told(edge, "healthz")["integrations"]["kafka/plant"]
         broker.start()
@@ -173,7 +172,7 @@ def test_what_a_stream_has_arrives_although_the_gateway_is_killed(broker: Kafka,
         }
         store(edge, 801, 1000)
         check_order(broker.read("resumed", 1000), 1000, once=False)
-        wait_until(lambda: status(edge)["waiting_msgs"] == 0, "nothing waits", SECONDS)
+        wait_until(lambda: status(edge)["waiting_msgs"] == 0, "nothing waits", PATIENCE_SECONDS)
 
 
 def ports_told(path: Path) -> list[dict[str, str]]:
@@ -203,16 +202,16 @@ def test_records_become_messages_and_the_group_goes_on_behind_what_is_on_the_dis
                 subscription = await connection.subscribe("kafka.single")
                 await asyncio.to_thread(broker.write, "orders.south", (b"k2", b"second", []))
                 await asyncio.to_thread(broker.write, "single", (None, b"third", []))
-                third = await subscription.next_msg(SECONDS)
+                third = await subscription.next_msg(PATIENCE_SECONDS)
                 wait = await js.subscribe("from.south.>")
-                heard.extend([third, await wait.next_msg(SECONDS)])
+                heard.extend([third, await wait.next_msg(PATIENCE_SECONDS)])
 
         run(listen)
         third, second = heard
         assert (third.data, third.headers["Kafka-Position"].partition("/")[0]) == (b"third", "single")
         assert (second.data, second.headers["Kafka-Key"]) == (b"second", "k2")
-        wait_until(lambda: status(edge)["received_msgs"] == 3, "three records", SECONDS)
-        wait_until(lambda: broker.committed("edge", "single") == 1, "the offset of the group", SECONDS)
+        wait_until(lambda: status(edge)["received_msgs"] == 3, "three records", PATIENCE_SECONDS)
+        wait_until(lambda: broker.committed("edge", "single") == 1, "the offset of the group", PATIENCE_SECONDS)
 
 
 def test_wrong_password_is_one_sentence_and_others_go_on(broker: Kafka, tmp_path: Path) -> None:
@@ -231,7 +230,9 @@ def test_wrong_password_is_one_sentence_and_others_go_on(broker: Kafka, tmp_path
         publish(edge, ("a.1", b"lost"), ("b.1", b"scram"), ("c.1", b"tls"))
         assert {record.value for record in broker.read("fine", 2)} == {b"scram", b"tls"}
         for name, words in (("wrong", "does not let us in"), ("untrusting", "TLS: ")):
-            wait_until(lambda name=name, words=words: words in status(edge, name)["last_error"], words, SECONDS)
+            wait_until(
+                lambda name=name, words=words: words in status(edge, name)["last_error"], words, PATIENCE_SECONDS
+            )
             assert words in told(edge, "healthz")["integrations"][f"kafka/{name}"]
             assert sum(words in line and f"kafka/{name} event=down" in line for line in edge.log().splitlines()) == 1
         assert "wrong'" not in edge.log()
@@ -257,7 +258,7 @@ def test_unknown_topics_and_records_that_are_too_large_are_told_and_the_rest_goe
         records = broker.read("small", 101, enough=lambda found: len({record.value[:4] for record in found}) >= 101)
         assert {record.value[:4] for record in records} == wanted
         assert {record.value for record in broker.read("known", 2)} == {b"1", b"3"}
-        wait_until(lambda: len(status(edge)["dropped_msgs"]) == 2, "two reasons", SECONDS)
+        wait_until(lambda: len(status(edge)["dropped_msgs"]) == 2, "two reasons", PATIENCE_SECONDS)
         dropped = status(edge)["dropped_msgs"]
         assert sorted(dropped.values()) == [1, 1]
         assert "topic missing" in str(dropped)
@@ -265,7 +266,7 @@ def test_unknown_topics_and_records_that_are_too_large_are_told_and_the_rest_goe
         wait_until(
             lambda: "nowhere" in str(told(edge, "healthz")) or "lost" in str(told(edge, "healthz")), "a sentence"
         )
-        wait_until(lambda: status(edge)["received_msgs"] >= 2, "what came from a known topic", SECONDS)
+        wait_until(lambda: status(edge)["received_msgs"] >= 2, "what came from a known topic", PATIENCE_SECONDS)
 
 
 def test_nothing_is_lost_and_nothing_overtakes_while_both_sides_are_killed(broker: Kafka, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.integration.mqtt_conformance.raw_client import Clients, RawClient
 from tests.integration.peers import running
 from tests.integration.raw_peer import RawPeer
 from tests.integration.test_storage_faults import Gateway
+from tests.patience import PATIENCE_SECONDS
 
 KEPT = (ReasonCode.SUCCESS, ReasonCode.NO_MATCHING_SUBSCRIBERS)
 # What was answered, and what is to be so once the gateway has been killed and is there again.
@@ -41,7 +42,7 @@ class House:
 
     @contextmanager
     def clients(self) -> Iterator[Clients]:
-        with Clients(self.gateway.peer.address("mqtt"), patience=20.0) as clients:
+        with Clients(self.gateway.peer.address("mqtt"), patience=PATIENCE_SECONDS) as clients:
             yield clients
 
 
@@ -184,7 +185,7 @@ class Asker(RawPeer):
 
     def __init__(self, house: House) -> None:
         super().__init__(house.gateway.peer.address("nats"))
-        self.socket.settimeout(20.0)
+        self.socket.settimeout(PATIENCE_SECONDS)
         self.inbox = b"_INBOX.%d" % self.port
         self.send(b'CONNECT {"verbose":false,"headers":true,"no_responders":true}\r\nSUB %b 1\r\n' % self.inbox)
 

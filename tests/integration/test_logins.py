@@ -16,6 +16,7 @@ import pytest
 from tests.integration.node_peers import HERE, require_node
 from tests.integration.peers import Peer, gateway
 from tests.integration.raw_peer import RawPeer
+from tests.patience import PATIENCE_SECONDS
 
 SEED = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER)
 KEY = nkeys.from_seed(SEED).public_key.decode()
@@ -71,7 +72,9 @@ async def connect(peer: Peer, **options: object) -> nats.NATS:
 
     client = nats.NATS()
     try:
-        await client.connect(peer.url(), allow_reconnect=False, connect_timeout=5, error_cb=quiet, **options)
+        await client.connect(
+            peer.url(), allow_reconnect=False, connect_timeout=PATIENCE_SECONDS, error_cb=quiet, **options
+        )
     except nats.errors.Error:
         await client.close()
         if client._transport is not None:
@@ -107,7 +110,7 @@ def test_client_comes_in_by_its_login(guarded: Peer, options: dict, user: str, a
         client = await connect(guarded, name=f"by {next(iter(options))}", **options)
         inbox = await client.subscribe("greetings")
         await client.publish("greetings", b"hi")
-        assert (await inbox.next_msg(5)).data == b"hi"
+        assert (await inbox.next_msg(PATIENCE_SECONDS)).data == b"hi"
         (found,) = [one for one in connections(guarded, auth="1") if one.get("name", "").startswith("by ")]
         assert (found.get("authorized_user", ""), found["account"]) == (user, account)
         (found,) = [one for one in connections(guarded) if one.get("name", "").startswith("by ")]
@@ -216,7 +219,9 @@ def test_nats_js_comes_in_by_its_login(guarded: Peer, said: dict, user: str | No
     program = require_node("ws", "@nats-io/nats-core")
     url = guarded.url("websocket", "ws")
     script = str(HERE / "node" / "nats_login.mjs")
-    told = subprocess.run([program, script, url, json.dumps(said)], capture_output=True, timeout=30, check=True)
+    told = subprocess.run(
+        [program, script, url, json.dumps(said)], capture_output=True, timeout=PATIENCE_SECONDS, check=True
+    )
     answer = json.loads(told.stdout)
     if user is None:
         assert "authorization violation" in answer["error"].lower()
@@ -227,7 +232,7 @@ def test_nats_js_comes_in_by_its_login(guarded: Peer, said: dict, user: str | No
 def test_client_is_told_who_it_is(guarded: Peer):
     async def ask() -> None:
         client = await connect(guarded, user="anna", password="wonderland")
-        answer = json.loads((await client.request("$SYS.REQ.USER.INFO", b"", 5)).data)
+        answer = json.loads((await client.request("$SYS.REQ.USER.INFO", b"", PATIENCE_SECONDS)).data)
         assert (answer["data"]["user"], answer["data"]["account"]) == ("anna", "plant")
         await client.close()
 

@@ -22,8 +22,9 @@ from tests.integration.mirror_pair import (
     until,
 )
 from tests.integration.peers import Peer, nats_server_ready, read_ports_file
+from tests.patience import PATIENCE_SECONDS
 
-SECONDS = 120
+SECONDS = 5 * PATIENCE_SECONDS
 ROUNDS = 3
 
 

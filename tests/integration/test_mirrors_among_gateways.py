@@ -9,6 +9,7 @@ from tests.integration.leafnode_pair import IMPATIENT, LINK_UP, clients, run, se
 from tests.integration.leafnode_spokes import SPOKE_UP, hub, remote, spoke
 from tests.integration.mirror_pair import create, external, messages, until
 from tests.integration.peers import Peer, gateway, uplink
+from tests.patience import PATIENCE_SECONDS
 
 STREAMS = '[streams]\ndomain = "{}"\n'
 PARTITIONS = 3
@@ -33,7 +34,7 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Peer, Peer
 
 async def publish(connection: object, subject: str, count: int) -> None:
     for number in range(count):
-        await connection.request(f"{subject}.k{number % KEYS}", b"%d" % number, timeout=30)  # type: ignore[attr-defined]
+        await connection.request(f"{subject}.k{number % KEYS}", b"%d" % number, timeout=PATIENCE_SECONDS)  # type: ignore[attr-defined]
 
 
 def contents(message: dict[str, str]) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from tests.integration.mirror_pair import STREAMS, ask, create, external, fill, 
 from tests.integration.peers import Peer, gateway, nats_server_ready, uplink
 from tests.integration.test_mirror_outages import Publisher, numbers
 
-SECONDS = 150
+SECONDS = 5 * PATIENCE_SECONDS
 
 T = TypeVar("T")
 

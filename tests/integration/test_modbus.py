@@ -14,6 +14,7 @@ import pytest
 from tests.integration.peers import Peer, free_port, gateway, missing_peer, running, wait_until
 from tests.integration.raw_peer import RawPeer
 from tests.integration.serial_line import serial_line
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.one_form
 
@@ -76,7 +77,7 @@ def ask(client: RawPeer, register: str, payload: str) -> Any:
 
 
 def told(edge: Peer, page: str) -> Any:
-    with urllib.request.urlopen(edge.url("monitoring", "http") + page, timeout=10) as response:
+    with urllib.request.urlopen(edge.url("monitoring", "http") + page, timeout=PATIENCE_SECONDS) as response:
         return json.load(response)
 
 

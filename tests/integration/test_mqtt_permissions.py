@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.peers import Peer, gateway, missing_peer
+from tests.patience import PATIENCE_SECONDS
 
 CONFIG = """
 [[users]]
@@ -31,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
 def run(server: Peer, program: str, user: str, *words: str) -> subprocess.CompletedProcess[str]:
     host, port = server.address("mqtt")
     command = [program, "-h", host, "-p", str(port), "-u", user, "-P", "secret", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
 
 @pytest.mark.parametrize("version", ["311", "5"])

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from tests.integration.peers import Peer, gateway, nats_server
+from tests.patience import PATIENCE_SECONDS
 
 VECTORS = tomllib.loads((Path(__file__).parents[1] / "vectors" / "nats_transcripts.toml").read_text())
 SCRIPTS = {script["name"]: script for script in VECTORS["scripts"]}
-PATIENCE_SECONDS = 5.0
 # How long to look for more once what came is wrong already, to show it in the failure.
 LOOK_SECONDS = 0.2
 PONG = b"PONG\r\n"

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.integration.peers import Peer, free_port, gateway, mosquitto, nats_server, python_path, wait_until
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.one_form
 
 PROTOCOLS = ("nats", "mqtt", "websocket")
-SECONDS = 30
 MSGSPEC_ALONE = ("0 ['msgspec']\n", "0 ['inspect', 'msgspec']\n")
 
 
@@ -32,7 +32,7 @@ def leafgate(*arguments: str, data: str = "", **variables: str) -> subprocess.Co
         input=data,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 
@@ -57,7 +57,7 @@ class Follower:
 
     def output(self) -> list[str]:
         """What it has printed, once it has ended."""
-        printed, _ = self.process.communicate(timeout=SECONDS)
+        printed, _ = self.process.communicate(timeout=PATIENCE_SECONDS)
         assert self.process.returncode == 0
         return printed.splitlines()
 
@@ -166,11 +166,11 @@ def test_lines_are_published_as_they_come(edge: Peer, follow) -> None:
         assert process.stdin is not None
         process.stdin.write("first\n")
         process.stdin.flush()
-        readable, _, _ = select.select([follower.process.stdout], [], [], SECONDS)
+        readable, _, _ = select.select([follower.process.stdout], [], [], PATIENCE_SECONDS)
         assert readable
         process.stdin.write("second\n")
         process.stdin.close()
-        assert process.wait(SECONDS) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
     assert follower.output() == ["first", "second"]
 
 
@@ -275,7 +275,7 @@ def test_top_looks_on_when_the_gateway_comes_back(tmp_path: Path, follow) -> Non
             while json.loads(process.stdout.readline())["total"]:
                 pass
             process.send_signal(signal.SIGINT)
-            _, told = process.communicate(timeout=SECONDS)
+            _, told = process.communicate(timeout=PATIENCE_SECONDS)
         assert (process.returncode, told) == (0, "")
 
 
@@ -335,7 +335,7 @@ def test_output_that_is_full_is_told_in_a_sentence(edge: Peer, words: tuple[str,
         if words[0] == "sub":
             assert process.stderr.readline().startswith("subscribed to ")
             assert leafgate("pub", "--server", edge.url(), "full", "x").returncode == 0
-        _, told = process.communicate(timeout=SECONDS)
+        _, told = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1
     assert told.splitlines()[-1] == "leafgate: standard output: no space left on device"
     assert "Traceback" not in told
@@ -363,7 +363,9 @@ def costly_modules_of(*words: str) -> str:
         "'encodings.idna', 'h11', 'shutil', 'hmac'}; print(status, sorted(costly & set(sys.modules)), file=sys.stderr)"
     )
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True, timeout=SECONDS)
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS
+    )
     return done.stderr
 
 

@@ -10,6 +10,7 @@ from nats.aio.subscription import Subscription
 from tests.integration.jetstream_requests import Script, comparable_message
 from tests.integration.peers import Peer
 from tests.integration.test_jetstream_beside_nats_server import compare, pair
+from tests.patience import PATIENCE_SECONDS
 
 __all__ = ["pair"]
 
@@ -53,7 +54,7 @@ class Puller:
     async def note(self, step: str, count: int, ack: bytes | None = b"+ACK") -> None:
         """Note so many messages, and acknowledge them."""
         assert self._heard is not None
-        found = [await self._heard.next_msg(10) for _ in range(count)]
+        found = [await self._heard.next_msg(PATIENCE_SECONDS) for _ in range(count)]
         told = [comparable_message(one) | {"subject": one.subject.replace(self.inbox, "*")} for one in found]
         self._script.note(f"{step} {self._number}", told)
         for one in found:
@@ -183,7 +184,7 @@ def test_a_pinned_client_gets_all_until_it_is_unpinned(pair: tuple[Peer, Peer]) 
         await script.counted("PI", "C", 0)
         await script.request("CONSUMER.INFO.PI.C")
         await script.request("STREAM.DELETE.PI")
-        heard = [comparable_message(await events.next_msg(10)) for _ in range(3)]
+        heard = [comparable_message(await events.next_msg(PATIENCE_SECONDS)) for _ in range(3)]
         script.note("advisories", heard)
 
     compare(pair, scenario)
@@ -199,7 +200,7 @@ def test_a_pin_ends_with_its_time(pair: tuple[Peer, Peer]) -> None:
         await script.waiting("PT", "C", 2)
         await script.publish("PT.0", b"0")
         await one.note("pinned", 1)
-        script.note("unpinned", comparable_message(await events.next_msg(10)))
+        script.note("unpinned", comparable_message(await events.next_msg(PATIENCE_SECONDS)))
         await script.publish("PT.1", b"1")
         await other.note("pinned now", 1)
         await script.request("STREAM.DELETE.PT")

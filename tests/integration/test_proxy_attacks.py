@@ -13,6 +13,7 @@ from tests.integration.hostile_server import assert_log_is_ours, meet_all
 from tests.integration.leafnode_pair import IMPATIENT, LEAF_AUTHORIZATION, LINK_UP, leaf_url
 from tests.integration.peers import free_port, gateway, nats_server, uplink
 from tests.integration.test_uplink_ways import http_proxy
+from tests.patience import PATIENCE_SECONDS
 
 MOST_GROWTH = 32 << 20
 OK = b"HTTP/1.1 200 Connection established\r\n\r\n"
@@ -21,7 +22,7 @@ CREDENTIALS = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
 
 def request_of(connection: socket.socket) -> bytes:
-    connection.settimeout(5.0)
+    connection.settimeout(PATIENCE_SECONDS)
     head = b""
     while b"\r\n\r\n" not in head:
         data = connection.recv(4096)

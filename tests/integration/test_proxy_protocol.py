@@ -14,6 +14,7 @@ import pytest
 from tests.integration.certificates import Site
 from tests.integration.peers import HAPROXY, Peer, free_port, gateway, require_peer, running, wait_until
 from tests.integration.raw_peer import RawPeer
+from tests.patience import PATIENCE_SECONDS
 
 PROTOCOLS = ("nats", "mqtt", "websocket")
 # Addresses of the loopback interface that are not the proxy's.
@@ -97,7 +98,7 @@ def test_clients_behind_haproxy_are_known_by_their_own_addresses(edge: Peer, pro
         assert info_of(client.read_through(b"\r\n"))["client_ip"] == CLIENT
     command = ["mosquitto_pub", "-A", CLIENT, "-p", str(proxy.ports["mqtt"]), "-i", "behind", "-t", "a/b", "-m", "x"]
     require_peer("mosquitto_pub")
-    subprocess.run(command, check=True, timeout=30)
+    subprocess.run(command, check=True, timeout=PATIENCE_SECONDS)
     edge.wait_for_log(f"event=proxied kind=mqtt peer={CLIENT}:")
     assert "event=failed" not in edge.log()
 

@@ -25,6 +25,7 @@ from tests.integration.raw_peer import RawPeer, without_pings
 from tests.integration.serial_line import micropython, serial_line, serial_table
 from tests.integration.test_serial_lines import say
 from tests.integration.test_serial_link import BAUD
+from tests.patience import PATIENCE_SECONDS
 
 QUIET = b'CONNECT {"verbose":false,"protocol":%d}\r\n'
 
@@ -66,7 +67,7 @@ class Site:
             cwd=self.file.parent,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
 
@@ -277,7 +278,7 @@ def publish_until(peer: RawPeer, subject: bytes, there: RawPeer) -> None:
             assert there.read_through(b"\r\nhi\r\n")
         except TimeoutError:
             continue
-        there.socket.settimeout(10)
+        there.socket.settimeout(PATIENCE_SECONDS)
         return
     pytest.fail("nothing came over the link")
 

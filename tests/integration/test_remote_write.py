@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.number_peers import count, prometheus, ready, series, victoria_metrics
 from tests.integration.peers import Peer, gateway, read_ports_file, wait_until
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.one_form
 
@@ -41,7 +42,7 @@ async def published(peer: Peer, *messages: tuple[str, bytes]) -> None:
 
 
 def statuses(peer: Peer) -> list[dict]:
-    with urlopen(f"http://127.0.0.1:{peer.ports['monitoring']}/varz", timeout=10) as answer:
+    with urlopen(f"http://127.0.0.1:{peer.ports['monitoring']}/varz", timeout=PATIENCE_SECONDS) as answer:
         return json.load(answer)["integrations"]
 
 
@@ -118,7 +119,7 @@ def test_what_is_wrong_is_said_in_a_sentence(tmp_path):
         for sentence in sentences.values():
             peer.wait_for_log(sentence)
         wait_until(lambda: sentences[503] in statuses(peer)[0]["last_error"], "the sentence in /varz")
-        with urlopen(f"http://127.0.0.1:{peer.ports['monitoring']}/healthz", timeout=10) as answer:
+        with urlopen(f"http://127.0.0.1:{peer.ports['monitoring']}/healthz", timeout=PATIENCE_SECONDS) as answer:
             assert sentences[503] in answer.read().decode()
         assert "a-secret" not in peer.log()
     assert requests[0]["Authorization"] == "Bearer a-secret"
@@ -209,7 +210,7 @@ def test_nothing_is_lost_when_one_of_both_is_killed(tmp_path):
             peer.kill()
             restart(peer)
             asyncio.run(fill(peer, 900, 1200))
-            wait_until(lambda: count(database, '{__name__=~"s[0-4]"}') >= 1200, "all samples", 30)
+            wait_until(lambda: count(database, '{__name__=~"s[0-4]"}') >= 1200, "all samples")
             values = [value for _, found in series(database, '{__name__=~"s[0-4]"}[1d]') for _, value in found]
             assert sorted(values) == [float(number) for number in range(1200)]
 
@@ -226,7 +227,7 @@ def test_victoria_metrics_takes_the_same_and_what_is_late_too(tmp_path):
         asyncio.run(published(peer, *(("sensors.late", one) for one in payloads)))
 
         def values() -> list[float]:
-            urlopen(f"http://127.0.0.1:{database.ports['http']}/internal/force_flush", timeout=10).close()
+            urlopen(f"http://127.0.0.1:{database.ports['http']}/internal/force_flush", timeout=PATIENCE_SECONDS).close()
             return [value for _, found in series(database, "late_v[1h]") for _, value in found]
 
         wait_until(lambda: values() == [4.0, 3.0, 2.0, 1.0, 0.0], "all five")

@@ -11,8 +11,8 @@ from nats.js.kv import KeyValue
 from tests.integration.leafnode_pair import client, run
 from tests.integration.mqtt_peers import PahoClient, paho_client
 from tests.integration.peers import Peer, gateway, read_ports_file
+from tests.patience import PATIENCE_SECONDS
 
-PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.02
 CONFIG = '[streams]\n[mqtt]\nretained-bucket = "STATE"\n'
 

@@ -16,8 +16,8 @@ from nats.errors import NoRespondersError
 
 from tests.integration.peers import Peer, gateway
 from tests.integration.serial_line import micropython, serial_line, serial_table
+from tests.patience import PATIENCE_SECONDS
 
-PATIENCE_SECONDS = 15.0
 BAUD = 921_600
 
 

@@ -10,8 +10,7 @@ import pytest
 from protocols.serial_link.frames import Frame, FrameDecoder, decode_hello
 from protocols.serial_link.link import Link, LinkEvent, LinkSettings, Opened
 from tests.integration.serial_line import Pty, micropython
-
-PATIENCE_SECONDS = 15.0
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture

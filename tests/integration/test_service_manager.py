@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.peers import Peer, gateway
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.one_form
-
-SECONDS = 15
 
 
 class Manager:
@@ -21,7 +20,7 @@ class Manager:
 
     def __init__(self, address: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.settimeout(SECONDS)
+        self._socket.settimeout(PATIENCE_SECONDS)
         self._socket.bind(f"\0{address[1:]}" if address.startswith("@") else address)
 
     def next(self, wanted: str) -> list[str]:

@@ -20,6 +20,7 @@ from tests.integration.stored_and_forwarded import (
     wait_for_buffer,
     wait_until_empty,
 )
+from tests.patience import PATIENCE_SECONDS
 
 SHARED = "event=shared-stream"
 LONG_WINDOW = 120.0
@@ -43,7 +44,8 @@ def edge(hub: Peer, tmp_path: Path) -> Iterator[Peer]:
 async def publish(here: Client, *numbers: int, subjects: int = 1) -> None:
     """Publish with acknowledgements, all of them under way at once."""
     requests = [
-        here.request(f"$LEAFGATE.publish.sensors.{number % subjects}", b"%d" % number, 10) for number in numbers
+        here.request(f"$LEAFGATE.publish.sensors.{number % subjects}", b"%d" % number, PATIENCE_SECONDS)
+        for number in numbers
     ]
     for answer in await asyncio.gather(*requests):
         assert "seq" in json.loads(answer.data), answer.data

@@ -19,6 +19,7 @@ from tests.integration.raw_peer import RawPeer
 from tests.integration.sparkplug_peers import close, listening, make_client, named, pysparkplug
 from tests.integration.test_bridge_brokers import PASSWORD, USER, guarded_broker, tls
 from tests.integration.test_bridges import broker_url
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.one_form
 
@@ -83,7 +84,7 @@ def take_out(edge: Peer, config: str) -> None:
 
 
 def told(edge: Peer, page: str) -> Any:
-    with urllib.request.urlopen(edge.url("monitoring", "http") + page, timeout=10) as response:
+    with urllib.request.urlopen(edge.url("monitoring", "http") + page, timeout=PATIENCE_SECONDS) as response:
         return json.load(response)
 
 

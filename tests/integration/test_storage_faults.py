@@ -20,6 +20,7 @@ from protocols.mqtt.properties import Properties
 from protocols.mqtt.reason_codes import ReasonCode
 from tests.integration.mqtt_conformance.raw_client import Clients, RawClient
 from tests.integration.peers import Peer, free_port, python_path, running, wait_until
+from tests.patience import PATIENCE_SECONDS
 
 UNLIMITED = resource.RLIM_INFINITY
 LARGE = 500_000
@@ -194,7 +195,9 @@ def test_second_gateway_is_told_who_has_the_directory(gateway: Gateway, tmp_path
     other.write_text(f'data-directory = "{gateway.data}"\n{listener}[timeouts]\nstart-seconds = 0\n')
     command = [sys.executable, "-m", "gateway", "run", "-c", str(other)]
     environment = {"PYTHONPATH": python_path(), "PATH": "/usr/bin:/bin"}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20, check=False)
+    result = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert result.returncode == 1
     assert result.stdout == ""
     complaint = f"data-directory: {gateway.data} is in use by another gateway (process {gateway.peer.pid})"

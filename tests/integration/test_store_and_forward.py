@@ -30,6 +30,7 @@ from tests.integration.stored_and_forwarded import (
     wait_until_empty,
 )
 from tests.micropython.unix_port import board
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -59,7 +60,8 @@ def numbered(*numbers: int, subject: str = "sensors.a") -> list[tuple[str, bytes
 async def publish(edge_client, *numbers: int, subject: str = "sensors.a", headers=None) -> None:
     """Publish with acknowledgements, all of them under way at once."""
     requests = [
-        edge_client.request(f"$LEAFGATE.publish.{subject}", b"%d" % number, 10, headers=headers) for number in numbers
+        edge_client.request(f"$LEAFGATE.publish.{subject}", b"%d" % number, PATIENCE_SECONDS, headers=headers)
+        for number in numbers
     ]
     for answer in await asyncio.gather(*requests):
         assert "seq" in json.loads(answer.data), answer.data
@@ -137,10 +139,12 @@ def test_live_messages_are_not_sent_beside_the_buffer(hub: Peer, tmp_path: Path)
             await above.flush()
             seen = [everything._pending_queue.get_nowait() for _ in range(everything._pending_queue.qsize())]
             assert [one.data for one in seen if one.subject == "sensors.a"] == [b"%d" % number for number in range(20)]
-            assert [(await local.next_msg(5)).data for _ in range(20)] == [b"%d" % number for number in range(20)]
+            assert [(await local.next_msg(PATIENCE_SECONDS)).data for _ in range(20)] == [
+                b"%d" % number for number in range(20)
+            ]
             # What the hub says on such a subject comes in, and does not go back.
             await above.publish("sensors.a", b"from the hub")
-            assert (await local.next_msg(5)).data == b"from the hub"
+            assert (await local.next_msg(PATIENCE_SECONDS)).data == b"from the hub"
             await stored_count(above, 21)
             await publish(here, 99)
             await stored_count(above, 22)
@@ -254,9 +258,11 @@ def test_a_message_that_can_never_be_taken_keeps_nobody(tmp_path: Path) -> None:
         async with client(hub) as above, client(edge) as here:
             await make_stream(above, max_msg_size=2000)
             await publish(here, 1)
-            await here.request("$LEAFGATE.publish.sensors.a", b"x" * 3000, 5)  # Too large for the stream.
+            await here.request(
+                "$LEAFGATE.publish.sensors.a", b"x" * 3000, PATIENCE_SECONDS
+            )  # Too large for the stream.
             await publish(here, 2)
-            await here.request("$LEAFGATE.publish.sensors.a", b"x" * 9000, 5)  # Too large for the hub.
+            await here.request("$LEAFGATE.publish.sensors.a", b"x" * 9000, PATIENCE_SECONDS)  # Too large for the hub.
             await publish(here, 3, 4)
             await stored_count(above, 4)
             assert await stored(above) == numbered(1, 2, 3, 4)
@@ -310,7 +316,7 @@ def test_what_becomes_of_a_backlog_is_told_where_links_are(hub: Peer, tmp_path: 
     async def buffer_states(told: Any, last: str) -> list[str]:
         states: list[str] = []
         while last not in states:
-            about = json.loads((await told.next_msg(10)).data)
+            about = json.loads((await told.next_msg(PATIENCE_SECONDS)).data)
             if about.get("buffer") == "cloud":
                 states.append(about["state"])
                 assert about["state"] != "drained" or about["messages"] == 0
@@ -434,7 +440,7 @@ def test_memory_and_no_stream_at_the_hub_where_that_is_allowed(hub: Peer, tmp_pa
         async with client(hub) as above:
             subscription = await above.subscribe("sensors.>")
             for number in range(100):
-                assert (await subscription.next_msg(10)).data == b"%d" % number
+                assert (await subscription.next_msg(PATIENCE_SECONDS)).data == b"%d" % number
 
     config = buffer(memory=True, require_stream=False, acknowledge_timeout_seconds=0.5)
     with storing_gateway(tmp_path / "edge", hub, config, data_directory=None) as edge:
@@ -523,7 +529,7 @@ def test_a_disk_that_was_full_is_used_again_though_nothing_was_to_be_written_mea
         pytest.skip("a small disk cannot be mounted here")
 
     async def accepted(here: Client) -> bool:
-        answer = await here.request("$LEAFGATE.publish.sensors.a", bytes(1000), 10)
+        answer = await here.request("$LEAFGATE.publish.sensors.a", bytes(1000), PATIENCE_SECONDS)
         return "seq" in json.loads(answer.data)
 
     async def test(edge: Peer) -> None:
@@ -537,7 +543,7 @@ def test_a_disk_that_was_full_is_used_again_though_nothing_was_to_be_written_mea
             await stored_count(above, count)
             await asyncio.to_thread(wait_until_empty, edge)
             filler.unlink()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not await accepted(here):  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.05)
             await stored_count(above, count + 1)

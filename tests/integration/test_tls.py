@@ -24,8 +24,8 @@ from tests.integration.mqtt_peers import unique_topic
 from tests.integration.node_peers import node_client, require_node
 from tests.integration.peers import Peer, gateway, require_peer, wait_until
 from tests.integration.raw_peer import RawPeer, nats_line
+from tests.patience import PATIENCE_SECONDS
 
-PATIENCE_SECONDS = 10.0
 REFUSED = "-ERR 'Secure Connection - TLS Required'\r\n"
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
@@ -57,7 +57,7 @@ async def connect(peer: Peer, context: ssl.SSLContext, **options: object) -> Cli
         peer.url("nats", "tls"),
         tls=context,
         allow_reconnect=False,
-        connect_timeout=5,
+        connect_timeout=PATIENCE_SECONDS,
         **options,  # type: ignore[arg-type]
     )
 
@@ -508,7 +508,9 @@ def test_mosquitto_programs(strict: Peer, site: Site) -> None:
     published = [program, *common, "-q", "1", "-r", "-m", "hello"]
     assert subprocess.run([*published, *own], check=False).returncode == 0
     heard = subprocess.run(
-        [require_peer("mosquitto_sub"), *common, *own, "-C", "1", "-W", "10"], capture_output=True, check=False
+        [require_peer("mosquitto_sub"), *common, *own, "-C", "1", "-W", f"{PATIENCE_SECONDS:g}"],
+        capture_output=True,
+        check=False,
     )
     assert heard.stdout == b"hello\n"
     assert subprocess.run(published, check=False, capture_output=True).returncode != 0

@@ -11,8 +11,7 @@ from gateway.command.certificates import make_authority
 from tests.integration.certificates import Site
 from tests.integration.leafnode_pair import LINK_UP, client, interest_settled
 from tests.integration.peers import Peer, gateway, nats_server, uplink
-
-PATIENCE_SECONDS = 10.0
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.command.command_line import build_parser
 from tests.integration.peers import require_peer
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.one_form
 
@@ -43,7 +44,9 @@ def test_systemd_finds_no_fault_in_the_unit_nor_in_what_is_commented_out(tmp_pat
         drop_in = tmp_path / "leafgate.service.d" / "serial.conf"
         drop_in.parent.mkdir()
         drop_in.write_text(SERIAL.read_text())
-    done = subprocess.run([program, "verify", str(unit)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [program, "verify", str(unit)], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     complaints = [line for line in done.stderr.splitlines() if "leafgate.service" in line]
     assert (complaints, done.returncode) == ([], 0)
 
@@ -58,5 +61,5 @@ def test_sandbox_leaves_little_open(tmp_path: Path):
         f"--threshold={MOST_EXPOSURE}",
         str(tmp_path / "leafgate.service"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert done.returncode == 0, done.stdout[-300:] + done.stderr

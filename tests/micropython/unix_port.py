@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 
 from tests.integration.peers import STOP_SECONDS, missing_peer
+from tests.patience import PATIENCE_SECONDS
 
 PROGRAMS = Path(__file__).parent / "programs"
 LIBRARY = Path(__file__).parents[2] / "micropython"
 # How long a failure takes, not a success: some programs keep a processor busy for seconds.
-PATIENCE_SECONDS = 60.0
 # An argument of MicroPython's, in bytes.
 LONGEST_WORD = 255
 

@@ -204,7 +204,7 @@ async def make_stream(hub: Peer) -> None:
 
 async def read_stream(hub: Peer) -> list[int]:
     client = await nats.connect(hub.url(), allow_reconnect=False, connect_timeout=2)
-    stream = client.jetstream()
+    stream = client.jetstream(timeout=5)
     count = (await stream.stream_info(COLLECTED)).state.messages
     found: list[int] = []
     consumer = await stream.subscribe("far.>", ordered_consumer=True)

@@ -18,10 +18,10 @@ from protocols.mqtt.properties import Properties
 from protocols.mqtt.publish import Publish
 from tests.gateway.memory_connection import MemoryConnection, take_turns
 from tests.gateway.storage.running_journal import durable, running
+from tests.patience import PATIENCE_SECONDS
 
 FIVE = 5
 # Before a test that waits for messages gives up.
-PATIENCE_SECONDS = 10.0
 
 
 class Peer(MemoryConnection):

@@ -210,7 +210,7 @@ func objects(ctx context.Context, js jetstream.JetStream) {
 }
 
 func main() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	connection, err := nats.Connect(os.Args[1])
 	say("connect", err)

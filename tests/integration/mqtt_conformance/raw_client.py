@@ -31,10 +31,10 @@ from protocols.mqtt.properties import Properties
 from protocols.mqtt.publish import Publish
 from protocols.mqtt.reason_codes import ReasonCode
 from tests.integration.raw_peer import READ
+from tests.patience import PATIENCE_SECONDS
 
 __all__ = ["MQTT_3_1", "MQTT_3_1_1", "MQTT_5_0", "Clients", "RawClient", "unique"]
 
-PATIENCE_SECONDS = 5.0
 LARGEST_PACKET = 1 << 28
 LAST_PACKET_ID = 65_535
 # Some servers take no client that may be silent for ever, so it is not 0.

@@ -12,9 +12,9 @@ from protocols.mqtt.properties import Properties
 from protocols.mqtt.reason_codes import ReasonCode
 from tests.integration.mqtt_conformance.raw_client import LONG, MQTT_3_1_1, MQTT_5_0, Clients, RawClient, unique
 from tests.integration.peers import Peer
+from tests.patience import PATIENCE_SECONDS
 
 Scenario = Callable[[Clients], None]
-PATIENCE_SECONDS = 10.0
 # Longer than an interval of one second and what a server may add to it.
 AFTER_A_SECOND = 2.5
 SHORT = 1

@@ -2,6 +2,9 @@
 // come. The end of the input ends the client.
 import { createInterface } from "node:readline";
 
+// What clients wait for one answer; as long as the tests wait for them.
+export const PATIENCE_MILLISECONDS = 60_000;
+
 export function tell(event) {
   process.stdout.write(JSON.stringify(event) + "\n");
 }

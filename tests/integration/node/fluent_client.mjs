@@ -1,15 +1,15 @@
 // A sender of events: node fluent_client.mjs fluent://HOST:PORT OPTIONS (JSON, as FluentClient has them). It asks for an
 // acknowledgement of every chunk; `emit` is answered once it is there.
 import { EventTime, FluentClient } from "@fluent-org/logger";
-import { serve } from "./commands.mjs";
+import { PATIENCE_MILLISECONDS, serve } from "./commands.mjs";
 
 const { hostname, port } = new URL(process.argv[2]);
 const options = JSON.parse(process.argv[3] ?? "{}");
 const client = new FluentClient(null, {
-  ack: { ackTimeout: 20000 },
+  ack: { ackTimeout: PATIENCE_MILLISECONDS },
   disableAutoconnect: true,
   ...options,
-  socket: { host: hostname, port: Number(port), disableReconnect: true, timeout: 20000, ...options.socket },
+  socket: { host: hostname, port: Number(port), disableReconnect: true, timeout: PATIENCE_MILLISECONDS, ...options.socket },
 });
 let failed = null;
 client.socketOn("error", (error) => (failed = error));

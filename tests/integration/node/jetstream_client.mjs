@@ -5,13 +5,13 @@ import { Kvm } from "@nats-io/kv";
 import { headers, wsconnect } from "@nats-io/nats-core";
 import { Objm } from "@nats-io/obj";
 import WebSocket from "ws";
-import { serve, tell } from "./commands.mjs";
+import { PATIENCE_MILLISECONDS, serve, tell } from "./commands.mjs";
 
 globalThis.WebSocket ??= WebSocket;
 
 const connection = await wsconnect({ servers: process.argv[2], reconnect: false });
-const manager = await jetstreamManager(connection);
-const js = jetstream(connection);
+const manager = await jetstreamManager(connection, { timeout: PATIENCE_MILLISECONDS });
+const js = jetstream(connection, { timeout: PATIENCE_MILLISECONDS });
 const kvm = new Kvm(js);
 const objm = new Objm(js);
 const text = (data) => new TextDecoder().decode(data);

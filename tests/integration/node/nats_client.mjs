@@ -1,7 +1,7 @@
 // A NATS client over WebSocket: node nats_client.mjs URL; it brings the header fields that $WS_HEADERS holds as JSON.
 import { headers, wsconnect } from "@nats-io/nats-core";
 import WebSocket from "ws";
-import { serve, tell } from "./commands.mjs";
+import { PATIENCE_MILLISECONDS, serve, tell } from "./commands.mjs";
 
 // Node has a WebSocket of its own only from version 22 on, and that one does not tell about extensions.
 let socket;
@@ -54,7 +54,7 @@ const commands = {
     await connection.flush();
   },
   async request({ subject, payload, fields }) {
-    return describe(await connection.request(subject, payload, { timeout: 5000, headers: build(fields) }));
+    return describe(await connection.request(subject, payload, { timeout: PATIENCE_MILLISECONDS, headers: build(fields) }));
   },
 };
 

@@ -8,7 +8,7 @@ import {
   wsconnect,
 } from "@nats-io/nats-core";
 import WebSocket from "ws";
-import { tell } from "./commands.mjs";
+import { PATIENCE_MILLISECONDS, tell } from "./commands.mjs";
 
 globalThis.WebSocket ??= WebSocket;
 
@@ -23,7 +23,7 @@ const authenticator = creds
 
 try {
   const connection = await wsconnect({ servers: process.argv[2], reconnect: false, authenticator });
-  const answer = await connection.request("$SYS.REQ.USER.INFO", "", { timeout: 5000 });
+  const answer = await connection.request("$SYS.REQ.USER.INFO", "", { timeout: PATIENCE_MILLISECONDS });
   tell({ result: answer.json().data.user });
   await connection.close();
 } catch (error) {

@@ -7,7 +7,7 @@ import {
   tokenAuthenticator,
   usernamePasswordAuthenticator,
 } from "@nats-io/transport-node";
-import { tell } from "./commands.mjs";
+import { PATIENCE_MILLISECONDS, tell } from "./commands.mjs";
 
 const { user, pass, token, seed, creds, ca, cert, key } = JSON.parse(process.argv[3]);
 const bytes = (text) => new TextEncoder().encode(text);
@@ -19,8 +19,8 @@ else if (user) authenticator = usernamePasswordAuthenticator(user, pass);
 
 const tls = { caFile: ca, ...(cert && { certFile: cert, keyFile: key }) };
 try {
-  const connection = await connect({ servers: process.argv[2], reconnect: false, timeout: 20000, authenticator, tls });
-  const answer = await connection.request("$SYS.REQ.USER.INFO", "", { timeout: 20000 });
+  const connection = await connect({ servers: process.argv[2], reconnect: false, timeout: PATIENCE_MILLISECONDS, authenticator, tls });
+  const answer = await connection.request("$SYS.REQ.USER.INFO", "", { timeout: PATIENCE_MILLISECONDS });
   tell({ result: answer.json().data.user ?? "" });
   await connection.close();
 } catch (error) {

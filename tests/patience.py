@@ -1,0 +1,41 @@
+"""How long tests wait for what has to happen. A busy machine is slow, not wrong: this ends hopes, it measures nothing.
+
+Clients have limits of their own, half a second for a request of nats-py's. Here they have this one, unless a test says
+another.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import aiomqtt
+from nats.aio.client import Client
+from nats.aio.subscription import Subscription
+from nats.js.client import JetStreamContext
+
+PATIENCE_SECONDS = 60.0
+
+
+def make_clients_patient() -> None:
+    for method in (
+        Client.request,
+        Client.flush,
+        Client.rtt,
+        Subscription.next_msg,
+        JetStreamContext.__init__,
+        aiomqtt.Client.__init__,
+    ):
+        _change_default(method, "timeout")
+    _change_default(Client.connect, "connect_timeout")
+
+
+def _change_default(function: Callable[..., Any], name: str) -> None:
+    parameters = inspect.signature(function).parameters
+    if parameters[name].kind is inspect.Parameter.KEYWORD_ONLY:
+        function.__kwdefaults__[name] = PATIENCE_SECONDS
+        return
+    optional = [one.name for one in parameters.values() if one.default is not inspect.Parameter.empty]
+    positional = [one for one in optional if parameters[one].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    defaults = list(function.__defaults__ or ())
+    defaults[positional.index(name)] = PATIENCE_SECONDS
+    function.__defaults__ = tuple(defaults)
