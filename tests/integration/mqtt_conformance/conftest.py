@@ -24,7 +24,7 @@ receive-maximum = {MAX_INFLIGHT}
 max-packet-bytes = {MAX_PACKET}
 max-keep-alive-seconds = {MAX_KEEP_ALIVE}
 [timeouts]
-connect-seconds = 2
+connect-seconds = 20
 """
 MOSQUITTO_CONFIG = f"""
 max_inflight_messages {MAX_INFLIGHT}

@@ -79,7 +79,7 @@ def test_message_expiry_is_passed_on(clients: Clients) -> None:
     clients.connect().publish(topic, b"x", 1, properties=Properties(message_expiry_interval=1000))
     properties = reader.take().properties
     assert properties is not None
-    assert properties.message_expiry_interval in (999, 1000)
+    assert properties.message_expiry_interval in range(900, 1001)
 
 
 def test_versions_understand_each_other(clients: Clients) -> None:
