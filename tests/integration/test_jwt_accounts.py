@@ -289,7 +289,7 @@ def test_a_file_that_somebody_else_writes_is_noticed(ours: tuple[Site, Peer], tm
 def test_a_token_ends_while_its_user_is_there(ours: tuple[Site, Peer]) -> None:
     site, edge = ours
     key = Key("U")
-    token = site.house.make("user", "short", seed=key, issuer=site.account, exp=soon(2))
+    token = site.house.make("user", "short", seed=key, issuer=site.account, exp=soon(6))
     with logged_in(edge, token, key) as stream:
         assert nats_line(stream) == b"PONG\r\n"
         assert stream.read().endswith(b"-ERR 'User Authentication Expired'\r\n")

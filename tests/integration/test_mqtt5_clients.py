@@ -333,8 +333,9 @@ class TestWill:
         topic = unique_topic("will")
         with paho5_client(server) as display:
             display.ask(f"{topic}/+", qos=1)
-            back = self.with_will("back", f"{topic}/back", WillDelayInterval=1)
-            away = self.with_will("away", f"{topic}/away", WillDelayInterval=1)
+            # The one that comes back has time to do so, and the will of the other comes behind.
+            back = self.with_will("back", f"{topic}/back", WillDelayInterval=5)
+            away = self.with_will("away", f"{topic}/away", WillDelayInterval=6)
             for client in (back, away):
                 assert client.open(server, clean=False, SessionExpiryInterval=300) == 0
                 client.break_off()

@@ -99,7 +99,7 @@ def test_silent_client_is_closed_and_its_will_said(edge: Peer) -> None:
 
 def test_pings_keep_a_client_alive(edge: Peer) -> None:
     pongs: queue.Queue[str] = queue.Queue()
-    with paho_client(edge, keep_alive=1) as sensor:
+    with paho_client(edge, keep_alive=4) as sensor:
         sensor.paho.on_log = lambda _client, _data, _level, text: "PINGRESP" in text and pongs.put(text)
         for _ in range(2):
             pongs.get(timeout=PATIENCE_SECONDS)
