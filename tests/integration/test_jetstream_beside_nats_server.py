@@ -1,6 +1,5 @@
 """JetStream's API of the gateway beside nats-server's: the same requests, and the answers field by field."""
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +9,9 @@ from tests.integration.jetstream_requests import Scenario, Script, both
 from tests.integration.leafnode_pair import clients, run
 from tests.integration.peers import Peer
 from tests.patience import PATIENCE_SECONDS
+
+# For requests that are answered before; others say how soon they end.
+LONG = round(PATIENCE_SECONDS) * 10**9
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +321,7 @@ def test_messages_are_pulled(pair: tuple[Peer, Peer]) -> None:
         await script.request("CONSUMER.CREATE.G.D", asked | {"config": asked["config"] | {"name": "D"}})
         await script.next("G", "D", {"no_wait": True}, 1)
         await script.next("G", "D", {"expires": 10**8}, 1)
-        await script.next("G", "D", {"expires": 3 * 10**8, "idle_heartbeat": 10**8}, 2)
+        await script.next("G", "D", {"expires": 2 * 10**9, "idle_heartbeat": 2 * 10**8}, 2)
         await script.next("G", "D", {"expires": 10**8, "idle_heartbeat": 10**8}, 1)
         await script.next("G", "D", {"batch": 101}, 1)
         for number in range(10):
@@ -329,7 +331,7 @@ def test_messages_are_pulled(pair: tuple[Peer, Peer]) -> None:
         await script.confirm(messages[0])
         await script.next("G", "D", b"2", 2, b"")
         await script.next("G", "D", {"batch": 3, "no_wait": True}, 3, b"+ACK")
-        await script.next("G", "D", {"batch": 2, "expires": 10**9, "max_bytes": 5}, 1)
+        await script.next("G", "D", {"batch": 2, "expires": LONG, "max_bytes": 5}, 1)
         messages = await script.next("G", "D", {"batch": 10, "no_wait": True}, 5)
         await script.request("CONSUMER.INFO.G.D")
         await script.confirm(messages[1])
@@ -337,7 +339,7 @@ def test_messages_are_pulled(pair: tuple[Peer, Peer]) -> None:
         await script.confirm(messages[0], b"+TERM")
         await script.confirm(messages[2], b"+WPI")
         await script.confirm(messages[3], b"-NAK")
-        again = await script.next("G", "D", {"batch": 1, "expires": 10**9}, 1)
+        again = await script.next("G", "D", {"batch": 1, "expires": LONG}, 1)
         await script.request("CONSUMER.INFO.G.D")
         await script.confirm(messages[2])
         await script.confirm(again[0])
@@ -366,10 +368,10 @@ def test_messages_come_again(pair: tuple[Peer, Peer]) -> None:
         config = {"durable_name": "D", "name": "D", "ack_policy": "explicit", "ack_wait": 2 * 10**8, "max_deliver": 2}
         await script.request("CONSUMER.CREATE.A.D", {"stream_name": "A", "config": config})
         await script.publish("a.1", b"1")
-        await script.next("A", "D", {"batch": 1, "expires": 10**9}, 1)
+        await script.next("A", "D", {"batch": 1, "expires": LONG}, 1)
 
         async def wait_for_the_end() -> None:
-            await script.next("A", "D", {"batch": 1, "expires": 10**9}, 1)
+            await script.next("A", "D", {"batch": 1, "expires": LONG}, 1)
             await script.next("A", "D", {"batch": 1, "expires": 10**9}, 1)
 
         await script.heard("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>", 1, wait_for_the_end)
@@ -382,7 +384,7 @@ def test_messages_come_again(pair: tuple[Peer, Peer]) -> None:
         messages = await script.next("A", "E", {"batch": 5, "expires": 3 * 10**8}, 3)
         await script.confirm(messages[1])
         await script.request("CONSUMER.INFO.A.E")
-        await script.next("A", "E", {"batch": 2, "expires": 10**9}, 2)
+        await script.next("A", "E", {"batch": 2, "expires": LONG}, 2)
         await script.request("STREAM.DELETE.A")
 
     compare(pair, scenario)
@@ -428,10 +430,10 @@ def test_a_work_queue_holds_what_is_to_be_done(pair: tuple[Peer, Peer]) -> None:
         for number in range(4):
             await script.publish(f"w.{1 + number % 2}", b"%d" % number)
         await script.counted("W", "A", 2)
-        messages = await script.next("W", "A", {"batch": 2, "expires": 10**9}, 2)
+        messages = await script.next("W", "A", {"batch": 2, "expires": LONG}, 2)
         await script.request("STREAM.INFO.W")
         await script.confirm(messages[0])
-        await asyncio.sleep(0)
+        await script.holding("W", 3)
         await script.request("STREAM.INFO.W")
         await script.request("STREAM.DELETE.W")
         await script.request("STREAM.CREATE.I", {"name": "I", "subjects": ["i.>"], "retention": "interest"})
@@ -448,6 +450,7 @@ def test_a_work_queue_holds_what_is_to_be_done(pair: tuple[Peer, Peer]) -> None:
         await script.confirm(first[0])
         await script.request("STREAM.INFO.I")
         await script.confirm(second[0])
+        await script.holding("I", 0)
         await script.request("STREAM.INFO.I")
         await script.request("STREAM.DELETE.I")
 
@@ -461,7 +464,7 @@ def test_messages_have_lifetimes(pair: tuple[Peer, Peer]) -> None:
         await script.publish("t.1", b"", Nats_TTL="1ms")
         await script.publish("t.1", b"", Nats_TTL="1s")
         await script.publish("t.2", b"", Nats_TTL="never")
-        await asyncio.sleep(2.5)
+        await script.holding("T", 1)
         await script.request("STREAM.INFO.T", {"subjects_filter": ">"})
         await script.request("STREAM.DELETE.T")
         config = {"name": "U", "subjects": ["u.>"], "max_age": 10**9, "subject_delete_marker_ttl": 2 * 10**9}

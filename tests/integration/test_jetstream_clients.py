@@ -212,17 +212,17 @@ def test_nats_js_keeps_keys_and_values(js: NodeClient) -> None:
     assert "wrong last sequence" in js.call("update", name="kv", key="a", value="3", revision=1)
     assert "wrong last sequence" in js.call("create", name="kv", key="a", value="3")
     assert js.call("get", name="kv", key="a") == {"key": "a", "value": "2", "revision": 2, "operation": "PUT"}
-    assert js.call("create", name="kv", key="b", value="short", ttl="1s") == 3
     js.call("remove", name="kv", key="a")
     assert [one["operation"] for one in js.call("history", name="kv", key="a")] == ["PUT", "PUT", "DEL"]
     js.call("purge", name="kv", key="a")
     assert [one["operation"] for one in js.call("history", name="kv", key="a")] == ["PURGE"]
+    assert js.call("create", name="kv", key="b", value="short", ttl="1s") == 5
     seen = [js.next_message() for _ in range(5)]
     assert [(one["key"], one["operation"]) for one in seen] == [
         ("a", "PUT"),
-        ("b", "PUT"),
         ("a", "DEL"),
         ("a", "PURGE"),
+        ("b", "PUT"),
         ("b", "PURGE"),  # because its time was over
     ]
     js.call("purge", name="kv", key="b")

@@ -43,7 +43,7 @@ class Puller:
     async def ask(self, **asked: Any) -> None:
         if self._heard is None:
             self._heard = await self._client.subscribe(self.inbox)
-        fields = {"batch": 1, "expires": 20 * 10**9, "group": "A", **asked}
+        fields = {"batch": 1, "expires": 60 * 10**9, "group": "A", **asked}
         payload = ",".join(
             f'"{name}":{value if isinstance(value, int) else chr(34) + value + chr(34)}'
             for name, value in fields.items()

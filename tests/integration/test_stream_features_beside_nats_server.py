@@ -215,7 +215,7 @@ def test_schedules_publish_when_it_is_time(pair: tuple[Peer, Peer]) -> None:
         ):
             await script.publish("s.x", b"refused", **headers)
         await script.request("STREAM.INFO.S")
-        due = good | {"Nats_Schedule_TTL": "5s", "Own": "header"}
+        due = good | {"Nats_Schedule_TTL": "60s", "Own": "header"}
         await script.publish("s.x", b"once", **due)
         while True:
             answer = await script.client.request("$JS.API.STREAM.MSG.GET.S", b'{"last_by_subj":"at.x"}')
