@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -52,9 +52,8 @@ START_SECONDS = STOP_SECONDS = PATIENCE_SECONDS
 POLL_SECONDS = 0.005
 LOG_TAIL = 6000
 
-LOWEST_PORT, PORTS = 10_000, 22_768
-# Processes that run tests side by side begin at different places.
-_TURNS = itertools.count(secrets.randbelow(PORTS))
+LOWEST_PORT, PORT_BLOCKS, BLOCK_PORTS = 10_000, 88, 256
+_claimed: dict[int, socket.socket] = {}
 
 
 def find_program(name: str) -> str | None:
@@ -88,16 +87,39 @@ def missing_peer(complaint: str) -> None:
     pytest.skip(complaint)
 
 
+def _own_ports() -> Iterator[int]:
+    """Ports that no other process with tests gives out: each claims a block by a name that only one can have."""
+    first = secrets.randbelow(PORT_BLOCKS)
+    for block in itertools.cycle([*range(first, PORT_BLOCKS), *range(first)]):
+        if block not in _claimed:
+            claim = socket.socket(socket.AF_UNIX)
+            try:
+                claim.bind(f"\0leafgate-test-ports-{block}")
+            except OSError:
+                claim.close()
+                continue
+            _claimed[block] = claim
+        yield from range(LOWEST_PORT + block * BLOCK_PORTS, LOWEST_PORT + (block + 1) * BLOCK_PORTS)
+
+
+_PORTS = _own_ports()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def free_port() -> int:
-    """A loopback port that was free a moment ago, for servers that cannot tell which one they took; each time another.
+    """A loopback port that is free, for servers that cannot tell which one they took; each time another.
 
     It lies below those that a system gives to outgoing connections: the tests beside this one make thousands of them.
     """
-    while True:
-        port = LOWEST_PORT + next(_TURNS) % PORTS
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+    return next(filter(_is_free, _PORTS))
 
 
 def wait_until(ready: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
@@ -260,9 +282,10 @@ def gateway(
     name: str = "edge",
     data_directory: Path | None = None,
     listener: str = "",
+    monitoring_port: int = 0,
 ) -> Iterator[Peer]:
     """A gateway with a listener on a free port for each protocol; `config` is more TOML, tables only, and `listener`
-    more keys of the last listener.
+    more keys of the last listener. A monitoring port of one's own is the same after a restart.
     """
     directory.mkdir(parents=True, exist_ok=True)
     ports_file = directory / "ports.json"
@@ -272,7 +295,7 @@ def gateway(
         lines.append(f"data-directory = {json.dumps(str(data_directory))}")
     for protocol in protocols:
         lines += ["[[listeners]]", f'protocol = "{protocol}"', 'address = "127.0.0.1:0"']
-    lines += [listener, "[monitoring]", f'address = "{"127.0.0.1:0" if monitoring else ""}"', config]
+    lines += [listener, "[monitoring]", f'address = "{f"127.0.0.1:{monitoring_port}" if monitoring else ""}"', config]
     file = directory / "leafgate.toml"
     file.write_text("\n".join(lines) + "\n")
     peer = Peer("gateway", directory, [sys.executable, "-m", "gateway", "run", "-c", str(file)], {})

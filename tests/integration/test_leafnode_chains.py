@@ -26,7 +26,7 @@ from tests.integration.leafnode_pair import (
     settled_both_ways,
 )
 from tests.integration.leafnode_spokes import SPOKE_UP, hub, remote, spoke
-from tests.integration.peers import Peer, gateway, nats_server, read_ports_file, uplink, wait_until
+from tests.integration.peers import Peer, free_port, gateway, nats_server, read_ports_file, uplink, wait_until
 
 LOOP = "Loop detected"
 
@@ -246,8 +246,7 @@ def test_of_two_links_from_one_server_the_newest_stays_and_the_log_is_loud(tmp_p
 
 
 def test_a_gateway_that_is_linked_to_itself_sees_it(tmp_path: Path) -> None:
-    with hub(tmp_path / "hub") as above:
-        port = above.ports["leafnode"]
+    port = free_port()
     config = uplink(f"nats-leaf://127.0.0.1:{port}", **IMPATIENT)
     lines = f'[[listeners]]\nprotocol = "leafnode"\naddress = "127.0.0.1:{port}"\n{config}'
     with gateway(tmp_path / "self", config=lines, name="self") as above:

@@ -13,9 +13,10 @@ import pytest
 import serial
 import serial.rfc2217
 
-from tests.integration.peers import gateway
+from tests.integration.peers import free_port, gateway
 from tests.integration.serial_line import SerialLine, micropython, serial_line, serial_table
 from tests.integration.test_serial_link import BAUD, Listener, ask, listening, numbers, play
+from tests.patience import PATIENCE_SECONDS
 
 
 def say(line: SerialLine, text: bytes) -> None:
@@ -192,12 +193,12 @@ def test_port_of_another_machine_carries_the_link(tmp_path: Path, telnet: bool):
 
 
 def test_network_port_that_is_not_there_is_told_and_tried_again(tmp_path: Path):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        address = probe.getsockname()
+    address = ("127.0.0.1", free_port())
     url = f"socket://127.0.0.1:{address[1]}"
     with gateway(tmp_path / "edge", config=serial_table(url, protocol="lines", name="far")) as edge:
         edge.wait_for_log("event=fault")
         with socket.create_server(address) as listener:
+            listener.settimeout(PATIENCE_SECONDS)
             client, _ = listener.accept()
             edge.wait_for_log("event=open")
             client.close()
