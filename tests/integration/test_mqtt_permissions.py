@@ -39,15 +39,18 @@ def run(server: Peer, program: str, user: str, *words: str) -> subprocess.Comple
 def test_denied_messages_are_not_retained_and_others_are(server: Peer, version: str):
     for user, topic in (("guest", f"door/{version}"), ("guest", f"garden/{version}"), ("all", f"secret/{version}")):
         run(server, "mosquitto_pub", user, "-V", version, "-q", "1", "-r", "-t", topic, "-m", "on")
-    everything = run(server, "mosquitto_sub", "all", "-V", version, "-t", f"+/{version}", "-W", "1", "-F", "%t")
-    assert sorted(everything.stdout.split()) == [f"garden/{version}", f"secret/{version}"]
-    some = run(server, "mosquitto_sub", "guest", "-V", version, "-t", f"+/{version}", "-W", "1", "-F", "%t")
-    assert some.stdout.split() == [f"garden/{version}"]
+    for user, expected in (("all", [f"garden/{version}", f"secret/{version}"]), ("guest", [f"garden/{version}"])):
+        words = (user, "-V", version, "-t", f"+/{version}", "-W", "1", "-F", "%t")
+        # A second may be too short to get all, and never makes more of them.
+        found: list[str] = []
+        while len(found) < len(expected):
+            found = sorted(run(server, "mosquitto_sub", *words).stdout.split())
+        assert found == expected
 
 
 @pytest.mark.parametrize("version", ["311", "5"])
 def test_denied_subscription_is_told(server: Peer, version: str):
-    told = run(server, "mosquitto_sub", "guest", "-V", version, "-t", "secret/#", "-W", "2")
+    told = run(server, "mosquitto_sub", "guest", "-V", version, "-t", "secret/#", "-W", f"{PATIENCE_SECONDS:g}")
     assert "denied" in (told.stdout + told.stderr).lower() or "rejected" in (told.stdout + told.stderr).lower()
 
 
