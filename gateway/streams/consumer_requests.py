@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.runtime.turns import Turns
-from gateway.streams import account_limits, consumer_config, errors
+from gateway.streams import account_limits, consumer_check, consumer_config, errors
 from gateway.streams.consumer import Consumer
 from gateway.streams.consumer_config import ConsumerConfig
 from gateway.streams.consumer_state import ConsumerState
@@ -116,10 +116,10 @@ class ConsumerRequests:
         name = config.durable_name or config.name
         is_default = not config.max_ack_pending
         if asked.pedantic:
-            consumer_config.check_pedantic(config, stream.config)
+            consumer_check.check_pedantic(config, stream.config)
         consumer_config.complete(config, stream.config)
         account_limits.check_consumer(self._home.account.rules.streams, config, is_default)
-        consumer_config.check(config, stream.config)
+        consumer_check.check(config, stream.config)
         if config.direct and config.sourcing and name:  # Whoever asks has one name for all that he has made for it.
             name = config.name = f"{name}-{new_name(stream)}"
         existing = stream.consumers.get(name) if name else None
@@ -160,7 +160,7 @@ class ConsumerRequests:
         if action == "create" and not same:
             raise ApiError(errors.CONSUMER_EXISTS)
         if not same:
-            consumer_config.check_update(consumer.config, config)
+            consumer_check.check_update(consumer.config, config)
             self._check_queue(stream, config, consumer)
         if config.sourcing:
             # Who reads with it knows what it has, and goes on behind what it has said of that.
@@ -246,7 +246,7 @@ class ConsumerRequests:
         asked = decode(payload, UnpinAsked)
         if not asked.group:
             raise ApiError(errors.INVALID_JSON.with_text("consumer group not specified"))
-        consumer_config.check_group(asked.group)
+        consumer_check.check_group(asked.group)
         consumer = self.find(*tokens)
         if asked.group not in (consumer.config.priority_groups or ()):
             raise ApiError(errors.NO_SUCH_GROUP)

@@ -15,7 +15,7 @@ import trio
 from gateway.dataplane.port import Port, Receiver
 from gateway.runtime.identity import new_token
 from gateway.storage.streams.limits import RefusedError
-from gateway.streams import archive, consumer_config, errors
+from gateway.streams import archive, consumer_check, consumer_config, errors
 from gateway.streams.archive import ArchiveReader, Entry
 from gateway.streams.archived_consumer import read_consumer
 from gateway.streams.consumer import Consumer
@@ -207,7 +207,7 @@ class Restore:
             wanted, state = read_consumer(text, trio.current_time())
             wanted.name = wanted.name or wanted.durable_name
             consumer_config.complete(wanted, config)
-            consumer_config.check(wanted, config)
+            consumer_check.check(wanted, config)
             for pending in state.pending.values():
                 pending.deadline += wanted.ack_wait / SECOND
             self._home.create_consumer(self._stream, wanted, state)

@@ -2,7 +2,7 @@
 
 import random
 
-from gateway.streams.consumer_config import percentage_of
+from gateway.streams.consumer_check import percentage_of
 from gateway.streams.roles import Delivering
 from gateway.streams.times import SECOND
 from protocols.nats.stream_replies import Delivery
