@@ -116,7 +116,7 @@ class Acknowledgements:
         consumer.tell("nak", "MSG_NAKED", **facts(delivery))
         if delay:
             pending.deadline = trio.current_time() + delay / SECOND
-            consumer.expect_by(pending.deadline)
+            consumer.timer.expect_by(pending.deadline)
             return
         consumer.redeliver(delivery.sequence)
         consumer.kick()
@@ -128,7 +128,7 @@ class Acknowledgements:
         pending = consumer.state.pending.get(delivery.sequence)
         if pending is not None:
             pending.deadline = now + consumer.patience(delivery.deliveries)
-            consumer.expect_by(pending.deadline)
+            consumer.timer.expect_by(pending.deadline)
 
     def terminate(self, delivery: Delivery, reason: str) -> None:
         """It is not to be delivered any more, though nobody is through with it."""

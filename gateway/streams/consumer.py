@@ -8,23 +8,17 @@ from gateway.runtime.turns import TURN_SECONDS
 from gateway.storage.streams.cursor import Cursor
 from gateway.streams.acknowledgements import Acknowledgements
 from gateway.streams.consumer_config import ConsumerConfig
-from gateway.streams.consumer_state import ConsumerState, StoredState, Sweep
-from gateway.streams.message_headers import MESSAGE_SIZE, status, with_fields
+from gateway.streams.consumer_state import FOREVER, ConsumerState, StoredState
+from gateway.streams.consumer_timer import IN_A_ROW, ConsumerTimer
+from gateway.streams.dispatch import Dispatch
+from gateway.streams.message_headers import status
 from gateway.streams.pull_requests import PullRequests
 from gateway.streams.push import Push
 from gateway.streams.reading import Reader
-from gateway.streams.roles import Consumed, Home, Share
-from gateway.streams.runs import Run
+from gateway.streams.roles import Consumed, Home
 from gateway.streams.selection import Selection
 from gateway.streams.times import SECOND
-from protocols.message import Message, make_message
-from protocols.nats.stream_replies import make_reply
-
-# What lies between two looks at what is over.
-SHORTEST_PAUSE = 0.01
-FOREVER = float("inf")
-# Messages between two looks at the clock.
-IN_A_ROW = 256
+from protocols.message import Message
 
 
 class Note(msgspec.Struct):
@@ -53,24 +47,17 @@ class Consumer:
         self.selection = Selection(config.filters, stream.config.kept_subjects)
         self.reader = Reader(self)
         self.pulls = PullRequests(self)
+        self.timer = ConsumerTimer(self)
         self.push = Push(self) if not config.is_pull else None
         self.is_closed = False
         self.pause_until = config.pause_ns
         self.last_active = trio.current_time()
         self._cursor = cursor
-        self._lead = b"$JS.ACK.%b." % self.path
-        self._run = Run(self._lead, state, self.reader.supply, config.headers_only)
+        self._dispatch = Dispatch(self)
         self._acks = Acknowledgements(self)
         # It is noted that there is something to be kept.
         self._is_noted = False
-        self._scheduled = False
-        self._is_ending = False
-        # No pending message is to be delivered again before that; who looks for those that are.
-        self._pending_at = FOREVER
-        self._sweep: Sweep | None = None
         self._is_settling = False
-        self._timer_at = FOREVER
-        self._deadline: object = None
         if cursor is not None:
             cursor.describe = self._describe
             self._leave_keepsake()
@@ -85,8 +72,8 @@ class Consumer:
         self.changed()
         self.kick()
         if self.state.pending:
-            self._pending_at = 0.0
-        self.set_timer()
+            self.timer.expect_by(0.0)
+        self.timer.set()
 
     async def restore(self) -> None:
         """Know again what was on its way when the gateway ended."""
@@ -102,7 +89,7 @@ class Consumer:
         if self.push is not None:
             self.push.close()
         self.home.runtime.turns.begin(lambda: self.pulls.end_some(f"409 {reason}"))
-        self.home.runtime.deadlines.cancel(self._deadline)  # type: ignore[arg-type]
+        self.timer.close()
         if self._cursor is not None:
             self.stream.stored.remove_cursor(self._cursor.name)
 
@@ -110,7 +97,7 @@ class Consumer:
         """Be like that from now on."""
         filters_changed = self.config.filters != config.filters
         self.config = config
-        self._run.headers_only = config.headers_only
+        self._dispatch.configure()
         self._acks.configure()
         self._leave_keepsake()
         self.pause_until = config.pause_ns
@@ -122,7 +109,7 @@ class Consumer:
             self.push.open()
         self.changed()
         self.kick()
-        self.set_timer()
+        self.timer.set()
 
     def hold_back(self, config: ConsumerConfig, sequence: int) -> None:
         """Be like that, and begin again with a sequence, but send nothing before `configure`: who reads another stream
@@ -147,7 +134,7 @@ class Consumer:
         self.pause_until = until
         self.changed()
         self.kick()
-        self.set_timer()
+        self.timer.set()
 
     def reset(self, sequence: int) -> None:
         """Begin again with a sequence, as if nothing had been delivered."""
@@ -187,9 +174,7 @@ class Consumer:
 
     def kick(self) -> None:
         """There may be something to deliver."""
-        if not self._scheduled and not self.is_closed:
-            self._scheduled = True
-            self.home.runtime.turns.begin(self._deliver_some)
+        self._dispatch.begin()
 
     def ask(self, payload: bytes, reply: bytes, asker: Port) -> None:
         """A client asks for messages."""
@@ -200,126 +185,12 @@ class Consumer:
         self.reader.refresh()
         over_at = self.pulls.ask(payload, reply, asker, now)
         if over_at is not None:
-            self.wake_by(over_at)
+            self.timer.wake_by(over_at)
             self.kick()
 
     def available(self) -> int:
         """How many messages could be delivered, again or for the first time."""
         return self.reader.ahead + len(self.state.again)
-
-    def _deliver_some(self) -> bool:
-        """Deliver for a turn; whether there is more to do."""
-        clock = self.home.runtime.turns.clock
-        until = clock() + TURN_SECONDS
-        self.reader.refresh()
-        while self._may_deliver():
-            if not (self._deliver_again() or self._deliver_new()):
-                if self.reader.has_more:
-                    return True
-                if not self.reader.is_reading and self.pulls.exhausted():
-                    return True
-                break
-            if clock() > until:
-                return True
-        self._scheduled = False
-        return False
-
-    def _may_deliver(self) -> bool:
-        if self.is_closed or self.is_paused:
-            return False
-        return self.push.is_ready() if self.push is not None else bool(self.pulls)
-
-    def _room_for_new(self) -> int:
-        """How many more messages may be on their way."""
-        most = self.config.max_ack_pending
-        return max(most - len(self.state.pending), 0) if self.config.acknowledges and most > 0 else IN_A_ROW
-
-    def _share(self, next_ns: int) -> Share | None:
-        """What may go out now to whose turn it is; the next message came at that time. None where it is nobody's."""
-        return self.push.share(next_ns) if self.push is not None else self.pulls.share(trio.current_time())
-
-    def _note_share(self, messages: int, size: int, now: float) -> None:
-        """So much of a share was taken."""
-        self.last_active = now
-        self.state.delivered_ns = self.stream.stored.store.wall_ns()
-        self.changed()
-        if self.push is not None:
-            self.push.sent(size, now)
-        else:
-            self.pulls.served(messages, size, now)
-
-    def _note_gone(self) -> None:
-        """Nobody was there for a share."""
-        if self.push is not None:
-            self.push.gone()
-        else:
-            self.pulls.gone()
-
-    def _deliver_new(self) -> bool:
-        """Hand out some messages for the first time; False where none can be now."""
-        room = self._room_for_new()
-        if not room or not self.reader.look():
-            return False
-        share = self._share(self.reader.supply.time_ns)
-        if share is None:
-            return False
-        run = self._run
-        run.field = self.pulls.priorities.field
-        count = run.fill(min(share.messages, room, IN_A_ROW), share.room, share.whole, self.reader.ahead)
-        if not count:
-            if run.next_size:
-                self.pulls.too_large()
-            return bool(run.next_size)
-        taken = self.home.deliver_run(run.messages, share.subject, share.asker)
-        now = trio.current_time()
-        deadline = now + self.patience(1) if self.config.acknowledges else FOREVER
-        run.settle(taken, deadline, self.config.acknowledges)
-        self.reader.delivered(taken)
-        if taken:
-            self._note_share(taken, run.size, now)
-            self.expect_by(deadline)
-            if self.stream.config.is_queue and not self.config.acknowledges:
-                for sequence, subject, size in run.what_was(taken):
-                    self.stream.acknowledged(sequence, subject, size)
-        if taken < count:
-            self.reader.forget()
-            self._note_gone()
-        return True
-
-    def _deliver_again(self) -> bool:
-        """Hand out a message once more; False where there is none."""
-        message = self.reader.next_again()
-        if message is None:
-            return False
-        state, sequence = self.state, message.sequence
-        header, payload = message.header, message.payload
-        if self.config.headers_only:
-            header, payload = with_fields(header, (MESSAGE_SIZE, b"%d" % len(payload))), b""
-        count, left = state.next_count(sequence), self.reader.ahead
-        reply = make_reply(self._lead, count, sequence, state.number + 1, message.time_ns, left)
-        size = len(message.subject) + len(reply) + len(header) + len(payload)
-        share = self._share(0)
-        if share is None:
-            self.reader.put_back(message)
-            return False
-        if share.whole and size > share.room:
-            self.reader.put_back(message)
-            self.pulls.too_large()
-            return True
-        field = self.pulls.priorities.field
-        if field is not None:
-            header = with_fields(header, field)
-        again = make_message(message.subject, payload, reply, header)
-        if not self.home.deliver_run([again], share.subject, share.asker):
-            self.reader.put_back(message)
-            self._note_gone()
-            return True
-        now = trio.current_time()
-        deadline = now + self.patience(count)
-        state.deliver_again(sequence, deadline, message.subject, message.size)
-        self._note_share(1, size, now)
-        self.expect_by(deadline)
-        return True
 
     def patience(self, count: int) -> float:
         """How many seconds are left to acknowledge the n-th delivery."""
@@ -402,95 +273,7 @@ class Consumer:
         self.kick()
         return False
 
-    # Time.
-
     def heartbeat(self) -> bytes:
         """The header that says that there is nothing to say."""
         number, sequence = self.state.delivered
         return status("100 Idle Heartbeat", ("Nats-Last-Consumer", number), ("Nats-Last-Stream", max(sequence, 0)))
-
-    def set_timer(self) -> None:
-        """Look at what is over when the next thing is."""
-        if self.is_closed:
-            return
-        when = min(self.pulls.next_at(), self._pending_at, self._inactive_at())
-        if self.push is not None:
-            when = min(when, self.push.next_at())
-        if self.pause_until:
-            left = (self.pause_until - self.stream.stored.store.wall_ns()) / SECOND
-            when = min(when, trio.current_time() + max(left, 0.0))
-        self.wake_by(when)
-
-    def expect_by(self, when: float) -> None:
-        """A pending message is to be delivered again then, unless it is acknowledged."""
-        self._pending_at = min(self._pending_at, when)
-        self.wake_by(when)
-
-    def wake_by(self, when: float) -> None:
-        """Look at what is over at that time at the latest."""
-        if when >= self._timer_at or self.is_closed:
-            return
-        deadlines = self.home.runtime.deadlines
-        deadlines.cancel(self._deadline)  # type: ignore[arg-type]
-        self._timer_at = max(when, trio.current_time() + SHORTEST_PAUSE)
-        self._deadline = deadlines.call_at(self._timer_at, self._time_is_over)
-
-    def _inactive_at(self) -> float:
-        threshold = self.config.inactive_threshold / SECOND
-        if not threshold:
-            return FOREVER
-        return (trio.current_time() if self.is_active else self.last_active) + threshold
-
-    def _time_is_over(self, now: float) -> None:
-        self._timer_at = FOREVER
-        if self.is_closed:
-            return
-        if self.is_active:
-            self.last_active = now
-        elif self._inactive_at() <= now:
-            self.home.forget_consumer(self.stream.name, self.name)
-            return
-        if not self._is_ending:
-            self._is_ending = True
-            self.home.runtime.turns.begin(self._end_requests)
-        if self._pending_at <= now and self._sweep is None:
-            self._pending_at = FOREVER
-            self._sweep = Sweep(self.state, now)
-            self.home.runtime.turns.begin(self._look_for_due)
-        if self.pause_until and not self.is_paused:
-            self.pause_until = 0
-            self.changed()
-        if self.push is not None:
-            self.push.tick(now)
-        self.kick()
-        self.set_timer()
-
-    def _look_for_due(self) -> bool:
-        """Deliver again what nobody acknowledged in time, for a turn; whether there is more to look at."""
-        clock = self.home.runtime.turns.clock
-        until = clock() + TURN_SECONDS
-        sweep = self._sweep
-        assert sweep is not None
-        while not self.is_closed and not sweep.is_over:
-            for sequence in sweep.look(self.state, IN_A_ROW):
-                self.redeliver(sequence)
-            if clock() > until and not sweep.is_over:
-                return True
-        self._sweep = None
-        self.expect_by(sweep.next_at)
-        self.kick()
-        return False
-
-    def _end_requests(self) -> bool:
-        """End requests whose time is over, for a turn; whether there are more."""
-        clock = self.home.runtime.turns.clock
-        until = clock() + TURN_SECONDS
-        more = True
-        while more and not self.is_closed:
-            more = self.pulls.expire(trio.current_time())
-            if clock() > until:
-                break
-        self._is_ending = more and not self.is_closed
-        if not more:
-            self.set_timer()
-        return self._is_ending

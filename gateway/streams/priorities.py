@@ -95,7 +95,7 @@ class Priorities:
         self.pin = request.pin = new_token()
         self.pinned_ns = self._consumer.stream.stored.store.wall_ns()
         self.pinned_until = now + self._consumer.config.priority_timeout / SECOND
-        self._consumer.wake_by(self.pinned_until)
+        self._consumer.timer.wake_by(self.pinned_until)
         self._tell("pinned", request.group, pinned_id=self.pin)
 
     def unpin(self, group: str, reason: str) -> None:

@@ -91,7 +91,7 @@ class Push:
             self._forget_flow()
             self._consumer.kick()
         self._consumer.last_active = trio.current_time()
-        self._consumer.set_timer()
+        self._consumer.timer.set()
 
     def _forget_flow(self) -> None:
         self._window, self._on_way, self._question = FIRST_WINDOW, 0, b""
@@ -121,7 +121,7 @@ class Push:
         rate = self._consumer.config.rate_limit_bps
         if rate:
             self._hold_until = max(self._hold_until, now) + size * 8 / rate
-            self._consumer.wake_by(self._hold_until)
+            self._consumer.timer.wake_by(self._hold_until)
         if self._flows:
             self._on_way += size
             if not self._question and (self._on_way > self._window // 2 or self._is_full()):
@@ -134,7 +134,7 @@ class Push:
     def gone(self) -> None:
         """Nobody has taken what was to be sent."""
         self.is_bound = False
-        self._consumer.set_timer()
+        self._consumer.timer.set()
 
     def _is_early(self, time_ns: int) -> bool:
         """Whether the original pace of the messages says that this one is not to come yet."""
@@ -145,7 +145,7 @@ class Push:
         if pause <= 0:
             return False
         self._hold_until = trio.current_time() + pause
-        self._consumer.wake_by(self._hold_until)
+        self._consumer.timer.wake_by(self._hold_until)
         return True
 
     def _wait_for_relief(self) -> None:

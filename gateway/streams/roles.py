@@ -152,6 +152,19 @@ class Consumed(Protocol):
         """A consumer is through with a message."""
 
 
+class Timer(Protocol):
+    """When something of a consumer is over (gateway.streams.consumer_timer)."""
+
+    def set(self) -> None:
+        """Something may be over earlier than before."""
+
+    def expect_by(self, when: float) -> None:
+        """A pending message is to be delivered again then, unless it is acknowledged."""
+
+    def wake_by(self, when: float) -> None:
+        """Look at what is over at that time at the latest."""
+
+
 class Delivering(Protocol):
     """A consumer, as its parts see it."""
 
@@ -163,6 +176,9 @@ class Delivering(Protocol):
     path: bytes
     is_closed: bool
     last_active: float
+
+    @property
+    def timer(self) -> Timer: ...
 
     @property
     def is_active(self) -> bool:
@@ -191,15 +207,6 @@ class Delivering(Protocol):
 
     def measure(self, **fields: object) -> None:
         """Publish how long an acknowledgement took."""
-
-    def set_timer(self) -> None:
-        """Something may be over earlier than before."""
-
-    def expect_by(self, when: float) -> None:
-        """A pending message is to be delivered again then, unless it is acknowledged."""
-
-    def wake_by(self, when: float) -> None:
-        """Look at what is over at that time at the latest."""
 
     def available(self) -> int:
         """How many messages could be delivered."""
