@@ -335,7 +335,7 @@ class AccountStreams:
         served.consumers.pop(consumer).close("Consumer Deleted")
         self.tell_action("consumer", "delete", stream, consumer)
         if served.config.retention == "interest":
-            self.spawn(served.let_unwanted_go)
+            self.spawn(served.retention.let_unwanted_go)
 
     # What streams and consumers ask.
 

@@ -146,7 +146,7 @@ class Acknowledgements:
         if not stream.config.is_queue:
             return
         if pending.size:
-            stream.acknowledged(sequence, pending.subject, pending.size)
+            stream.retention.acknowledged(sequence, pending.subject, pending.size)
         else:
             self._home.spawn(lambda: self._look_up(sequence))
 
@@ -171,7 +171,7 @@ class Acknowledgements:
         stream = self._consumer.stream
         message = await stream.stored.get(sequence)
         if message is not None:
-            stream.acknowledged(sequence, message.subject, message.size)
+            stream.retention.acknowledged(sequence, message.subject, message.size)
 
 
 def facts(delivery: Delivery) -> dict[str, object]:

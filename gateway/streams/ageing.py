@@ -11,6 +11,7 @@ from gateway.storage.streams.stored_message import MESSAGE_BYTES
 from gateway.storage.streams.stream import Stream
 from gateway.streams import message_headers as headers
 from gateway.streams.lifetimes import Lifetimes, Mortal
+from gateway.streams.retention import Retention
 from gateway.streams.roles import Home
 from gateway.streams.stream_config import StreamConfig
 from gateway.streams.times import SECOND
@@ -29,13 +30,11 @@ class Aged(Protocol):
     home: Home
     config: StreamConfig
     stored: Stream
+    retention: Retention
     is_closed: bool
 
     @property
     def name(self) -> str: ...
-
-    def remove_at(self, sequence: int, subject: bytes, size: int) -> bool:
-        """Delete a message; False where it is gone already."""
 
 
 class Ageing:
@@ -80,7 +79,7 @@ class Ageing:
     def _let_go(self, now: float) -> None:
         self._deadline = None
         for mortal in self._lifetimes.take(self._stream.stored.age_ns(), LET_GO_AT_ONCE):
-            if self._stream.remove_at(mortal.sequence, mortal.subject, mortal.size):
+            if self._stream.retention.remove_at(mortal.sequence, mortal.subject, mortal.size):
                 self._leave_marker(mortal.subject)
         self.wait()
 

@@ -177,7 +177,7 @@ class ConsumerRequests:
 
     def _let_unwanted_go(self, stream: ServedStream) -> None:
         if stream.config.retention == "interest":
-            self._home.spawn(stream.let_unwanted_go)
+            self._home.spawn(stream.retention.let_unwanted_go)
 
     def _check_queue(self, stream: ServedStream, config: ConsumerConfig, but: Consumer | None = None) -> None:
         """Of a work queue each message is one consumer's."""

@@ -125,7 +125,7 @@ class Dispatch:
             consumer.timer.expect_by(deadline)
             if consumer.stream.config.is_queue and not acknowledges:
                 for sequence, subject, size in run.what_was(taken):
-                    consumer.stream.acknowledged(sequence, subject, size)
+                    consumer.stream.retention.acknowledged(sequence, subject, size)
         if taken < count:
             reader.forget()
             self._note_gone()

@@ -165,6 +165,6 @@ def _rollup(stream: PublishedTo, fields: dict[bytes, bytes]) -> bytes:
 def rolled_up(stream: PublishedTo, subject: bytes, sequence: int, rollup: bytes) -> None:
     """A message that was just stored takes the place of those before it: all of its subject, or all there are."""
     if rollup == b"all":
-        stream.purge(sequence)
+        stream.retention.purge(sequence)
     else:
-        stream.keep_of(subject, sequence)
+        stream.retention.keep_of(subject, sequence)

@@ -12,6 +12,7 @@ from gateway.streams.consumer_config import ConsumerConfig
 from gateway.streams.consumer_state import ConsumerState
 from gateway.streams.duplicates import Duplicates, IdRoom
 from gateway.streams.promises import Promises
+from gateway.streams.retention import Retention
 from gateway.streams.selection import Selection
 from gateway.streams.staged import StagedRoom
 from gateway.streams.stream_config import StreamConfig
@@ -104,18 +105,13 @@ class PublishedTo(Protocol):
     config: StreamConfig
     stored: Stream
     duplicates: Duplicates
+    retention: Retention
 
     @property
     def name(self) -> str: ...
 
     def is_schedule(self, subject: bytes) -> bool:
         """Whether the last message of a subject is a schedule."""
-
-    def purge(self, first: int | None = None) -> int:
-        """Delete everything in front of a sequence."""
-
-    def keep_of(self, subject: bytes, before: int, keep: int = 0) -> int:
-        """Delete the messages of a subject in front of a sequence, but for so many."""
 
 
 class Copying(Protocol):
@@ -144,12 +140,10 @@ class Consumed(Protocol):
     config: StreamConfig
     stored: Stream
     promises: Promises
+    retention: Retention
 
     @property
     def name(self) -> str: ...
-
-    def acknowledged(self, sequence: int, subject: bytes, size: int) -> None:
-        """A consumer is through with a message."""
 
 
 class Timer(Protocol):

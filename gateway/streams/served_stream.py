@@ -1,14 +1,12 @@
-"""ServedStream: one stream as the API has it: its configuration, what it takes and what it lets go."""
+"""ServedStream: one stream as the API has it: its configuration, what it takes, and which consumers it has."""
 
 import logging
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections import OrderedDict
 
 import msgspec
 
 from gateway.dataplane.port import Port
 from gateway.runtime.turns import TURN_SECONDS, OwnTurn
-from gateway.storage.streams.departed_ids import DepartedId
 from gateway.storage.streams.limits import MOST_MESSAGE_BYTES, Refusal, RefusedError
 from gateway.storage.streams.stored_message import MESSAGE_BYTES, StoredMessage
 from gateway.storage.streams.stream import Stream
@@ -26,6 +24,7 @@ from gateway.streams.promises import Promises
 from gateway.streams.prompt_gets import Gettable
 from gateway.streams.publishing import Publication, check_expectations, of_copy, rolled_up
 from gateway.streams.republish import Republisher, Stored
+from gateway.streams.retention import Retention
 from gateway.streams.roles import Home
 from gateway.streams.schedules import Schedules
 from gateway.streams.special_intake import SpecialIntake, is_special
@@ -36,9 +35,6 @@ from protocols.subjects import matches
 log = logging.getLogger("leafgate.streams")
 
 LARGEST_HEADER = 64 << 10
-# What is read at once where a stream is looked through.
-MESSAGES_AT_ONCE = 1024
-BYTES_AT_ONCE = 1 << 20
 # Why the storage as a whole takes nothing.
 OUT_OF_ORDER = frozenset((Refusal.FULL, Refusal.TOO_SLOW, Refusal.FAULT, Refusal.QUOTA))
 
@@ -63,6 +59,7 @@ class ServedStream:
         self.promises = promises
         self.consumers: dict[str, Consumer] = {}
         self.duplicates = Duplicates(home.ids, config.duplicate_window, is_kept_queue(config))
+        self.retention = Retention(self)
         self.gate = Gate(stored, promises, self.duplicates)
         self.ageing = Ageing(self)
         self.origins = Origins(self)
@@ -74,8 +71,6 @@ class ServedStream:
         self.gettable: Gettable | None = None
         self.is_closed = False
         self._intakes: list[Intake] = []
-        # Messages of an interest stream that nobody wanted when they came: sequence, subject and size.
-        self._unwanted: deque[tuple[int, bytes, int]] = deque()
         # Consumers that have not looked yet for what the last commit brought.
         self._to_kick: OrderedDict[Consumer, None] = OrderedDict()
         self._is_kicking = False
@@ -269,8 +264,8 @@ class ServedStream:
             lifetime = publication.lifetime if publication is not None else 0
             self.ageing.note(sequence, stored.age_ns(), lifetime, subject, size)
             self.ageing.wait()
-        if config.retention == "interest" and not self.is_wanted(sequence, subject):
-            self._unwanted.append((sequence, subject, size))
+        if config.retention == "interest":
+            self.retention.note(sequence, subject, size)
         if self.schedules is not None:
             self.schedules.note(sequence, stored.last_ns, subject, headers.nats_fields(header))
         if self.republisher is not None and before >= 0:
@@ -308,7 +303,7 @@ class ServedStream:
         rollup = b"sub" if headers.ROLLUP in fields else b""
         self.store(subject, header, payload, Publication(b"", 0, lifetime, rollup))
         if fields.get(headers.SCHEDULE_NEXT) == headers.PURGE:
-            self.keep_of(fields[headers.SCHEDULER], self.stored.last + 1)
+            self.retention.keep_of(fields[headers.SCHEDULER], self.stored.last + 1)
 
     def is_schedule(self, subject: bytes) -> bool:
         """Whether the last message of a subject is a schedule."""
@@ -335,62 +330,6 @@ class ServedStream:
         told = {"error": fault.told(), "stream": self.name, "seq": 0}
         self.home.answer(reply, msgspec.json.encode(told), source)
 
-    # What goes.
-
-    def remove(self, message: StoredMessage) -> bool:
-        """Delete one message; False where it is gone already."""
-        return self.remove_at(message.sequence, message.subject, message.size)
-
-    def remove_at(self, sequence: int, subject: bytes, size: int) -> bool:
-        stored = self.stored
-        if not stored.delete_at(sequence, subject, size):
-            return False
-        departed = self.duplicates.id_of(sequence, now := stored.age_ns()) if self.duplicates.placed else None
-        if departed is not None:
-            identifier, aged = departed
-            stored.departed.note(DepartedId(sequence, aged, identifier))
-            stored.departed.expire(now - self.duplicates.window)
-        self._forget_totals()
-        self._tell_removed(sequence)
-        return True
-
-    def purge(self, first: int | None = None) -> int:
-        count = self.stored.purge(first)
-        self._forget_totals()
-        for consumer in self.consumers.values():
-            consumer.purged()
-        return count
-
-    async def purge_matching(self, wanted: Callable[[bytes], bool], before: int, keep: int) -> int:
-        """Delete the messages of some subjects in front of a sequence, but for so many of the newest; returns how many
-        those were.
-        """
-        stored = self.stored
-        places: list[tuple[int, bytes, int]] = []
-        first = stored.first
-        while first <= min(stored.committed, before - 1):
-            found, first = await stored.read(first, MESSAGES_AT_ONCE, BYTES_AT_ONCE, wanted)
-            places += [(one.sequence, one.subject, one.size) for one in found if one.sequence < before]
-        if keep:
-            del places[-keep:]
-        return sum(self.remove_at(*place) for place in places)
-
-    def keep_of(self, subject: bytes, before: int, keep: int = 0) -> int:
-        """Delete the messages of a subject in front of a sequence, where the place of each is known."""
-        count = self.stored.delete_all_of(subject, before, keep)
-        if count:
-            self._forget_totals()
-            self._tell_removed(0)
-        return count
-
-    def _forget_totals(self) -> None:
-        if self.intake is not None:
-            self.intake.forget()
-
-    def _tell_removed(self, sequence: int) -> None:
-        for consumer in self.consumers.values():
-            consumer.removed(sequence)
-
     # Consumers.
 
     def _committed(self) -> None:
@@ -409,38 +348,17 @@ class ServedStream:
         """Let what nobody wants go, and consumers look for what is new, for a turn; whether there are more."""
         clock = self.home.runtime.turns.clock
         until = clock() + TURN_SECONDS
-        unwanted, to_kick, committed = self._unwanted, self._to_kick, self.stored.committed
+        to_kick = self._to_kick
         while not self.is_closed and clock() <= until:
-            if unwanted and unwanted[0][0] <= committed:
-                self.remove_at(*unwanted.popleft())
-            elif to_kick:
+            if self.retention.let_one_go():
+                continue
+            if to_kick:
                 to_kick.popitem(last=False)[0].kick()
             else:
                 self._is_kicking = False
                 return False
         self._is_kicking = not self.is_closed
         return self._is_kicking
-
-    def is_wanted(self, sequence: int, subject: bytes) -> bool:
-        """Whether a consumer has yet to acknowledge a message."""
-        return any(consumer.wants(sequence, subject) for consumer in self.consumers.values())
-
-    def acknowledged(self, sequence: int, subject: bytes, size: int) -> None:
-        """A consumer is through with a message: of a queue it goes."""
-        if not self.config.is_queue or self.config.deny_delete:
-            return
-        if self.config.retention == "workqueue" or not self.is_wanted(sequence, subject):
-            self.remove_at(sequence, subject, size)
-
-    async def let_unwanted_go(self) -> None:
-        """Of an interest stream: delete what no consumer wants any more."""
-        stored = self.stored
-        first = stored.first
-        while first <= stored.committed and not self.is_closed:
-            found, first = await stored.read(first, MESSAGES_AT_ONCE, BYTES_AT_ONCE)
-            for message in found:
-                if not self.is_wanted(message.sequence, message.subject):
-                    self.remove(message)
 
     # What is told.
 

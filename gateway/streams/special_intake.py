@@ -209,7 +209,7 @@ class SpecialIntake:
         if total is not None and self._totals is not None:
             self._totals.note(subject, total)
         if purges:
-            self.stream.keep_of(purges, self.stream.stored.last + 1)
+            self.stream.retention.keep_of(purges, self.stream.stored.last + 1)
         return sequence
 
     def copied(self, subject: bytes, header: bytes, payload: bytes) -> Prepared:

@@ -264,7 +264,7 @@ class StreamRequests:
         if not pattern or pattern == b">":
             if asked.keep:
                 before = await self._begin_of_last(stream, asked.keep)
-            purged = stream.purge(before)
+            purged = stream.retention.purge(before)
         else:
             selection = Selection([pattern], stream.config.kept_subjects)
             purged = await self._purge_selection(stream, selection, before, asked.keep)
@@ -276,11 +276,11 @@ class StreamRequests:
             turn = OwnTurn(self._home.runtime.turns)
             purged = 0
             for subject in await selection.subjects_in_turns(stream.stored, turn):
-                purged += stream.keep_of(subject, before, keep)
+                purged += stream.retention.keep_of(subject, before, keep)
                 if turn.is_over():
                     await turn.next()
             return purged
-        return await stream.purge_matching(selection.wants, before, keep)
+        return await stream.retention.purge_matching(selection.wants, before, keep)
 
     async def _begin_of_last(self, stream: ServedStream, keep: int) -> int:
         """The sequence from which on there are so many messages."""
@@ -329,7 +329,7 @@ class StreamRequests:
         if asked.seq > stream.stored.committed:
             raise ApiError(errors.DELETE_FAILED.with_text("stream store EOF"))
         message = await stream.stored.get(asked.seq)
-        if message is None or not stream.remove(message):
+        if message is None or not stream.retention.remove(message):
             raise ApiError(errors.SEQUENCE_NOT_FOUND.with_text(asked.seq))
         await correct_last(stream, message.subject)
         await self._home.kept()
