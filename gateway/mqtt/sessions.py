@@ -1,51 +1,27 @@
-"""All MQTT sessions by client id: who takes which over, how long they outlive their clients, and their wills."""
+"""All MQTT sessions by client id: who takes which over, and which of them outlive their clients."""
 
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Protocol
-
-import trio
 
 from gateway.accounts.account import Account
 from gateway.accounts.permissions import EVERYTHING
-from gateway.accounts.review import review
+from gateway.mqtt.absences import Absences
 from gateway.mqtt.attached_client import AttachedClient
 from gateway.mqtt.bridge_ids import is_bridge
 from gateway.mqtt.losses import Losses
 from gateway.mqtt.replies import ReplyReceiver
 from gateway.mqtt.sending_port import FULL
 from gateway.mqtt.session import MqttSession, QueueLimits, session_bytes, will_bytes
-from gateway.runtime.deadlines import Deadline
-from gateway.runtime.logs import shown
+from gateway.mqtt.wills import Wills
 from gateway.runtime.runtime import Runtime
 from gateway.runtime.turns import OwnTurn
 from gateway.settings.mqtt import Mqtt
 from gateway.storage.schema import UNKNOWN_SENT
 from gateway.storage.stored_session import NEVER_EXPIRES, RestoredSession, StoredSession, StoredWill
 from protocols.close_reason import CloseReason
-from protocols.message import Message
 
 if TYPE_CHECKING:
     from gateway.storage.session_store import SessionStore
-
-log = logging.getLogger("leafgate.mqtt")
-
-# A will for which the disk has no room is said again and again, as long as so many bytes of such wills wait.
-UNSAID_SECONDS = 1.0
-UNSAID_OVERHEAD = 1024
-MOST_UNSAID_BYTES = 8 << 20
-
-
-class Absence:
-    """What is due while the client of a session is away. `began` is in seconds of the account's clock."""
-
-    __slots__ = ("began", "expiry", "will", "will_deadline")
-
-    def __init__(self, began: float) -> None:
-        self.began = began
-        self.expiry: Deadline | None = None
-        self.will: StoredWill | None = None
-        self.will_deadline: Deadline | None = None
 
 
 class NewClient(AttachedClient, Protocol):
@@ -86,13 +62,12 @@ class MqttSessions:
         self._account = account
         self._replies = ReplyReceiver(account, runtime.names.gateway_id)
         account.unwrap = self._replies.unwrap
-        account.rights_changed = self._rights_changed
         # How many have a client, and how many ended because theirs did not come back.
         self.connected = 0
         self.expired = 0
         self._sessions: dict[bytes, MqttSession] = {}
-        self._absences: dict[bytes, Absence] = {}
-        self._unsaid_bytes = 0
+        self._wills = Wills(runtime, account, self.expect_replies)
+        self._absences = Absences(runtime, account, self._wills, self._save, self._expire)
         self._losses = Losses(runtime.deadlines)
         # What sessions had lost that are over.
         self._dropped_before = 0
@@ -174,9 +149,7 @@ class MqttSessions:
         if session.client is not None:
             session.client.connection.close(CloseReason.DUPLICATE_CLIENT_ID, detail)
         if self._sessions.get(session.client_id) is session:
-            absence = self._absences.get(session.client_id)
-            if absence is not None:
-                absence.will = None
+            self._absences.end(session.client_id)  # Its will goes with it.
             self._end(session)
 
     def has_client(self, client_id: bytes) -> bool:
@@ -203,7 +176,7 @@ class MqttSessions:
         if session is None:
             session = self._sessions[client_id] = self._make(client_id)
         else:
-            self._cancel(self._absences.pop(client_id, None))
+            self._absences.end(client_id)
         session.belong_to(client.user, client.proof)
         session.expiry_seconds = expiry_seconds
         session.hold_will(client.will)
@@ -227,7 +200,7 @@ class MqttSessions:
         session = self._sessions.get(client_id)
         if session is None:
             session = self._sessions[client_id] = self._make(client_id)
-        self._cancel(self._absences.pop(client_id, None))
+        self._absences.end(client_id)
         session.expiry_seconds = NEVER_EXPIRES
         session.limits = limits
         session.take_rights(EVERYTHING)
@@ -257,7 +230,7 @@ class MqttSessions:
         began = self._account.clock()
         session.expiry_seconds = capped_expiry(NEVER_EXPIRES, self._runtime.settings.mqtt)
         self._save(session, began, None)
-        self._go_absent(session, began, None, 0.0, session.expiry_seconds)
+        self._absences.begin(session, began, None, 0.0, session.expiry_seconds)
 
     def held(self) -> list[MqttSession]:
         """The sessions of bridges, also of those that are not configured any more."""
@@ -267,7 +240,7 @@ class MqttSessions:
         """The client has gone; `will` is what it wants to be said, None after a DISCONNECT."""
         self.connected -= 1
         session.detach()
-        self._look_up_rights(session)
+        self._absences.look_up_rights(session)
         # Only a session that is there again after the next start can have its will wait for that (3.1.2.5).
         stopping = reason is CloseReason.SERVER_SHUTDOWN and session.store is not None
         if session.expiry_seconds == 0:
@@ -277,9 +250,9 @@ class MqttSessions:
         due = None
         if will is not None and not stopping and (not delay or reason is CloseReason.SERVER_SHUTDOWN):
             due, will = will, None
-        self._go_absent(session, self._account.clock(), will, delay, session.expiry_seconds, stopping)
+        self._absences.begin(session, self._account.clock(), will, delay, session.expiry_seconds, stopping)
         if due is not None:
-            self._say_of_absent(due, session)
+            self._absences.say(due, session)
 
     def restore(self, found: list[RestoredSession]) -> None:
         """Take up the sessions that an earlier run left in the store."""
@@ -301,7 +274,7 @@ class MqttSessions:
             will_in = 0.0
             if will is not None:
                 will_in = min(will.due_at - now, will.delay_seconds) if will.due_at else will.delay_seconds
-            self._go_absent(session, ended_at, will, will_in, left)
+            self._absences.begin(session, ended_at, will, will_in, left)
         # All are there to hear what the others leave behind.
         for session, will in over:
             self._end(session, will)
@@ -323,66 +296,8 @@ class MqttSessions:
         known = stored.ended_at and stored.sent_through != UNKNOWN_SENT
         sent_through = stored.sent_through if known else restored.last_sequence
         session.outgoing.restore(restored.queue_count, restored.queue_bytes, restored.last_sequence, sent_through)
-        self._look_up_rights(session)
+        self._absences.look_up_rights(session)
         return session
-
-    def _look_up_rights(self, session: MqttSession) -> None:
-        """Nobody is there who would be told of other rights, but there may be a will, and what comes is kept."""
-        permissions = self._account.rights_of(session.user, session.proof)
-        if permissions is not None:
-            session.take_rights(permissions)
-
-    def _rights_changed(self) -> None:
-        review(self._runtime.turns, list(self._absences), self._review)
-
-    def _review(self, client_id: bytes) -> None:
-        if client_id in self._absences:
-            self._look_up_rights(self._sessions[client_id])
-
-    def _go_absent(
-        self,
-        session: MqttSession,
-        began: float,
-        will: StoredWill | None,
-        will_in: float,
-        expires_in: float,
-        stopping: bool = False,
-    ) -> None:
-        """Note what is due. When the gateway is `stopping` the will waits for the next start."""
-        client_id = session.client_id
-        session.hold_will(will)
-        absence = self._absences[client_id] = Absence(began)
-        now = trio.current_time()
-        call_at = self._runtime.deadlines.call_at
-        if will is not None:
-            will.due_at = self._account.clock() + will_in
-            absence.will = will
-            if not stopping:
-                absence.will_deadline = call_at(now + max(will_in, 0.0), lambda _: self._will_is_due(client_id))
-        if expires_in != NEVER_EXPIRES:
-            absence.expiry = call_at(now + expires_in, lambda _: self._expire(session))
-        self._save(session, began, will)
-
-    def _will_is_due(self, client_id: bytes) -> None:
-        absence = self._absences[client_id]
-        will, absence.will = absence.will, None
-        if will is not None:
-            session = self._sessions[client_id]
-            session.hold_will(None)
-            self._look_up_rights(session)  # They may have ended meanwhile, and nobody changed anything.
-            self._say_of_absent(will, session)
-
-    def _say_of_absent(self, will: StoredWill, session: MqttSession) -> None:
-        """Say a will that is due; a crash before it is said leaves it to the next start."""
-        absence = self._absences[session.client_id]
-        will.due_at = will.due_at or absence.began
-        self._save(session, absence.began, will)
-
-        def said() -> None:
-            if self._absences.get(session.client_id) is absence:
-                self._save(session, absence.began, None)
-
-        self._say(will.message, session, said)
 
     def _expire(self, session: MqttSession) -> None:
         self.expired += 1
@@ -390,9 +305,8 @@ class MqttSessions:
 
     def _end(self, session: MqttSession, will: StoredWill | None = None) -> None:
         """The session is over; a will that waits is said now [MQTT-3.1.2-8]."""
-        absence = self._absences.pop(session.client_id, None)
+        will = self._absences.end(session.client_id) or will
         self._sessions.pop(session.client_id, None)
-        self._cancel(absence)
         session.end()
         self._dropped_before += session.dropped
         self._oversized_before += session.oversized
@@ -401,43 +315,10 @@ class MqttSessions:
             if self.store is not None and session.key:
                 self.store.delete(session.key)
 
-        if absence is not None and absence.will is not None:
-            will = absence.will
         if will is not None:
-            self._say(will.message, session, said)
+            self._wills.say(will.message, session, said)
         else:
             said()
-
-    def _cancel(self, absence: Absence | None) -> None:
-        if absence is not None:
-            self._runtime.deadlines.cancel(absence.expiry)
-            self._runtime.deadlines.cancel(absence.will_deadline)
-
-    def _say(self, message: Message, session: MqttSession, said: Callable[[], None]) -> None:
-        """Publish a will, and call `said`; later where the disk has no room for all who keep it. One that may not be
-        published any more is dropped.
-        """
-        if not session.allows(message.subject):
-            log.warning("event=will-dropped client-id=%s detail='it may not be published'", shown(session.client_id))
-            said()
-            return
-        if message.reply:
-            self.expect_replies()
-        size = message.size + UNSAID_OVERHEAD
-        may_wait = self._unsaid_bytes + size <= MOST_UNSAID_BYTES
-
-        def again(now: float) -> None:
-            self._unsaid_bytes -= size
-            self._say(message, session, said)
-
-        def done(message: Message) -> None:
-            if may_wait and message.refused:
-                self._unsaid_bytes += size
-                self._runtime.deadlines.call_at(trio.current_time() + UNSAID_SECONDS, again)
-            else:
-                said()
-
-        self._account.publish(message, session, whole=may_wait, done=done)
 
     def note_loss(self, session: MqttSession) -> None:
         """A message that came from elsewhere found no room in a session."""

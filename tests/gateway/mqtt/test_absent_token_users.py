@@ -177,7 +177,7 @@ async def test_will_of_the_last_run_is_said_only_where_it_may_be(tmp_path: Path,
         await commit(gateway)
     async with stored_gateway(tmp_path, house.config(default_permissions=default)) as gateway:
         if expiry:
-            gateway.mqtt_sessions.of(house.account_of(gateway))._will_is_due(b"ann")
+            gateway.mqtt_sessions.of(house.account_of(gateway))._absences._will_is_due(b"ann")
         assert house.queued(gateway, b"boss") == said
 
 
@@ -190,7 +190,7 @@ async def test_will_is_not_said_for_a_token_that_has_ended_meanwhile(tmp_path: P
         await commit(gateway)
     async with stored_gateway(tmp_path, house.config()) as gateway:
         monkeypatch.setattr(gateway.trust, "_clock", lambda: now() + 200)
-        gateway.mqtt_sessions.of(house.account_of(gateway))._will_is_due(b"ann")
+        gateway.mqtt_sessions.of(house.account_of(gateway))._absences._will_is_due(b"ann")
         assert house.queued(gateway, b"boss") == 0
 
 

@@ -106,7 +106,7 @@ async def test_will_of_the_last_run_is_said_only_where_it_may_be(tmp_path: Path,
         await commit(gateway)
     async with stored_gateway(tmp_path, now) as gateway:
         if expiry:
-            gateway.mqtt_sessions.of(gateway.account)._will_is_due(b"ann")
+            gateway.mqtt_sessions.of(gateway.account)._absences._will_is_due(b"ann")
         assert queued(gateway, b"boss") == said
 
 

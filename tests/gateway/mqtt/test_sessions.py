@@ -114,7 +114,7 @@ async def test_will_of_a_lasting_session_waits_for_the_restart_when_the_gateway_
         await trio.testing.wait_all_tasks_blocked()
         assert heir.hear() == []
     async with stored_gateway(tmp_path) as gateway:
-        absence = gateway.mqtt_sessions.of(gateway.account)._absences[b"peer"]
+        absence = gateway.mqtt_sessions.of(gateway.account)._absences._absences[b"peer"]
         assert absence.will is not None
         assert absence.will_deadline is not None
 
