@@ -14,7 +14,7 @@ from gateway.dataplane.nats_receivers import LeafPort
 from gateway.dataplane.port import SERVICE, Port, Receiver
 from gateway.forwarding.message_headers import stored_header
 from gateway.nats.client import NatsClientSession
-from gateway.runtime.drops import Drops
+from gateway.runtime.drops import Drops, example_of
 from gateway.runtime.runtime import Runtime
 from gateway.services.acknowledged_publish import LONGEST_ID, UNAVAILABLE, error_body, message_id, owned_by
 from gateway.services.durable_answers import DurableAnswers
@@ -120,10 +120,10 @@ class Buffer:
         except RefusedError as error:
             reason = FULL_REASONS.get(error.refusal)
             if reason is not None:
-                self.drops.count(reason, example=text(message.subject))
+                self.drops.count(reason, example=example_of(message.subject))
                 return True
             message.refused = True
-            self.drops.count(error.refusal.value, example=text(message.subject))
+            self.drops.count(error.refusal.value, example=example_of(message.subject))
             if asks and self._is_to_answer(message.subject):
                 refusal = make_message(message.reply, error_body(UNAVAILABLE, error.refusal.value))
                 self.account.answer(refusal, source, self.port)
@@ -198,7 +198,3 @@ def user_of(source: Port) -> str:
         return identity.user
     user = getattr(source, "user", "")
     return user if isinstance(user, str) and not isinstance(source, NatsClientSession) else ""
-
-
-def text(subject: bytes) -> str:
-    return subject[:256].decode("utf-8", "replace")

@@ -16,7 +16,7 @@ import trio
 
 from gateway.dataplane.nats_receivers import LeafRoute
 from gateway.errors import StorageError
-from gateway.forwarding.buffer import Buffer, text
+from gateway.forwarding.buffer import Buffer
 from gateway.forwarding.hub_streams import HubError, HubStream, HubStreams, Inbox, LastOfSubject
 from gateway.forwarding.message_headers import (
     SentHeaders,
@@ -26,6 +26,7 @@ from gateway.forwarding.message_headers import (
 )
 from gateway.forwarding.progress import FIRST_PAUSE_SECONDS, Progress, TroubleError
 from gateway.forwarding.window import Sent
+from gateway.runtime.drops import example_of
 from gateway.storage.streams.stored_message import StoredMessage
 from gateway.uplink.link_line import LinkLine
 from protocols.message import make_message
@@ -305,7 +306,7 @@ class Forwarder(Progress):
     def _find_way(self, subject: bytes) -> LeafRoute | None:
         way = self.line.way(subject, told=False)
         if way is not None and not way.permitted:
-            raise TroubleError(f"the hub does not permit us to publish on {text(subject)}")
+            raise TroubleError(f"the hub does not permit us to publish on {example_of(subject)}")
         if way is not None:
             if len(self._ways) > 10_000:
                 self._ways.clear()
@@ -320,7 +321,7 @@ class Forwarder(Progress):
             await self._learn()
             hub = self._streams.of(subject)
         if hub is None and self.buffer.config.require_stream:
-            raise TroubleError(f"the hub has no stream that takes {text(subject)}")
+            raise TroubleError(f"the hub has no stream that takes {example_of(subject)}")
         return hub
 
     def _send_plain(self, message: StoredMessage) -> bool:

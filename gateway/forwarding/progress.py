@@ -6,10 +6,11 @@ from collections.abc import Callable
 import msgspec
 import trio
 
-from gateway.forwarding.buffer import Buffer, text
+from gateway.forwarding.buffer import Buffer
 from gateway.forwarding.hub_streams import Acknowledgement, ApiError, HubStream
 from gateway.forwarding.message_ids import number_of
 from gateway.forwarding.window import Sent, Window
+from gateway.runtime.drops import example_of
 from protocols import foreign_json
 from protocols.message import Message
 
@@ -67,7 +68,7 @@ class Progress:
 
     def set_apart(self, sequence: int, subject: bytes, reason: str) -> None:
         """A message can never be taken: it must not keep the others."""
-        self.buffer.drops.count(reason, example=text(subject))
+        self.buffer.drops.count(reason, example=example_of(subject))
         self.done(sequence, counted=False)
 
     def done(self, sequence: int, repeated: bool = False, counted: bool = True, sent: Sent | None = None) -> None:
@@ -135,7 +136,7 @@ class Progress:
         elif error.err_code in TOO_LARGE:
             reason = f"stream {hub.name} does not take so large a message ({error.description})"
             self.done(sent.sequence, counted=False, sent=sent)
-            self.buffer.drops.count(reason, example=text(sent.subject))
+            self.buffer.drops.count(reason, example=example_of(sent.subject))
             self.stumble(TroubleError("", pauses=False))
         else:
             if hub.is_shared:

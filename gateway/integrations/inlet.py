@@ -8,7 +8,7 @@ from gateway.accounts.account import Account
 from gateway.accounts.permissions import make_permissions
 from gateway.dataplane.port import Port
 from gateway.dataplane.verdicts import Denied, Verdicts
-from gateway.runtime.drops import Drops
+from gateway.runtime.drops import Drops, example_of
 from gateway.runtime.runtime import Runtime
 from gateway.settings.security import PermissionRules, SubjectRule
 from gateway.storage.durability import TOO_SLOW
@@ -93,4 +93,4 @@ def reason_of(event: object) -> str:
 
 def example(event: object) -> str:
     """The subject of a message, as a line of the log shows it."""
-    return event.subject[:256].decode("utf-8", "replace") if isinstance(event, Message) else ""
+    return example_of(event.subject) if isinstance(event, Message) else ""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gateway.accounts.account import Account
 from gateway.dataplane.port import SERVICE, Port, Receiver
 from gateway.integrations.outlet import Batch, Outlet
-from gateway.runtime.drops import Drops
+from gateway.runtime.drops import Drops, example_of
 from gateway.storage.streams.stored_message import StoredMessage, stored_message
 from protocols.message import Message
 from protocols.subjects import is_meant
@@ -38,7 +38,7 @@ class PlainOutlet(Outlet):
         """Keep a message where there is room."""
         size = OVERHEAD + len(message.subject) + message.size
         if self.bytes + size > self.max_pending_bytes:
-            self.drops.count(FULL, example=message.subject[:256].decode("utf-8", "replace"))
+            self.drops.count(FULL, example=example_of(message.subject))
             return
         self.bytes += size
         self._sequence += 1

@@ -10,6 +10,8 @@ from gateway.runtime.deadlines import Deadline, Deadlines
 # The first is told at once, further ones no more often than this; so long the gateway is said to be degraded.
 REPORT_SECONDS = 60.0
 RECENT_SECONDS = 600.0
+# Of a subject so much is shown.
+SHOWN_BYTES = 256
 
 
 class Drops:
@@ -70,3 +72,8 @@ class Drops:
             reason,
             f" first={example!r}" if example else "",
         )
+
+
+def example_of(subject: bytes) -> str:
+    """A subject, as a line of the log shows it."""
+    return subject[:SHOWN_BYTES].decode("utf-8", "replace")

@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 import trio
 
 from gateway.integrations.http_client import HttpClient, authorization, target_of
-from gateway.integrations.numbers.writer import LONG_BODY, NumberWriter, subject_of
+from gateway.integrations.numbers.writer import LONG_BODY, NumberWriter
 from gateway.integrations.site import Site
+from gateway.runtime.drops import example_of
 from gateway.runtime.turns import OwnTurn
 from gateway.settings.numbers import Influx
 from gateway.storage.streams.stored_message import StoredMessage
@@ -57,7 +58,7 @@ class InfluxWriter(NumberWriter):
         for field, number in readings:
             fields.append((known.get(field) or self._name_field(field), number))
         if not self._lines:
-            self._first = subject_of(message)
+            self._first = example_of(message.subject)
         self._lines.append(line_protocol.encode_point(series, fields, time_ns // self._unit))
 
     def _name(self, subject: bytes) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 import trio
 
 from gateway.integrations.http_client import HttpClient, authorization, target_of
-from gateway.integrations.numbers.writer import LONG_BODY, MOST_HALVES, NumberWriter, halves, subject_of
+from gateway.integrations.numbers.writer import LONG_BODY, MOST_HALVES, NumberWriter, halves
 from gateway.integrations.site import Site
+from gateway.runtime.drops import example_of
 from gateway.runtime.turns import OwnTurn
 from gateway.settings.numbers import FIELD, RemoteWrite
 from gateway.storage.streams.stored_message import StoredMessage
@@ -72,9 +73,9 @@ class RemoteWriter(NumberWriter):
                 samples[time_ms] = number
             elif time_ms in samples:
                 samples[time_ms] = number
-                self.drops.count(SAME, 1, subject_of(message))
+                self.drops.count(SAME, 1, example_of(message.subject))
             else:
-                self.drops.count(OLD, 1, subject_of(message))
+                self.drops.count(OLD, 1, example_of(message.subject))
                 if not samples:
                     del batch[series]
 
@@ -126,7 +127,7 @@ class RemoteWriter(NumberWriter):
     def _subject_of(self, labels: bytes) -> str:
         """One that a series comes from."""
         subject = next((subject for (subject, _), series in self._series.items() if series == labels), b"")
-        return subject[:256].decode("utf-8", "replace")
+        return example_of(subject)
 
     async def _encode(self, batch: dict[bytes, dict[int, float]], turn: OwnTurn) -> bytes:
         pieces: list[bytes] = []

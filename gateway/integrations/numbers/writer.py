@@ -11,6 +11,7 @@ from gateway.integrations.http_client import Answer, HttpClient
 from gateway.integrations.integration import Integration
 from gateway.integrations.outlet import Batch
 from gateway.integrations.site import IntegrationError, Site
+from gateway.runtime.drops import example_of
 from gateway.runtime.turns import OwnTurn
 from gateway.settings.numbers import NumberSink
 from gateway.storage.streams.stored_message import StoredMessage
@@ -105,7 +106,7 @@ class NumberWriter(Integration):
             if readings:
                 self.add(message, readings, message.time_ns if time_ns is None else time_ns)
             else:
-                self.drops.count(NO_NUMBER, 1, subject_of(message))
+                self.drops.count(NO_NUMBER, 1, example_of(message.subject))
             if turn.is_over():
                 await turn.next()
         await self.send_batch(turn)
@@ -141,8 +142,3 @@ class NumberWriter(Integration):
 def halves(items: Sequence[Item]) -> tuple[Sequence[Item], Sequence[Item]]:
     middle = len(items) // 2
     return items[:middle], items[middle:]
-
-
-def subject_of(message: StoredMessage) -> str:
-    """As a line of the log shows it."""
-    return message.subject[:256].decode("utf-8", "replace")
