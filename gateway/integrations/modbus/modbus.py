@@ -1,61 +1,29 @@
 """ModbusIntegration: one device; its registers are polled in their time, and written when somebody asks for it."""
 
-from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 import trio
 
 from gateway.accounts.account import Account
-from gateway.dataplane.port import SERVICE, Port, Receiver
+from gateway.dataplane.port import Port
 from gateway.integrations.integration import Integration
 from gateway.integrations.modbus.device import Device, RefusedError
 from gateway.integrations.modbus.registers import Block, RegisterError, Value, blocks_of, value_of, words_of
+from gateway.integrations.requests import AWAY, INVALID, REFUSED, Request, Requests
 from gateway.integrations.site import IntegrationError, Site
 from gateway.services.presence import Presence
 from gateway.settings.modbus import Modbus, Register
 from protocols import foreign_json
 from protocols.message import RETAIN_HEADER, Message, make_message
 
-# Requests to write that may wait.
-MOST_WAITING = 64
 # A payload of more is no number.
 LONGEST_NUMBER = 64
-INVALID, REFUSED, BUSY, AWAY = 400, 422, 429, 503
 T = TypeVar("T")
-DONE = b'{"ok":true}'
-
-
-class WriteRequests(Receiver):
-    """Takes the requests to write one register."""
-
-    __slots__ = ("_integration", "_register")
-
-    def __init__(self, integration: "ModbusIntegration", register: Register) -> None:
-        subject = f"{integration.config.subject}.{register.name}.set"
-        super().__init__(Port(None), subject.encode(), b"")
-        self.dear = SERVICE
-        self._integration = integration
-        self._register = register
-
-    def deliver(self, message: Message, source: Port) -> bool:
-        self._integration.asked(self._register, message, source, self.port)
-        return True
-
-
-class Request:
-    """To write a value; whoever asks hears what has become of it, where he says where."""
-
-    __slots__ = ("asker", "port", "register", "reply", "words")
-
-    def __init__(self, register: Register, words: list[int], reply: bytes, asker: Port, port: Port) -> None:
-        self.register = register
-        self.words = words
-        self.reply = reply
-        self.asker = asker
-        self.port = port
+# To write words to a register.
+Write: TypeAlias = tuple[Register, list[int]]
 
 
 class ModbusIntegration(Integration):
@@ -65,50 +33,46 @@ class ModbusIntegration(Integration):
         super().__init__(site, config)
         self._blocks = blocks_of(config.registers, config.poll_seconds, config.max_gap)
         self._device = Device(config)
-        self._waiting: deque[Request] = deque()
-        self._asked = trio.Event()
         self._known: dict[str, Value] = {}
-        self._receivers: list[WriteRequests] = []
-        self._account: Account | None = None
+        self._requests: Requests[Write] | None = None
         self._presence: Presence | None = None
         # One call of the device's at a time, in a thread that takes none from others.
         self._limiter = trio.CapacityLimiter(1)
 
     def begin(self, account: Account) -> None:
-        self._account = account
         self.make_inlet(account, None)
         self._presence = Presence(account, f"{self.config.subject}.presence".encode())
-        self._receivers = [WriteRequests(self, one) for one in self.config.registers if one.writable]
-        for receiver in self._receivers:
-            account.router.subscribe(receiver)
+        self._requests = Requests(self, account, "a register was not written", "the device is away")
+        for register in self.config.registers:
+            if register.writable:
+                self._requests.listen(f"{self.config.subject}.{register.name}.set", partial(self._asked, register))
 
     async def finish(self) -> None:
-        for receiver in self._receivers:
-            assert self._account is not None
-            self._account.router.unsubscribe(receiver)
-        self._turn_away()
+        if self._requests is not None:
+            self._requests.close()
         self._tell(False)
 
     async def serve(self) -> None:
+        requests = self._requests
+        assert requests is not None
         self._known.clear()
         try:
             await self._call(self._device.open)
-            await self._poll()
+            await self._poll(requests)
         finally:
-            self._turn_away()
+            requests.turn_away()
             self._tell(False)
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 2 * self.config.answer_timeout_seconds):
                 await self._call(self._device.close)
 
-    async def _poll(self) -> None:
+    async def _poll(self, requests: Requests[Write]) -> None:
         due = dict.fromkeys(self._blocks, trio.current_time())
         while True:
-            while self._waiting:
-                await self._write(self._waiting.popleft())
+            while (request := requests.next()) is not None:
+                await self._write(requests, request)
             block = min(due, key=lambda one: due[one])
             with trio.move_on_at(due[block]):
-                await self._asked.wait()
-            self._asked = trio.Event()
+                await requests.wait()
             now = trio.current_time()
             if due[block] <= now:
                 await self._read(block)
@@ -140,50 +104,33 @@ class ModbusIntegration(Integration):
             assert self.inlet is not None
             await self.inlet.publish(messages)
 
-    async def _write(self, request: Request) -> None:
+    async def _write(self, requests: Requests[Write], request: Request[Write]) -> None:
         try:
-            await self._call(partial(self._device.write, request.register, request.words))
+            await self._call(partial(self._device.write, *request.what))
         except RefusedError as refusal:
-            self._answer(request, REFUSED, f"the device refuses: {refusal}")
+            requests.answer(request, REFUSED, f"the device refuses: {refusal}")
         except IntegrationError as error:
-            self._answer(request, AWAY, str(error))
+            requests.answer(request, AWAY, str(error))
             raise
         else:
-            self._answer(request)
+            requests.answer(request)
         self._answered()
 
-    def asked(self, register: Register, message: Message, asker: Port, port: Port) -> None:
+    def _asked(self, register: Register, message: Message, asker: Port) -> None:
         """Somebody wants a register written."""
-        request = Request(register, [], message.reply, asker, port)
+        requests = self._requests
+        assert requests is not None
+        request: Request[Write] = Request(message, asker, (register, []))
         payload = message.payload()
         try:
             value = foreign_json.decode(payload) if len(payload) <= LONGEST_NUMBER else None
-            request.words = words_of(register, value)
+            request.what = register, words_of(register, value)
         except (msgspec.DecodeError, OverflowError):
-            self._answer(request, INVALID, "the payload is a number, true or false")
+            requests.answer(request, INVALID, "the payload is a number, true or false")
         except RegisterError as fault:
-            self._answer(request, INVALID, str(fault))
+            requests.answer(request, INVALID, str(fault))
         else:
-            if not self.history.is_up:
-                self._answer(request, AWAY, f"the device is away: {self.history.last_error}")
-            elif len(self._waiting) >= MOST_WAITING:
-                self._answer(request, BUSY, "too many requests wait")
-            else:
-                self._waiting.append(request)
-                self._asked.set()
-
-    def _answer(self, request: Request, code: int = 0, description: str = "") -> None:
-        if code:
-            self.drops.count("a register was not written", example=f"{request.register.name}: {description}")
-        if request.reply and self._account is not None:
-            told = {"error": {"code": code, "description": description}}
-            payload = msgspec.json.encode(told) if code else DONE
-            self._account.answer(make_message(request.reply, payload), request.asker, request.port)
-            self.site.runtime.switch.flush()
-
-    def _turn_away(self) -> None:
-        while self._waiting:
-            self._answer(self._waiting.popleft(), AWAY, "the device is away")
+            requests.add(request)
 
     def _answered(self) -> None:
         self.goes()

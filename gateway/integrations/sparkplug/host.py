@@ -8,21 +8,24 @@
 What stands between the dots is legal in a subject, so the JSON of a value tells the metric's name again.
 """
 
-import time
-from collections import deque
 from typing import NamedTuple
 
 import msgspec
 import trio
 
 from gateway.accounts.account import Account
-from gateway.dataplane.port import SERVICE, Port, Receiver
+from gateway.dataplane.port import Port
+from gateway.integrations.inlet import ILLEGAL
 from gateway.integrations.integration import Integration
+from gateway.integrations.requests import INVALID, MISSING, Request, Requests
 from gateway.integrations.site import IntegrationError, Site, first_of
 from gateway.integrations.sparkplug.brokers import Broker, Heard, open_broker
+from gateway.integrations.sparkplug.host_state import encode_state, read_state
+from gateway.runtime.moments import now_ms
 from gateway.runtime.turns import OwnTurn
 from gateway.services.presence import Presence
 from gateway.settings.sparkplug import SparkplugHost
+from protocols import foreign_json
 from protocols.foreign_text import is_legal_literal, make_token
 from protocols.message import RETAIN_HEADER, Message, make_message
 from protocols.mqtt import packets
@@ -36,14 +39,10 @@ from protocols.sparkplug.values import Json, ValueTypeError, properties_as_json,
 
 # A payload as large as this is read in a thread.
 LARGE_PAYLOAD = 1 << 13
-MOST_REQUESTS = 64
 LONGEST_VALUE = 1 << 16
 FAREWELL_SECONDS = 2.0
-INVALID, MISSING, BUSY, AWAY = 400, 404, 429, 503
-DONE = b'{"ok":true}'
 COMMAND, REBIRTH = b"command", b"rebirth"
 MALFORMED = "a message is no payload of Sparkplug's"
-NO_SUBJECT = "what its subject would be is none"
 
 
 class Place(NamedTuple):
@@ -55,28 +54,6 @@ class Place(NamedTuple):
     name: str
 
 
-class Request(NamedTuple):
-    subject: bytes
-    payload: bytes
-    reply: bytes
-    asker: Port
-
-
-class CommandReceiver(Receiver):
-    """Takes requests to write metrics."""
-
-    __slots__ = ("_integration",)
-
-    def __init__(self, integration: "HostIntegration", subject: str) -> None:
-        super().__init__(Port(None), subject.encode(), b"")
-        self.dear = SERVICE
-        self._integration = integration
-
-    def deliver(self, message: Message, source: Port) -> bool:
-        self._integration.asked(Request(message.subject, message.payload(), message.reply, source))
-        return True
-
-
 class HostIntegration(Integration):
     config: SparkplugHost
 
@@ -84,7 +61,7 @@ class HostIntegration(Integration):
         super().__init__(site, config)
         self._view = HostView(config.rebirth_seconds)
         self._account: Account | None = None
-        self._receiver: CommandReceiver | None = None
+        self._requests: Requests[bytes] | None = None
         self._presences: dict[tuple[str, str, str], Presence] = {}
         self._prefix = config.prefix.encode()
         # The subjects of metrics, and which metrics those are.
@@ -92,28 +69,28 @@ class HostIntegration(Integration):
         self._places: dict[bytes, Place] = {}
         # Of nodes, by how their subjects begin.
         self._nodes: dict[bytes, tuple[str, str]] = {}
-        self._requests: deque[Request] = deque()
-        self._asked = trio.Event()
         self._since = 0
 
     def begin(self, account: Account) -> None:
         self._account = account
         self.make_inlet(account, self.config.publish)
-        self._receiver = CommandReceiver(self, f"{self.config.prefix}.*.*.command.>")
-        account.router.subscribe(self._receiver)
+        self._requests = Requests(self, account, "a metric was not written", "there is no broker")
+        self._requests.listen(f"{self.config.prefix}.*.*.command.>", self._asked)
 
     async def finish(self) -> None:
-        if self._receiver is not None and self._account is not None:
-            self._account.router.unsubscribe(self._receiver)
-        self._turn_away()
+        if self._requests is not None:
+            self._requests.close()
 
     async def serve(self) -> None:
-        config = self.config
+        config, requests = self.config, self._requests
         assert self._account is not None
+        assert requests is not None
         self._since = now_ms()
         topic = state_topic(config.host_id or config.name)
         will = (
-            packets.Will(topic.encode(), state_of(False, self._since), qos=1, retain=True) if config.host_id else None
+            packets.Will(topic.encode(), encode_state(False, self._since), qos=1, retain=True)
+            if config.host_id
+            else None
         )
         groups = config.groups or ("+",)
         wanted = [f"{NAMESPACE}/{group}/{levels}" for group in groups for levels in ("+/+", "+/+/+")]
@@ -123,22 +100,22 @@ class HostIntegration(Integration):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(broker.run)
                 if config.host_id:
-                    await broker.publish(topic, state_of(True, self._since), qos=1, retain=True)
+                    await broker.publish(topic, encode_state(True, self._since), qos=1, retain=True)
                 self.goes()
-                nursery.start_soon(self._answer_requests, broker)
+                nursery.start_soon(self._answer_requests, broker, requests)
                 await self._listen(broker)
         except BaseExceptionGroup as group:
             raise first_of(group) from None
         finally:
             self._lose()
-            self._turn_away()
+            requests.turn_away()
             with trio.CancelScope(shield=True, deadline=trio.current_time() + FAREWELL_SECONDS):
                 await self._part(broker, topic)
 
     async def _part(self, broker: Broker, topic: str) -> None:
         try:
             if self.config.host_id:
-                await broker.publish(topic, state_of(False, now_ms()), qos=1, retain=True)
+                await broker.publish(topic, encode_state(False, now_ms()), qos=1, retain=True)
         except IntegrationError:
             pass  # The broker tells it.
         finally:
@@ -168,7 +145,7 @@ class HostIntegration(Integration):
                 and not is_online(heard.payload, self._since)
             ):
                 # The death of a connection of ours that was before this one.
-                await broker.publish(heard.topic, state_of(True, self._since), qos=1, retain=True)
+                await broker.publish(heard.topic, encode_state(True, self._since), qos=1, retain=True)
             return
         try:
             events = await self._hear(topic, heard.payload)
@@ -208,7 +185,7 @@ class HostIntegration(Integration):
         place = Place(topic.group, topic.node, reading.device, reading.name)
         subject = self._subject(place)
         if not subject:
-            self.drops.count(NO_SUBJECT, example=f"{topic}: {reading.name}")
+            self.drops.count(ILLEGAL, example=f"{topic}: {reading.name}")
             return None
         try:
             told = told_of(reading)
@@ -262,60 +239,40 @@ class HostIntegration(Integration):
 
     # What is asked of them.
 
-    def asked(self, request: Request) -> None:
-        if not self.history.is_up:
-            self._answer(request, AWAY, f"there is no broker: {self.history.last_error}")
-        elif len(self._requests) >= MOST_REQUESTS:
-            self._answer(request, BUSY, "too many requests wait")
-        else:
-            self._requests.append(request)
-            self._asked.set()
+    def _asked(self, message: Message, asker: Port) -> None:
+        assert self._requests is not None
+        self._requests.add(Request(message, asker, message.payload()))
 
-    async def _answer_requests(self, broker: Broker) -> None:
+    async def _answer_requests(self, broker: Broker, requests: Requests[bytes]) -> None:
         while True:
-            await self._asked.wait()
-            self._asked = trio.Event()
-            while self._requests:
-                await self._ask(broker, self._requests.popleft())
+            await requests.wait()
+            while (request := requests.next()) is not None:
+                await self._ask(broker, requests, request)
 
-    async def _ask(self, broker: Broker, request: Request) -> None:
+    async def _ask(self, broker: Broker, requests: Requests[bytes], request: Request[bytes]) -> None:
         tokens = request.subject[len(self._prefix) + 1 :].split(b".")
         lead = b".".join((self._prefix, *tokens[:2]))
         if tokens[3:] == [REBIRTH]:
             found = self._nodes.get(lead)
             if found is None:
-                self._answer(request, MISSING, "no such edge node was heard of")
+                requests.answer(request, MISSING, "no such edge node was heard of")
                 return
             await broker.publish(str(Topic(found[0], NCMD, found[1])), host_view.rebirth_request(now_ms()))
-            self._answer(request)
+            requests.answer(request)
             return
         place = self._places.get(b".".join((lead, *tokens[3:])))
         definition = self._view.definition(*place) if place is not None else None
         if place is None or definition is None:
-            self._answer(request, MISSING, "no such metric was heard of, or its edge node is away")
+            requests.answer(request, MISSING, "no such metric was heard of, or its edge node is away")
             return
         try:
-            payload = host_view.command(definition, value_in(request.payload), now_ms())
+            payload = host_view.command(definition, value_in(request.what), now_ms())
         except ValueTypeError as error:
-            self._answer(request, INVALID, str(error))
+            requests.answer(request, INVALID, str(error))
             return
         topic = Topic(place.group, DCMD, place.node, place.device) if place.device != NODE else None
         await broker.publish(str(topic or Topic(place.group, NCMD, place.node)), payload)
-        self._answer(request)
-
-    def _answer(self, request: Request, code: int = 0, description: str = "") -> None:
-        if code:
-            example = f"{request.subject.decode('utf-8', 'replace')}: {description}"
-            self.drops.count("a metric was not written", example=example)
-        if request.reply and self._account is not None and self._receiver is not None:
-            told = {"error": {"code": code, "description": description}}
-            message = make_message(request.reply, msgspec.json.encode(told) if code else DONE)
-            self._account.answer(message, request.asker, self._receiver.port)
-            self.site.runtime.switch.flush()
-
-    def _turn_away(self) -> None:
-        while self._requests:
-            self._answer(self._requests.popleft(), AWAY, "there is no broker")
+        requests.answer(request)
 
 
 def told_of(reading: Reading) -> dict[str, Json]:
@@ -346,23 +303,12 @@ def value_in(payload: bytes) -> object:
     if len(payload) > LONGEST_VALUE:
         raise ValueTypeError(f"it is longer than {LONGEST_VALUE} bytes")
     try:
-        return msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return foreign_json.decode(payload)
+    except msgspec.DecodeError:
         return payload.decode("utf-8", "replace")
-
-
-def state_of(online: bool, timestamp: int) -> bytes:
-    return msgspec.json.encode({"online": online, "timestamp": timestamp})
 
 
 def is_online(payload: bytes, since: int) -> bool:
     """Whether a state tells that we are there, or is older than our own."""
-    try:
-        told = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    return isinstance(told, dict) and (told.get("online") is True or told.get("timestamp", 0) < since)
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
+    state = read_state(payload)
+    return state is not None and (state.online or state.timestamp < since)

@@ -16,7 +16,10 @@ from gateway.integrations.integration import Integration
 from gateway.integrations.outlet import Batch
 from gateway.integrations.site import IntegrationError, Site, first_of
 from gateway.integrations.sparkplug.brokers import Broker, Heard, open_broker
+from gateway.integrations.sparkplug.host_state import HostState, read_state
 from gateway.integrations.sparkplug.mapping import Mapping, Route, text_of
+from gateway.runtime.drops import example_of
+from gateway.runtime.moments import now_ms
 from gateway.runtime.turns import OwnTurn
 from gateway.settings.sparkplug import NodeDevice, SparkplugNode
 from protocols import foreign_json
@@ -43,13 +46,6 @@ NO_ROOM = "there are too many metrics, or devices"
 AWAY = "its device is said to be away: only the last value is kept"
 UNWRITABLE = "a command is for a metric that cannot be written"
 MALFORMED = "a command is no payload of Sparkplug's"
-
-
-class HostState(msgspec.Struct):
-    """What a host application says of itself (3.0, 4.1)."""
-
-    online: bool
-    timestamp: int
 
 
 class PresenceState(msgspec.Struct):
@@ -209,7 +205,7 @@ class NodeIntegration(Integration):
                 if is_new:
                     to_be_born[route.device] = None
                 if edge.is_absent(route.device):
-                    self.drops.count(AWAY, example=example(message.subject))
+                    self.drops.count(AWAY, example=example_of(message.subject))
                     continue
                 metric.alias = known.alias
                 metric.is_historical = message.time_ns < self._born_ns
@@ -233,7 +229,7 @@ class NodeIntegration(Integration):
     def _route(self, subject: bytes) -> Route | None:
         route = self._mapping.route(subject)
         if route is None:
-            self.drops.count(NO_METRIC, example=example(subject))
+            self.drops.count(NO_METRIC, example=example_of(subject))
         return route
 
     def _metrics(self, route: Route, subject: bytes, payload: bytes, time_ns: int) -> list[tuple[Known, Metric, bool]]:
@@ -241,7 +237,7 @@ class NodeIntegration(Integration):
         edge, found = self._edge, []
         pairs = self._mapping.read(route, subject, payload)
         if not pairs:
-            self.drops.count(NO_VALUE_WORDS, example=example(subject))
+            self.drops.count(NO_VALUE_WORDS, example=example_of(subject))
         for name, value in pairs:
             known = edge.find(route.device, name)
             datatype = known.datatype if known is not None else route.datatype or type_of(value)
@@ -249,12 +245,14 @@ class NodeIntegration(Integration):
             try:
                 set_value(metric, datatype, value)
             except ValueTypeError as error:
-                self.drops.count(f"its value is none of {type_name(datatype)}", example=f"{example(subject)}: {error}")
+                self.drops.count(
+                    f"its value is none of {type_name(datatype)}", example=f"{example_of(subject)}: {error}"
+                )
                 continue
             is_new = known is None
             if known is None:
                 if datatype == UNKNOWN or not edge.has_room(route.device):
-                    self.drops.count(NO_ROOM if datatype else NO_VALUE_WORDS, example=example(subject))
+                    self.drops.count(NO_ROOM if datatype else NO_VALUE_WORDS, example=example_of(subject))
                     continue
                 known = edge.define(route.device, name, datatype)
                 self._commands[known.alias] = route.command
@@ -327,9 +325,8 @@ class NodeIntegration(Integration):
         return make_message(subject.encode(), text_of(command.value))
 
     def _take_state(self, payload: bytes) -> None:
-        try:
-            state = foreign_json.decode(payload, HostState)
-        except msgspec.DecodeError:
+        state = read_state(payload)
+        if state is None:
             return
         if state.timestamp < self._host.timestamp:  # The death of a connection that another one has replaced.
             return
@@ -345,11 +342,3 @@ class NodeIntegration(Integration):
             self._rebirth_wanted = trio.Event()
             await self._tell_births(broker)
             await trio.sleep(REBIRTH_SECONDS)
-
-
-def now_ms() -> int:
-    return time.time_ns() // MILLISECOND
-
-
-def example(subject: bytes) -> str:
-    return subject[:256].decode("utf-8", "replace")

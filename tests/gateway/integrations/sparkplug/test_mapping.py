@@ -5,7 +5,8 @@ import json
 import msgspec
 import pytest
 
-from gateway.integrations.sparkplug.host import is_online, state_of, told_of, value_in
+from gateway.integrations.sparkplug.host import is_online, told_of, value_in
+from gateway.integrations.sparkplug.host_state import encode_state
 from gateway.integrations.sparkplug.mapping import Mapping
 from gateway.settings.sparkplug import NodeMetric
 from protocols.numbers.readings import Readings
@@ -79,13 +80,15 @@ def test_a_value_has_its_time_for_the_sinks_of_numbers() -> None:
 
 
 def test_states_of_hosts() -> None:
-    assert json.loads(state_of(True, 5)) == {"online": True, "timestamp": 5}
-    assert [is_online(state_of(online, at), 5) for online, at in ((True, 9), (False, 4), (False, 5))] == [
+    assert json.loads(encode_state(True, 5)) == {"online": True, "timestamp": 5}
+    assert [is_online(encode_state(online, at), 5) for online, at in ((True, 9), (False, 4), (False, 5))] == [
         True,
         True,
         False,
     ]
-    assert not is_online(b"OFFLINE", 5)
+    # What anybody may publish there.
+    wrong = (b"OFFLINE", b"[" * 100_000, b'{"online":false,"timestamp":"yesterday"}', b'{"online":false}', b'"\xff"')
+    assert [is_online(one, 5) for one in wrong] == [False] * len(wrong)
 
 
 def test_what_a_request_writes() -> None:
