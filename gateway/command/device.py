@@ -40,6 +40,7 @@ from gateway.command.clients.link import Target
 from gateway.command.clients.opening import open_link
 from gateway.command.device_updates import fetch_manifest, print_logs, query_devices, update_device, wait_for_device
 from gateway.command.device_users import add_user, check_is_new, run_add, run_revoke, run_users, users_directory
+from gateway.command.message_text import tell
 from gateway.command.progress_bar import ProgressBar
 from gateway.errors import ClientError, ConfigError, GatewayError
 from gateway.settings.addresses import ServerUrl, is_loopback, parse_server_url
@@ -84,14 +85,14 @@ def _flash(options: argparse.Namespace) -> None:
     firmware = _firmware(options)
     contents = release_files(options.app)
     if is_loopback(url.host):
-        _tell(f"note: for the board {url.host} is the board itself; give this machine's own address")
+        tell(f"note: for the board {url.host} is the board itself; give this machine's own address")
     if options.wifi_ssid is None:
-        _tell("note: without --wifi-ssid the board joins no network")
+        tell("note: without --wifi-ssid the board joins no network")
     port = find_port(options.port)
     if not options.no_wait:
         _check_gateway(url)
     key = _release_key(options, create=True)
-    tool = Esptool(port, options.baud, _tell if options.verbose else _quiet)
+    tool = Esptool(port, options.baud, tell if options.verbose else _quiet)
     with tempfile.TemporaryDirectory(prefix="leafgate-flash-") as folder:
         plan = plan_flash(tool, firmware, Path(folder))
         name = options.name or name_from_mac(plan.board.mac)
@@ -112,12 +113,12 @@ def _flash(options: argparse.Namespace) -> None:
         release = Release(name, int(time.time()), contents, key)
         files = first_files(settings, release)
         _write(tool, plan, files, Path(folder), port, erase=options.erase)
-    _tell(f"{name} is written and verified")
+    tell(f"{name} is written and verified")
     if users is not None and identity.settings:
-        _tell(f"{add_user(users, name, identity, options)}: it may come in")
+        tell(f"{add_user(users, name, identity, options)}: it may come in")
     if not options.no_wait:
         told = _watch(url, settings, release.number, port, options)
-        _tell(f"{name} is there: release {release.number}, {told.get('system')}")
+        tell(f"{name} is there: release {release.number}, {told.get('system')}")
     print(f"subject: {settings.subject}")
     if identity.snippet and users is None:
         print(f"# for the server that this device logs in to:\n{identity.snippet}")
@@ -129,19 +130,19 @@ def _firmware(options: argparse.Namespace) -> FirmwareFile | None:
             raise ConfigError("--sha256 is that of a firmware file; name the file with --firmware")
         return None
     firmware = read_firmware(options.firmware, options.sha256)
-    _tell(f"firmware {firmware.path.name} for {firmware.chip.name}, SHA-256 {firmware.sha256}")
+    tell(f"firmware {firmware.path.name} for {firmware.chip.name}, SHA-256 {firmware.sha256}")
     return firmware
 
 
 def _write(tool: Esptool, plan: FlashPlan, files: dict[str, bytes], folder: Path, port: str, *, erase: bool) -> None:
     board, region = plan.board, plan.filesystem
-    _tell(f"{port}: {board.chip}, {board.flash_size >> 20} MB of flash, MAC {board.mac}")
+    tell(f"{port}: {board.chip}, {board.flash_size >> 20} MB of flash, MAC {board.mac}")
     size = sum(len(data) for data in files.values())
-    _tell(f"{len(files)} files of {size} bytes, file system at {region.offset:#x}, {region.size // 1024} KiB")
+    tell(f"{len(files)} files of {size} bytes, file system at {region.offset:#x}, {region.size // 1024} KiB")
     if not has_room_for_update(files, region.size):
-        _tell("note: the files take more than half of that: an update over the air that changes many will be refused")
+        tell("note: the files take more than half of that: an update over the air that changes many will be refused")
     if erase:
-        _tell("erasing the whole flash")
+        tell("erasing the whole flash")
         tool.erase()
     bar = ProgressBar("writing")
     write_flash(tool, plan, files, folder, bar)
@@ -164,7 +165,7 @@ def _watch(
 
     Raises ClientError, with the board's own last words, when it does not.
     """
-    _tell(f"waiting for {settings.subject}")
+    tell(f"waiting for {settings.subject}")
     words, enough = _LastWords(), threading.Event()
     reader = threading.Thread(target=_read_console, args=(port, words, options.verbose, enough))
     reader.start()
@@ -205,14 +206,14 @@ def _read_console(port: str, words: _LastWords, verbose: bool, enough: threading
     try:
         console = Console(port)
     except DeviceError as error:
-        _tell(f"note: the console is not watched: {error}")
+        tell(f"note: the console is not watched: {error}")
         return
     try:
         while not enough.is_set():
             for line in console.read_lines():
                 words.note(line)
                 if line.startswith(REPORT) or verbose:
-                    _tell(f"board: {line.removeprefix(REPORT)}")
+                    tell(f"board: {line.removeprefix(REPORT)}")
     except DeviceError as error:
         words.note(str(error))
     finally:
@@ -223,7 +224,7 @@ def _list(options: argparse.Namespace) -> None:
     target, prefix = _target(options), _prefix(options.prefix)
     devices = query_devices(target, prefix, options.wait)
     if not devices:
-        _tell(f"no device answers on {prefix}.query at {target.url}")
+        tell(f"no device answers on {prefix}.query at {target.url}")
     for told in devices:
         line = f"{prefix}.{told['name']}  {told.get('state', 'online')}"
         if "release" in told:
@@ -257,7 +258,7 @@ def _push(options: argparse.Namespace) -> None:
         _send_release(options, files, lambda _: True)
         return
     slot = push_files(find_port(options.port), files)
-    _tell(f"{len(files)} files written to /{slot}, the board restarts")
+    tell(f"{len(files)} files written to /{slot}, the board restarts")
 
 
 def _send_release(options: argparse.Namespace, files: dict[str, bytes], keep: Callable[[str], bool]) -> None:
@@ -267,8 +268,8 @@ def _send_release(options: argparse.Namespace, files: dict[str, bytes], keep: Ca
     running = read_manifest(fetch_manifest(target, prefix, name), key)
     number = max(int(time.time()), running.release + 1)
     release = Release(name, number, files, key, {path: running.files[path] for path in running.files if keep(path)})
-    _tell(f"release {release.number} for {name}")
-    progress = _tell if sys.stderr.isatty() else _quiet
+    tell(f"release {release.number} for {name}")
+    progress = tell if sys.stderr.isatty() else _quiet
     fetched = update_device(target, prefix, name, release, options.timeout, progress)
     sent = ", ".join(sorted(fetched)) if fetched else "nothing had changed"
     print(f"{prefix}.{name} runs release {release.number} ({sent})")
@@ -276,7 +277,7 @@ def _send_release(options: argparse.Namespace, files: dict[str, bytes], keep: Ca
 
 def _console(options: argparse.Namespace) -> None:
     console = Console(find_port(options.port))
-    _tell("Ctrl-] ends this")
+    tell("Ctrl-] ends this")
     try:
         console.interact()
     finally:
@@ -306,7 +307,7 @@ def _release_key(options: argparse.Namespace, *, create: bool) -> ReleaseKey:
     new = create and not path.exists()
     key = load_release_key(path, create=create)
     if new:
-        _tell(f"made {path}: keep it safe, it signs the updates of your devices")
+        tell(f"made {path}: keep it safe, it signs the updates of your devices")
     return key
 
 
@@ -335,10 +336,6 @@ def _prefix(text: str) -> str:
     if not PREFIX.fullmatch(text):
         raise ConfigError(f"--prefix: {text!r} is no subject of letters, digits, -, _ and dots")
     return text
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _quiet(_: str) -> None:

@@ -1,7 +1,6 @@
 """Devices over the subject space: who is there, what they log, a new release for one of them."""
 
 import json
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +9,7 @@ from firmware.console import printable
 from firmware.release import Release
 from gateway.command.clients.link import Interest, Link, Outgoing, Received, Target
 from gateway.command.clients.opening import new_inbox, open_link
+from gateway.command.message_text import tell
 from gateway.errors import ClientError
 
 RETAINED = b"$LEAFGATE.retained.get"
@@ -58,7 +58,7 @@ def wait_for_device(target: Target, prefix: str, name: str, release: int, second
 def print_logs(target: Target, prefix: str, name: str) -> None:
     """Print what devices log, for ever; `name` may be `*`."""
     with open_link(target, [Interest(_subject(prefix, name, "log"))]) as link:
-        print(f"listening to {prefix}.{name}.log at {target.url}", file=sys.stderr, flush=True)
+        tell(f"listening to {prefix}.{name}.log at {target.url}")
         while (message := link.next_message(None)) is not None:
             device = message.name.decode("utf-8", "replace").split(".")[-2]
             print(f"{device}: {printable(message.payload)}", flush=True)
