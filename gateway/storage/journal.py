@@ -39,6 +39,8 @@ PATIENCE_SECONDS = 0.0002
 IMPATIENT_FOR = 64
 # Pages are read between commits. More at a time, and those who wait for a commit would wait for them.
 PAGES_AT_ONCE = 32
+# What may wait for the disk, about.
+MOST_PENDING_BYTES = 64 << 20
 # On a full disk so much of the reserve may go to what comes along with what makes room.
 FEE_SHARE = 4
 
@@ -51,7 +53,7 @@ class Journal(DiskHealth):
     `changes` counts what was noted.
     """
 
-    def __init__(self, database: Database, max_pending_bytes: int = 64 << 20) -> None:
+    def __init__(self, database: Database, max_pending_bytes: int = MOST_PENDING_BYTES) -> None:
         super().__init__(FILE_NAME)
         self.database = database
         self.max_pending_bytes = max_pending_bytes
