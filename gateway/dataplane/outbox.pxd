@@ -19,7 +19,7 @@ cdef class Outbox:
     cdef public Py_ssize_t limit
     cdef public long long out_messages, out_bytes
     cdef public bint closed, touched
-    cdef list _chunks, _blocks, _layers
+    cdef list _chunks, _blocks
     cdef Py_ssize_t _queued, _unsent, _counted
     cpdef append(self, bytes head, bytes tail, Py_ssize_t size)
     cpdef append_addressed(self, bytes lead, bytes address, bytes tail, Py_ssize_t size)
@@ -35,8 +35,6 @@ cdef class Outbox:
     cdef bytes _take(self)
     cdef _append_block(self)
     cdef _hold(self)
-    cdef bytes _through_layers(self, bytes data)
-    cdef bint _is_bare(self) except -1
     cdef _touch(self)
     @cython.locals(pending=Py_ssize_t, congested=list)
     cdef _check(self)

@@ -2,11 +2,9 @@
 
 import time
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from protocols.message import Buffer
-
-Encoder: TypeAlias = Callable[[bytes], bytes]
 
 # Appending this much without a flush would let one batch with a large fan-out grow without bound.
 FLUSH_AT = 1 << 20
@@ -117,16 +115,15 @@ class Switch:
 class Outbox:
     """Bytes waiting for one peer, at most `limit` of them.
 
-    `encode`, if set, is the session's own framing of the bytes of one flush (a WebSocket frame); encoders below it
-    (TLS) are stacked by `stack`. When the peer takes no more, what is left waits in blocks until `resume`. Counts
-    messages and bytes appended through `append`. `publisher` is whose batch touched it first since the last flush.
+    `encode`, if set, is the session's own framing of the bytes of one flush (a WebSocket frame). When the peer takes no
+    more, what is left waits in blocks until `resume`. Counts messages and bytes appended through `append`. `publisher`
+    is whose batch touched it first since the last flush.
     """
 
     __slots__ = (
         "_blocks",
         "_chunks",
         "_counted",
-        "_layers",
         "_queued",
         "_unsent",
         "closed",
@@ -151,7 +148,6 @@ class Outbox:
         self.out_messages = 0
         self.out_bytes = 0
         self._chunks: list[Buffer] = []
-        self._layers: list[Encoder] | None = None
         self._queued = 0
         self._blocks: list[bytes | memoryview] | None = None
         self._unsent = 0
@@ -207,14 +203,6 @@ class Outbox:
         if self._queued > FLUSH_AT:
             self._flush_early()
 
-    def stack(self, encoder: Encoder) -> None:
-        """Put an encoder above those that are there, and below `encode`."""
-        self._layers = [encoder, *(self._layers or ())]
-
-    def unstack(self) -> None:
-        """Take all encoders off."""
-        self.encode = self._layers = None
-
     def write(self, data: bytes) -> None:
         """Queue bytes that are no message: protocol control."""
         if self.closed:
@@ -233,8 +221,6 @@ class Outbox:
         self.flush()
         if self.closed:
             return
-        if self._layers is not None:
-            data = self._through_layers(data)
         if self._blocks is not None:
             if self._queued:
                 self._append_block()
@@ -257,7 +243,7 @@ class Outbox:
         elif self._unsent:
             self._hold()
         elif self._queued:
-            if self._queued >= GATHER_FROM and self._queued >= GATHER_EACH * len(self._chunks) and self._is_bare():
+            if self.encode is None and self._queued >= GATHER_FROM and self._queued >= GATHER_EACH * len(self._chunks):
                 self._send_gathered()
             else:
                 self._send(self._take())
@@ -320,17 +306,7 @@ class Outbox:
         self._queued = 0
         if self.encode is not None:
             data = self.encode(data)  # type: ignore[operator]
-        if self._layers is not None:
-            data = self._through_layers(data)
         return data
-
-    def _through_layers(self, data: bytes) -> bytes:
-        for encode in self._layers or ():
-            data = encode(data)
-        return data
-
-    def _is_bare(self) -> bool:
-        return self.encode is None and self._layers is None
 
     def _touch(self) -> None:
         """The batch has something for this peer."""

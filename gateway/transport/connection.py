@@ -1,6 +1,6 @@
 """Connection: one peer's stream. Reads batches for its session, sends its outbox, and ends in exactly one CloseReason.
 
-What carries the bytes is a transport's business; encoders that stand between outbox and transport are stacked here.
+What carries the bytes is a transport's business.
 """
 
 import logging
@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 import trio
 
-from gateway.dataplane.outbox import CONGESTED_AT, Encoder, Outbox
+from gateway.dataplane.outbox import CONGESTED_AT, Outbox
 from gateway.dataplane.port import Port
 from gateway.runtime.budget import Holding
 from gateway.runtime.deadlines import Deadline
@@ -181,10 +181,6 @@ class Connection:
         """The gateway's end of the connection."""
         return self.transport.local
 
-    def stack(self, encoder: Encoder) -> None:
-        """Put an encoder between the session and those that are there already: it gets the session's bytes first."""
-        self.outbox.stack(encoder)
-
     def settings_changed(self) -> None:
         """Hold limits and keep times that are others; the session may set another limit of the outbox."""
         if self.close_reason is not None:
@@ -286,7 +282,7 @@ class Connection:
         # Cut the circles of connection, session and outbox: they would wait for a garbage collection.
         self.session = Departed(self.session.kind)
         outbox.sink = GONE
-        outbox.unstack()
+        outbox.encode = None
 
     # Reading (gateway.transport.reader.Readable).
 

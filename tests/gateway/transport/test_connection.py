@@ -519,18 +519,16 @@ async def test_answer_about_a_connection_that_has_ended_is_not_heard():
         assert heard == []
 
 
-async def test_encoders_are_stacked_below_the_framing_of_the_session():
+async def test_session_frames_what_is_queued_and_nothing_that_it_has_framed_itself():
     async with House(Config()).open() as house:
         session, peer = house.connect()
         assert await read_exactly(peer, 6) == b"hello\n"
         outbox = session.connection.outbox
-        session.connection.stack(lambda data: b"(%b)" % data)
-        session.connection.stack(lambda data: b"<%b>" % data)
         outbox.encode = lambda data: b"[%b]" % data
         await peer.send_all(b"x")
-        assert await read_exactly(peer, 7) == b"(<[x]>)"
+        assert await read_exactly(peer, 3) == b"[x]"
         outbox.write_wire(b"framed")
-        assert await read_exactly(peer, 10) == b"(<framed>)"
+        assert await read_exactly(peer, 6) == b"framed"
         await peer.aclose()
         assert await house.ended(session) is CloseReason.CLIENT_CLOSED
 
