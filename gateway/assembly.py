@@ -134,7 +134,7 @@ class Gateway:
 
         may_wait = not_one
         if settings is not None:
-            from gateway.streams.account_streams import is_served
+            from gateway.streams.stores import is_served
 
             may_wait = is_served
         limits = settings or Streams()

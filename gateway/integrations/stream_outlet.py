@@ -12,8 +12,9 @@ from gateway.integrations.outlet import Batch, Outlet
 from gateway.runtime.drops import Drops
 from gateway.storage.streams.cursor import Cursor
 from gateway.storage.streams.stored_message import StoredMessage
-from gateway.streams.account_streams import INTEGRATION_PREFIX, AccountStreams
+from gateway.streams.account_streams import AccountStreams
 from gateway.streams.served_stream import ServedStream
+from gateway.streams.stores import INTEGRATION_PREFIX
 
 # How often a stream is looked for that is not there.
 LOOK_SECONDS = 1.0

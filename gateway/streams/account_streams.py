@@ -1,7 +1,6 @@
 """AccountStreams: the streams of one account, and what they ask of it (Home)."""
 
 import hashlib
-import logging
 import string
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -20,36 +19,27 @@ from gateway.runtime.deadlines import Deadlines
 from gateway.runtime.identity import new_token
 from gateway.runtime.runtime import Runtime
 from gateway.settings.streams import Streams as StreamSettings
-from gateway.storage.streams.cursor import Cursor
-from gateway.storage.streams.loading import FoundStream
 from gateway.storage.streams.store import StreamStore
-from gateway.storage.streams.stream import Stream
-from gateway.streams import consumer as consumers
 from gateway.streams import errors
 from gateway.streams.consumer import Consumer
 from gateway.streams.consumer_config import ConsumerConfig
-from gateway.streams.consumer_state import FOREVER, ConsumerState
+from gateway.streams.consumer_state import ConsumerState
 from gateway.streams.duplicates import IdRoom
 from gateway.streams.errors import ApiError
 from gateway.streams.filter_tree import collide
+from gateway.streams.guarding import guarded
 from gateway.streams.hub_overlaps import Domains
-from gateway.streams.origins import PREFIX as ORIGIN_PREFIX
+from gateway.streams.opening import Opening
 from gateway.streams.promises import Promises
 from gateway.streams.served_stream import Note, ServedStream
 from gateway.streams.staged import StagedRoom
+from gateway.streams.stores import PREFIX, Stores
 from gateway.streams.stream_config import StreamConfig
 from gateway.streams.taking_up import take_up
-from gateway.streams.times import SECOND, time_text
+from gateway.streams.times import time_text
 from gateway.streams.unopened import HeldDurability, UnopenedStream
-from protocols import foreign_json
 from protocols.message import Message, make_message
 
-log = logging.getLogger("leafgate.streams")
-
-# What a stream of ours is called in the storage, which has others too; no name of one holds a `/`.
-PREFIX = "jetstream/"
-# And the places of others than its consumers, who read a stream on their own (gateway.integrations).
-INTEGRATION_PREFIX = "integration/"
 # How long a slow disk is waited for before an answer of the API says so.
 PATIENCE_SECONDS = 5.0
 DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -57,22 +47,6 @@ HASH_SIZE = 8
 ADVISORY, METRIC = "$JS.EVENT.ADVISORY.", "$JS.EVENT.METRIC."
 # To so many a run of messages goes at once.
 FEW_RECEIVERS = 16
-
-
-class Stores:
-    """Where streams are kept: on the disk, where there is one, and in memory."""
-
-    def __init__(self, file: StreamStore | None, memory: StreamStore) -> None:
-        self.file = file
-        self.memory = memory
-
-    def of(self, config: StreamConfig) -> StreamStore:
-        """Raises ApiError."""
-        if config.storage == "memory":
-            return self.memory
-        if self.file is None:
-            raise ApiError(errors.NO_STORAGE)
-        return self.file
 
 
 class AccountStreams:
@@ -102,6 +76,7 @@ class AccountStreams:
         self.port = account.port
         self._stores = stores
         self._promises: dict[StreamStore, Promises] = {}
+        self.opening = Opening(self, stores)
         # The subjects on which publishers are answered; None while that is not known.
         self._acknowledged: FilterSet | None = None
         self._kept: FilterSet | None = None
@@ -118,109 +93,16 @@ class AccountStreams:
         return self.runtime.deadlines
 
     async def restore(self) -> None:
-        """Open what an earlier run has left on the disk; what is large is opened later (`open_the_rest`)."""
+        """Open what an earlier run has left on the disk; what is large is opened later (`Opening.open_the_rest`)."""
         self.account.router.watch(self)
-        file = self._stores.file
-        if file is None:
-            return
-        for stored in file.streams(self.account.name):
-            note = self._note_of(stored)
-            if note is not None and note.is_partial:
-                file.remove(stored)
-            elif note is not None:
-                await self._open(note.config, note.created, stored)
-        for found in file.unloaded(self.account.name):
-            note = self._note_of(found)
-            if note is not None and note.is_partial:
-                file.remove_unloaded(found)
-            elif note is not None:
-                unopened = UnopenedStream(self, note.config, note.created, found)
-                self.unopened[unopened.name] = unopened
-                for receiver in unopened.receivers:
-                    self.subscribe(receiver)
-
-    def _note_of(self, stored: Stream | FoundStream) -> Note | None:
-        """What is kept with a stream, if that is one of those here and can be read."""
-        if not is_served(stored.name):
-            return None
-        try:
-            note = foreign_json.decode(stored.note, Note)
-        except msgspec.DecodeError as error:
-            self._say_unreadable(stored, str(error))
-            return None
-        if note.is_partial:
-            log.warning("event=partial-stream-removed account=%s stream=%s", stored.account, note.config.name)
-        return note
-
-    def _say_unreadable(self, stored: Stream | FoundStream, reason: str) -> None:
-        log.error("event=stream-unreadable account=%s stream=%s reason=%r", stored.account, stored.name, reason)
-        self.unreadable.append(stored.name.removeprefix(PREFIX))
-
-    async def open_the_rest(self) -> None:
-        """Open the large ones, while everybody else is served."""
-        for unopened in [*self.unopened.values()]:
-            await guarded(partial(self._open_late, unopened))
-
-    async def _open_late(self, unopened: UnopenedStream) -> None:
-        file, begun = self._stores.file, trio.current_time()
-        assert file is not None
-        stream = None
-        try:
-            stored = await file.load(unopened.found)
-            stream = await self._open(unopened.config, unopened.created, stored)
-        except StorageError as error:
-            self._say_unreadable(unopened.found, str(error))
-            return
-        finally:
-            # Also where the gateway ends first: nobody waits longer for it then.
-            del self.unopened[unopened.name]
-            for receiver in unopened.receivers:
-                self.unsubscribe(receiver)
-            if stream is None:
-                unopened.fail()
-        unopened.open(stream)
-        seconds = trio.current_time() - begun
-        text = "event=stream-opened account=%s stream=%s messages=%d seconds=%.2f"
-        log.info(text, self.account.name, stream.name, stream.stored.messages, seconds)
+        await self.opening.restore()
 
     def refuse_held(self, config: StreamConfig, message: Message, source: Port) -> None:
         if message.reply and not config.no_ack:
             told = {"error": errors.NOT_YET.told(), "stream": config.name, "seq": 0}
             self.answer(message.reply, msgspec.json.encode(told), source)
 
-    async def _open(self, config: StreamConfig, created: int, stored: Stream) -> ServedStream:
-        """Nothing is done between the last step, from which on it is served, and the return."""
-        stream = ServedStream(self, config, created, stored, self._promises_of(self._stores.of(config)))
-        await take_up(stream)
-        for cursor in [*stored.cursors.values()]:
-            if cursor.name.startswith((ORIGIN_PREFIX, INTEGRATION_PREFIX)):
-                continue
-            try:
-                self._make_consumer(stream, cursor)
-            except msgspec.DecodeError as error:
-                log.error(
-                    "event=consumer-unreadable stream=%s consumer=%s reason=%r", stream.name, cursor.name, str(error)
-                )
-        for consumer in stream.consumers.values():
-            await consumer.restore()
-            await consumer.reader.recount()
-        self.streams[config.name] = stream
-        for consumer in [*stream.consumers.values()]:
-            consumer.open()
-        stream.open()
-        return stream
-
-    def _make_consumer(self, stream: ServedStream, cursor: Cursor) -> None:
-        note = foreign_json.decode(cursor.note, consumers.Note)
-        state = ConsumerState(1)
-        # Where damage has cost the newest messages, their numbers are given out again.
-        note.state.next = min(note.state.next, stream.stored.committed + 1)
-        wait = FOREVER if note.config.is_confirmed_by_flow else note.config.ack_wait / SECOND
-        state.load(note.state, trio.current_time() + wait)
-        consumer = Consumer(stream, note.config, note.created, state, cursor)
-        stream.consumers[consumer.name] = consumer
-
-    def _promises_of(self, store: StreamStore) -> Promises:
+    def promises_of(self, store: StreamStore) -> Promises:
         found = self._promises.get(store)
         if found is None:
             found = self._promises[store] = Promises(self.account, self.port, store.commits)
@@ -242,7 +124,7 @@ class AccountStreams:
             raise ApiError(errors.STREAM_CREATE.with_text(error)) from None
         if config.first_seq > 1 and not is_partial:
             stored.begin_with(config.first_seq)
-        stream = ServedStream(self, config, created, stored, self._promises_of(store))
+        stream = ServedStream(self, config, created, stored, self.promises_of(store))
         self.streams[config.name] = stream
         if not is_partial:
             stream.open()
@@ -448,20 +330,7 @@ class AccountStreams:
         self.runtime.switch.flush()
 
 
-def is_served(name: str) -> bool:
-    """Whether a stream of the storage is one of ours."""
-    return name.startswith(PREFIX)
-
-
 def hash_of(account: str) -> str:
     """What an account is called in the second version of reply subjects, as nats-server makes it."""
     digest = hashlib.sha256(account.encode()).digest()
     return "".join(DIGITS[byte % len(DIGITS)] for byte in digest[:HASH_SIZE])
-
-
-async def guarded(task: Callable[[], Awaitable[None]]) -> None:
-    """A fault of one must not end the others."""
-    try:
-        await task()
-    except Exception:
-        log.exception("event=stream-task-failed")

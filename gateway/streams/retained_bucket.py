@@ -15,10 +15,11 @@ import trio
 from gateway.dataplane.port import Port, Receiver
 from gateway.runtime.identity import new_token
 from gateway.storage.streams.stored_message import StoredMessage
-from gateway.streams.account_streams import INTEGRATION_PREFIX, AccountStreams
+from gateway.streams.account_streams import AccountStreams
 from gateway.streams.errors import ApiError
 from gateway.streams.message_headers import nats_fields, with_fields
 from gateway.streams.served_stream import ServedStream
+from gateway.streams.stores import INTEGRATION_PREFIX
 from gateway.streams.stream_config import StreamConfig
 from protocols import foreign_json
 from protocols.foreign_text import is_legal_literal

@@ -14,10 +14,12 @@ from gateway.settings.archive import Archive
 from gateway.settings.streams import Streams as StreamSettings
 from gateway.storage.joint_durability import JointDurability
 from gateway.storage.streams.store import StreamStore
-from gateway.streams.account_streams import AccountStreams, Stores, guarded
+from gateway.streams.account_streams import AccountStreams
 from gateway.streams.api import Api
 from gateway.streams.duplicates import IdRoom
 from gateway.streams.durability import StreamDurability
+from gateway.streams.guarding import guarded
+from gateway.streams.stores import Stores
 from gateway.streams.stream_config import LEVEL
 
 if TYPE_CHECKING:
@@ -95,7 +97,7 @@ class StreamService:
         await streams.restore()
         Api(streams).open()
         if streams.unopened:
-            self._runtime.spawn(partial(guarded, partial(self._until_stopping, streams.open_the_rest)))
+            self._runtime.spawn(partial(guarded, partial(self._until_stopping, streams.opening.open_the_rest)))
         bucket = account.rules.retained_bucket
         if account.name == DEFAULT_ACCOUNT:
             bucket = bucket or self._runtime.settings.mqtt.retained_bucket
