@@ -10,6 +10,7 @@ from gateway.integrations.fluent.own_log import OwnLog
 from gateway.integrations.fluent.session import FluentLink
 from gateway.integrations.integration import Integration
 from gateway.integrations.outlet import Batch
+from gateway.integrations.remembered import Remembered
 from gateway.integrations.site import IntegrationError, Site, first_of
 from gateway.runtime.turns import OwnTurn
 from gateway.settings.fluent import Fluent
@@ -47,7 +48,7 @@ class FluentSender(Integration):
     def __init__(self, site: Site, config: Fluent) -> None:
         super().__init__(site, config)
         self._tag = SubjectTemplate(config.tag)
-        self._tags: dict[bytes, str] = {}
+        self._tags: Remembered[bytes, str] = Remembered(MOST_TAGS)
         self._hostname = f"leafgate-{site.runtime.names.server_name}"
         # Of the ids of chunks.
         self._prefix, self._number = os.urandom(8).hex(), 0
@@ -145,10 +146,8 @@ class FluentSender(Integration):
         return chunks
 
     def _make_tag(self, subject: bytes) -> str:
-        if len(self._tags) >= MOST_TAGS:
-            self._tags.clear()
-        tag = self._tags[subject] = self._tag.make(subject.decode("utf-8", "replace")) or "leafgate"
-        return tag
+        tag = self._tag.make(subject.decode("utf-8", "replace")) or "leafgate"
+        return self._tags.keep(subject, len(subject), tag)
 
     async def _hear(self, link: FluentLink, scope: trio.CancelScope) -> None:
         sent = self._sent

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 from urllib.parse import quote_from_bytes
 
+from gateway.integrations.remembered import Remembered
 from gateway.settings.kafka import IN_NAMES, OUT_NAMES, In, Out
 from gateway.storage.streams.stored_message import StoredMessage
 from protocols.foreign_text import make_subject, make_token
@@ -18,8 +19,8 @@ TOPIC_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01
 UNFIT = {byte: "_" for byte in range(256) if byte not in TOPIC_BYTES}
 # Subjects make topics, and librdkafka remembers each for ever.
 MOST_TOPICS = 1000
-# Routes that are remembered; those of longer subjects are not.
-MOST_ROUTES, LONGEST_ROUTED = 4096, 256
+# Routes that are remembered.
+MOST_ROUTES = 4096
 ANY_PARTITION = -1
 # What a record's key and its place are here, and headers that only mean something between NATS and its streams.
 KEY, POSITION = b"Kafka-Key", b"Kafka-Position"
@@ -58,7 +59,7 @@ class Router:
         ]
         # Whether a route is that of all messages on its subject.
         self._is_steady = all("header" not in one.names for entry in self._entries for one in entry[1:])
-        self.known: dict[bytes, Route] = {}
+        self.known: Remembered[bytes, Route] = Remembered(MOST_ROUTES)
         self._topics: set[str] = set()
 
     def route(self, message: StoredMessage) -> Route:
@@ -82,11 +83,7 @@ class Router:
                 break
         else:
             raise UnroutableError(NO_ENTRY)
-        if self._is_steady and len(subject) <= LONGEST_ROUTED:
-            if len(self.known) >= MOST_ROUTES:
-                self.known.clear()
-            self.known[subject] = route
-        return route
+        return self.known.keep(subject, len(subject), route) if self._is_steady else route
 
     def _topic(self, text: bytes) -> str:
         name = text.decode("latin-1").translate(UNFIT)[:LONGEST_TOPIC]
@@ -143,8 +140,8 @@ class Reader:
             (one.topic.encode(), TransformTemplate(one.subject.encode(), one.topic.encode(), IN_NAMES))
             for one in entries
         ]
-        self._templates: dict[str, TransformTemplate | None] = {}
-        self._places: dict[tuple[str, int, bytes | None], Place] = {}
+        self._templates: Remembered[str, TransformTemplate | None] = Remembered(MOST_ROUTES)
+        self._places: Remembered[tuple[str, int, bytes | None], Place] = Remembered(MOST_ROUTES)
 
     def read(self, record: Record) -> Message | None:
         """None where no entry takes its topic."""
@@ -187,18 +184,13 @@ class Reader:
         named = b"%b: %b\r\n" % (KEY, header_value(key)) if key is not None else b""
         lead = b"NATS/1.0\r\n%b%b: %b/%d/" % (named, POSITION, topic.encode(), partition)
         place = Place(template.fill(topic.encode(), find), lead)
-        if "header" not in template.names and len(key or b"") <= LONGEST_ROUTED:
-            if len(self._places) >= MOST_ROUTES:
-                self._places.clear()
-            self._places[topic, partition, key] = place
+        if "header" not in template.names:
+            self._places.keep((topic, partition, key), len(key or b""), place)
         return place
 
     def _find(self, topic: str) -> TransformTemplate | None:
         found = next((template for pattern, template in self._entries if matches(pattern, topic.encode())), None)
-        if len(self._templates) >= MOST_ROUTES:
-            self._templates.clear()
-        self._templates[topic] = found
-        return found
+        return self._templates.keep(topic, len(topic), found)
 
 
 def as_bytes(value: object) -> bytes | None:

@@ -9,6 +9,7 @@ import trio
 
 from gateway.integrations.http_client import HttpClient, authorization, target_of
 from gateway.integrations.numbers.writer import LONG_BODY, NumberWriter
+from gateway.integrations.remembered import Remembered
 from gateway.integrations.site import Site
 from gateway.runtime.drops import example_of
 from gateway.runtime.turns import OwnTurn
@@ -34,8 +35,8 @@ class InfluxWriter(NumberWriter):
         self._measurement = SubjectTemplate(config.measurement)
         self._tags = {name: SubjectTemplate(text) for name, text in config.tags.items()}
         self._unit = PRECISIONS[config.precision]
-        self._series: dict[bytes, str] = {}
-        self._fields: dict[str, str] = {"": line_protocol.key(config.value_field)}
+        self._series: Remembered[bytes, str] = Remembered(MOST_SERIES)
+        self._fields: Remembered[str, str] = Remembered(MOST_SERIES)
         self._lines: list[str] = []
         self._first = ""
 
@@ -65,16 +66,10 @@ class InfluxWriter(NumberWriter):
         text = subject.decode("utf-8", "replace")
         tags = {name: template.make(text) for name, template in self._tags.items()}
         series = line_protocol.encode_series(self._measurement.make(text), tags)
-        if len(self._series) >= MOST_SERIES:
-            self._series.clear()
-        self._series[subject] = series
-        return series
+        return self._series.keep(subject, len(subject), series)
 
     def _name_field(self, field: str) -> str:
-        if len(self._fields) >= MOST_SERIES:
-            self._fields = {"": line_protocol.key(self.config.value_field)}
-        name = self._fields[field] = line_protocol.key(field)
-        return name
+        return self._fields.keep(field, len(field), line_protocol.key(field or self.config.value_field))
 
     async def send_batch(self, turn: OwnTurn) -> None:
         lines, self._lines = self._lines, []

@@ -13,6 +13,7 @@ import trio
 
 from gateway.integrations.http_client import HttpClient, authorization, target_of
 from gateway.integrations.numbers.writer import LONG_BODY, MOST_HALVES, NumberWriter, halves
+from gateway.integrations.remembered import Remembered
 from gateway.integrations.site import Site
 from gateway.runtime.drops import example_of
 from gateway.runtime.turns import OwnTurn
@@ -26,6 +27,8 @@ PATH = "/api/v1/write"
 MILLISECOND = 1_000_000
 # Series that are remembered by subject and field, and the times of their last samples.
 MOST_SERIES = 100_000
+# Of longer labels it is the server that says whether a sample is too old.
+LONGEST_LABELS = 1024
 OLD = "it is older than the last sample of its series: the server would not take it (out-of-order)"
 SAME = "its series has a later one for the same millisecond"
 
@@ -40,7 +43,7 @@ class RemoteWriter(NumberWriter):
         super().__init__(site, config)
         self._metric = SubjectTemplate(config.metric, others=(FIELD,))
         self._labels = {name: SubjectTemplate(text, others=(FIELD,)) for name, text in config.labels.items()}
-        self._series: dict[tuple[bytes, str], bytes] = {}
+        self._series: Remembered[tuple[bytes, str], bytes] = Remembered(MOST_SERIES)
         # When the last sample of a series was that the server has, and what the batch would make of that.
         self._last: dict[bytes, int] = {}
         self._batch: dict[bytes, dict[int, float]] = {}
@@ -88,10 +91,7 @@ class RemoteWriter(NumberWriter):
             metric = f"{metric}_{field}"
         labels = {name: template.make(text, others) for name, template in self._labels.items()}
         series = remote_write.encode_labels(remote_write.metric_name(metric), labels)
-        if len(self._series) >= MOST_SERIES:
-            self._series.clear()
-        self._series[subject, field] = series
-        return series
+        return self._series.keep((subject, field), len(subject) + len(field), series)
 
     async def send_batch(self, turn: OwnTurn) -> None:
         batch, self._batch = self._batch, {}
@@ -104,7 +104,7 @@ class RemoteWriter(NumberWriter):
         if len(self._last) + len(batch) > MOST_SERIES:
             self._last.clear()
         if self._is_ordered:
-            self._last.update((series, next(reversed(samples))) for series, samples in batch.items())
+            self._last.update((one, next(reversed(batch[one]))) for one in batch if len(one) <= LONGEST_LABELS)
 
     async def _look_for_culprits(self, samples: list[Sample], turn: OwnTurn) -> None:
         """Send those of a request that was refused that are not why; what is older goes first."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.integrations.remembered import Remembered
 from gateway.settings.sparkplug import AUTO, FIELD, NodeMetric
 from protocols import foreign_json
 from protocols.numbers.readings import DEEPEST, DOT, MOST_FIELDS, UNREADABLE, WORDS, all_numbers, at_path, plain_number
@@ -46,16 +47,13 @@ class Mapping:
             )
             for one in entries
         ]
-        self._known: dict[bytes, Route | None] = {}
+        self._known: Remembered[bytes, Route | None] = Remembered(MOST_ROUTES)
 
     def route(self, subject: bytes) -> Route | None:
         """None for a subject that no entry takes, or that would make a device or a metric without a name."""
         if subject in self._known:
             return self._known[subject]
-        if len(self._known) >= MOST_ROUTES:
-            self._known.clear()
-        found = self._known[subject] = self._find(subject)
-        return found
+        return self._known.keep(subject, len(subject), self._find(subject))
 
     def _find(self, subject: bytes) -> Route | None:
         for index, (pattern, device, metric, command, datatype, _, has_device) in enumerate(self._entries):
