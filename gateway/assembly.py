@@ -275,6 +275,7 @@ class Gateway:
     def _sweep(self, now: float) -> None:
         for account in self.accounts.values():
             account.sweep(SWEPT_AT_ONCE)
+        self.runtime.switch.flush()
         if self.storage is not None:
             self.storage.clock.tick()
         self.runtime.deadlines.call_at(now + SWEEP_SECONDS, self._sweep)

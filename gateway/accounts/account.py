@@ -14,13 +14,15 @@ from gateway.settings.security import AccountRules
 from gateway.storage.durability import Durability
 from gateway.storage.published_ids import PublishedIds
 from gateway.storage.retained_messages import RetainedMessages
-from protocols.message import RETAIN_HEADER, Message
+from protocols.message import RETAIN_HEADER, Message, make_message
 from protocols.mqtt.header_mapping import expiry_seconds
 
 UNLIMITED = 1 << 62
 # What the gateway answers itself.
 SERVICES = b"$LEAFGATE."
 DISK_LIMIT = "max-disk-bytes"
+# So much is remembered of what a full disk has not taken; of more the oldest is forgotten.
+MOST_UNTOLD = 10_000
 OVER_LIMIT = "the account's max-disk-bytes is reached"
 
 
@@ -62,6 +64,8 @@ class Account:
         # Who is there, by the subject that says so, and the subjects that say of somebody that he is not.
         self.presences: dict[bytes, Presence] = {}
         self.absent: dict[bytes, None] = {}
+        # What the gateway says, retained, and a full disk has not taken, by subject.
+        self.untold: dict[bytes, Message] = {}
         # What one publisher may have retained; and who is told of a limit, by its key, that kept a message out.
         self.max_retained_per_client = self.max_retained_bytes_per_client = UNLIMITED
         self.report_refusal: Callable[[str], None] = nobody_hears
@@ -128,6 +132,24 @@ class Account:
         publisher = self.port if source is None else source
         publication = Publication(self.router, message, publisher, whole, done)
         self.in_order(owner or publisher, message.size, publication.go_on)
+
+    def insist(self, message: Message, owner: Hashable = None) -> None:
+        """Publish what is to be retained. Where a full disk does not take it, whoever comes later would not know: it is
+        published again with each `sweep` until it is taken, or another one is on its subject.
+        """
+        self.untold.pop(message.subject, None)
+        self.publish(message, owner=owner, done=self._note_untold)
+
+    def _note_untold(self, message: Message) -> None:
+        if message.refused and message.size > message.header_size:
+            self.untold[message.subject] = message
+            if len(self.untold) > MOST_UNTOLD:
+                del self.untold[next(iter(self.untold))]
+
+    def _tell_again(self, most: int) -> None:
+        if self.durability.obstacle() is None:
+            for message in [*self.untold.values()][:most]:
+                self.insist(make_message(message.subject, message.payload(), header=message.header()))
 
     def answer(self, message: Message, asker: Port, source: Port) -> None:
         """Answer a request that the gateway serves itself. Where the asker may not publish on the reply subject, it
@@ -254,8 +276,12 @@ class Account:
         return message.is_retained() or self.router.reaches_durable(message.subject)
 
     def sweep(self, most: int) -> None:
-        """Forget what has expired, looking at about `most` retained messages."""
+        """Forget what has expired, looking at about `most` retained messages; and say again what was not retained. The
+        caller flushes the switch.
+        """
         self.retained.sweep(most)
+        if self.untold:
+            self._tell_again(most)
         self.published_ids.sweep()
 
 

@@ -76,6 +76,8 @@ class Announcer:
         self.account.router.unsubscribe(self._receiver)
         self._runtime.deadlines.cancel(self._again)
         self._left.clear()
+        for subject in self._messages:
+            self.account.untold.pop(subject, None)
 
     def born(self) -> None:
         """Tell everything again, soon."""
@@ -95,7 +97,7 @@ class Announcer:
     def _tell_some(self) -> bool:
         some, self._left = self._left[:TOLD_AT_ONCE], self._left[TOLD_AT_ONCE:]
         for subject, payload in some:
-            self.account.publish(make_message(subject, payload, header=HEADER))
+            self.account.insist(make_message(subject, payload, header=HEADER))
         self._runtime.switch.flush()
         return bool(self._left)
 

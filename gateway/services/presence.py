@@ -60,7 +60,7 @@ class Presence:
 def publish(account: Account, subject: bytes, present: bool, about: dict[str, str]) -> None:
     payload = msgspec.json.encode({"state": "online" if present else "offline"} | about)
     message = make_message(subject, payload, header=ONLINE if present else OFFLINE)
-    account.publish(message, owner=(account, subject))
+    account.insist(message, owner=(account, subject))
     account.absent.pop(subject, None)
     if not present:
         account.absent[subject] = None
@@ -73,6 +73,7 @@ def forget_oldest(account: Account) -> None:
     while len(account.absent) > most:
         subject = next(iter(account.absent))
         del account.absent[subject]
+        account.untold.pop(subject, None)
         kept = account.retained.get(subject)
         if kept is not None and OFFLINE_LINE in kept.header():  # Otherwise it is a message of somebody's own by now.
             account.retained.keep(make_message(subject, b""))

@@ -12,6 +12,7 @@ from gateway.services.home_assistant import LINE, PAUSE_SECONDS, HomeAssistantSe
 from gateway.settings.home_assistant import HomeAssistant
 from protocols.message import RETAIN_HEADER, make_message
 from tests.gateway.dataplane.places import ClientPort
+from tests.gateway.full_disk import FullDisk
 from tests.gateway.memory_connection import running_gateway
 
 SHED: dict[str, Any] = {
@@ -63,6 +64,26 @@ def retained(gateway: Gateway, subject: bytes) -> Any:
 
 def all_retained(gateway: Gateway) -> set[bytes]:
     return set(gateway.account.retained.containing(LINE))
+
+
+async def test_what_a_full_disk_did_not_take_is_told_once_it_has_room():
+    async with running_gateway() as gateway:
+        disk = gateway.account.durability = FullDisk()
+        service = await served(gateway, told_by(SHED))
+        gateway.account.sweep(100)
+        assert all_retained(gateway) == set()
+        without_heater = SHED | {"entities": SHED["entities"][:1]}
+        service.replace(told_by(without_heater))
+        await turns(gateway)
+        disk.is_full = False
+        gateway.account.sweep(100)
+        # What was configured when there was no room, and is not any more, does not come.
+        assert all_retained(gateway) == {TEMPERATURE}
+        assert retained(gateway, TEMPERATURE)["name"] == "Temperature"
+        # Nor what somebody takes back later.
+        gateway.account.publish(make_message(TEMPERATURE, b"", header=RETAIN_HEADER))
+        gateway.account.sweep(100)
+        assert all_retained(gateway) == set()
 
 
 async def test_entities_are_told_with_device_and_availability():

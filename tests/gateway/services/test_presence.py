@@ -16,6 +16,7 @@ from gateway.settings.schema import Config
 from protocols.close_reason import CloseReason
 from protocols.message import make_message
 from tests.gateway.dataplane.places import ClientPort
+from tests.gateway.full_disk import FullDisk
 from tests.gateway.memory_connection import MemoryConnection, running_gateway
 
 SUBJECT = "sheds.one"
@@ -101,6 +102,22 @@ async def test_peer_that_breaks_a_rule_is_told_to_be_offline():
     async with running_gateway() as gateway:
         connect(gateway, presence=SUBJECT).receive(b"NONSENSE\r\n")
         assert retained(gateway) == offline()
+
+
+async def test_presence_that_a_full_disk_did_not_take_is_told_to_who_comes_once_it_has_room():
+    async with running_gateway() as gateway:
+        connection = connect(gateway, presence=SUBJECT)
+        disk = gateway.account.durability = FullDisk()
+        connection.close(CloseReason.CLIENT_CLOSED)
+        gateway.account.sweep(100)
+        assert retained(gateway) == online()
+        disk.is_full = False
+        gateway.account.sweep(100)
+        assert retained(gateway) == offline()
+        # Told once: what is said later on the subject stands.
+        connect(gateway, presence=SUBJECT)
+        gateway.account.sweep(100)
+        assert retained(gateway) == online()
 
 
 async def test_last_to_come_speaks_for_the_subject():
