@@ -1,123 +1,72 @@
-"""`make torture-sinks`: events and numbers leave the gateway while both ends are killed or halted, the disk is full,
-and connections are closed halfway.
+"""`make torture-sinks`: messages leave the gateway, and come to it, while both ends are killed or halted, the disk is
+full, and connections are closed halfway.
 
     python -m tests.torture.sinks [--minutes N] [--seed N] [--kind KIND]
 
-Somebody publishes into a stream out of which a sink reads. At the end everything that was acknowledged is at the other
-side: in a stream of a second gateway (fluent, so that both ends of the protocol are shown), in Prometheus or InfluxDB.
-There each is once; events may come twice, but for that they are in order.
+Of most kinds somebody publishes into a stream out of which a sink reads. At the end everything that was acknowledged is
+at the other side: in a stream of a second gateway (fluent, so that both ends of the protocol are shown; rules, of which
+there is one at either end), in Prometheus or InfluxDB. There each is once; events may come twice, but for that they are
+in order. What holds of Modbus and of Home Assistant's discovery: tests.torture.registers, tests.torture.discovery.
 """
 
 import argparse
 import asyncio
 import contextlib
 import random
-import resource
-import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import nats
 import nats.errors
 
 from tests.integration.number_peers import influx_rows, influxdb, prometheus, ready, series
-from tests.integration.peers import Peer, free_port, gateway, read_ports_file
+from tests.integration.peers import Peer, free_port, gateway
+from tests.torture.both_ends import STREAM, Far, Outcome, Publisher, harm_all, read_stream, restart, small_disk
+from tests.torture.discovery import torture_discovery
 from tests.torture.half_closing_proxy import HalfClosingProxy
+from tests.torture.registers import torture_registers
 
-SUBJECTS = 5
-STREAM, COLLECTED = "OUT", "IN"
-HARM_SECONDS = (0.3, 1.5)
-HALT_SECONDS = 2.0
-DRAIN_SECONDS = 60.0
-PUBLISH_SECONDS = 2.0
+COLLECTED = "IN"
+DRAIN_SECONDS = 180.0
 KEYS = f'stream = "{STREAM}"\nbatch-max-seconds = 0.05\nretry-max-seconds = 0.2\nanswer-timeout-seconds = 1.5\n'
+# A number goes through both rules and is itself again.
+EDGE_RULE = '[[rules]]\nname = "there"\nfrom = "raw.*"\nto = "sensors.$1"\npayload = "payload * 2 + 1"\n'
+FAR_RULE = '[[rules]]\nname = "back"\nfrom = "made.sensors.*"\nto = "far.$1"\npayload = "(payload - 1) // 2"\n'
 
 
-@dataclass
-class Outcome:
-    """What was acknowledged to the publisher, what the other side has, in its order, and what was done to both."""
+class RulesPublisher(Publisher):
+    """What a rule makes of a message is as durable as that: one acknowledgement is for both."""
 
-    acknowledged: list[int] = field(default_factory=list)
-    found: list[int] = field(default_factory=list)
-    harms: dict[str, int] = field(default_factory=dict)
-
-    def complaints(self, once: bool) -> list[str]:
-        seen = set(self.found)
-        lost = [number for number in self.acknowledged if number not in seen]
-        wrong = [f"lost: {lost[:10]} and others, {len(lost)} of {len(self.acknowledged)}"] if lost else []
-        if once and len(seen) < len(self.found):
-            wrong.append(f"{len(self.found) - len(seen)} are there twice")
-        for subject in range(SUBJECTS):
-            firsts = list(dict.fromkeys(number for number in self.found if number % SUBJECTS == subject))
-            if firsts != sorted(firsts):
-                wrong.append(f"those of subject {subject} are not in order")
-        return wrong
+    streams = (("RAW", "raw.>"), *Publisher.streams)
+    subject = "raw"
 
 
-class Publisher(threading.Thread):
-    """Publishes numbers, one after the other; a number whose acknowledgement did not come is not used again."""
+@dataclass(frozen=True)
+class Sink:
+    """How the other side is begun, who publishes, whether each message is there once, and a rule of the gateway's."""
 
-    def __init__(self, edge: Peer, outcome: Outcome) -> None:
-        super().__init__()
-        self._edge = edge
-        self._outcome = outcome
-        self.ended = threading.Event()
-
-    def run(self) -> None:
-        asyncio.run(self._publish())
-
-    async def _publish(self) -> None:
-        number = 0
-        while not self.ended.is_set():
-            client = nats.NATS()
-            try:
-                options = {"allow_reconnect": False, "connect_timeout": 1, "error_cb": nothing}
-                await asyncio.wait_for(client.connect(self._edge.url(), **options), PUBLISH_SECONDS)
-                stream = client.jetstream(timeout=PUBLISH_SECONDS)
-                await stream.add_stream(name=STREAM, subjects=["sensors.>"])
-                while not self.ended.is_set():
-                    number += 1
-                    sent = stream.publish(f"sensors.s{number % SUBJECTS}", b"%d" % number)
-                    await asyncio.wait_for(sent, PUBLISH_SECONDS)
-                    self._outcome.acknowledged.append(number)
-            except Exception:  # noqa: BLE001 -- whatever it is, the gateway is being harmed
-                await asyncio.sleep(0.05)
-            finally:
-                with contextlib.suppress(Exception):
-                    await asyncio.wait_for(client.close(), 1)
+    begin: Callable[[contextlib.ExitStack, Path], tuple[Far, str]]
+    publisher: type[Publisher] = Publisher
+    once: bool = True
+    rule: str = ""
 
 
-async def nothing(_: Exception) -> None:
-    """Errors are what this is about."""
-
-
-class Far:
-    """The other side: the port that the sink is to speak to, how it is started again, and what it has."""
-
-    def __init__(self, peer: Peer, port: int, start: Callable[[], None], read: Callable[[], list[int]]) -> None:
-        self.peer = peer
-        self.port = port
-        self.start = start
-        self.read = read
-
-
-def torture(directory: Path, kind: str, seconds: float, seed: int) -> Outcome:
-    outcome = Outcome()
+def torture_sink(directory: Path, kind: str, seconds: float, seed: int) -> Outcome:
+    sink, outcome = SINKS[kind], Outcome(once=SINKS[kind].once)
     with contextlib.ExitStack() as stack:
-        far, keys = FARS[kind](stack, directory / "far")
+        far, keys = sink.begin(stack, directory / "far")
         proxy = stack.enter_context(HalfClosingProxy(far.port))
-        config = f"[streams]\n{keys.format(port=proxy.port)}{KEYS}"
-        data = directory / "data"
+        config = f"[streams]\n{keys.format(port=proxy.port)}{KEYS}{sink.rule}"
+        data = stack.enter_context(small_disk(directory / "data"))
         edge = stack.enter_context(gateway(directory / "edge", config=config, data_directory=data))
-        publisher = Publisher(edge, outcome)
+        publisher = sink.publisher(edge, outcome)
         publisher.start()
         try:
-            harm_all(edge, far, proxy, random.Random(seed), seconds, outcome)
+            harm_all(edge, data, far, proxy, random.Random(seed), seconds, outcome)
         finally:
             publisher.ended.set()
             publisher.join()
@@ -132,86 +81,27 @@ def torture(directory: Path, kind: str, seconds: float, seed: int) -> Outcome:
     return outcome
 
 
-def harm_all(
-    edge: Peer, far: Far, proxy: HalfClosingProxy, chance: random.Random, seconds: float, outcome: Outcome
-) -> None:
-    def kill_edge() -> None:
-        edge.kill()
-        restart(edge)
-
-    def kill_far() -> None:
-        far.peer.kill()
-        time.sleep(chance.uniform(0, 0.5))
-        far.start()
-
-    def halt_far() -> None:
-        far.peer.send_signal(signal.SIGSTOP)
-        time.sleep(HALT_SECONDS)
-        far.peer.send_signal(signal.SIGCONT)
-
-    def fill_disk() -> None:
-        """No file of the gateway's may grow, as on a disk that is full."""
-        unlimited = resource.RLIM_INFINITY
-        resource.prlimit(edge.pid, resource.RLIMIT_FSIZE, (1 << 16, unlimited))
-        time.sleep(chance.uniform(0.2, 1.0))
-        resource.prlimit(edge.pid, resource.RLIMIT_FSIZE, (unlimited, unlimited))
-
-    def half_close() -> None:
-        proxy.half_close(chance.random() < 0.5)
-
-    harms = {
-        "gateway killed": kill_edge,
-        "other side killed": kill_far,
-        "halted": halt_far,
-        "half closed": half_close,
-        "disk full": fill_disk,
-    }
-    end = time.monotonic() + seconds
-    left = list(harms)  # Each of them once before any comes again.
-    while time.monotonic() < end or left:
-        time.sleep(chance.uniform(*HARM_SECONDS))
-        name = left.pop(chance.randrange(len(left))) if left else chance.choice(list(harms))
-        harms[name]()
-        outcome.harms[name] = outcome.harms.get(name, 0) + 1
-
-
-def restart(peer: Peer) -> None:
-    ports = peer.directory / "ports.json"
-    ports.unlink(missing_ok=True)
-    peer.start()
-    peer.wait_ready(ports.exists)
-    peer.ports = read_ports_file(ports) or {}
-
-
 # The other sides.
 
 
-def fluent_far(stack: contextlib.ExitStack, directory: Path) -> tuple[Far, str]:
+def fluent_far(stack: contextlib.ExitStack, directory: Path, subject: str = "far", rule: str = "") -> tuple[Far, str]:
     port = free_port()
     listener = f'[[listeners]]\nprotocol = "fluent"\naddress = "127.0.0.1:{port}"\n'
-    listener += 'fluent = { subject = "far.{{tag}}", payload-field = "message" }\n[streams]'
+    listener += f'fluent = {{ subject = "{subject}.{{{{tag}}}}", payload-field = "message" }}\n{rule}[streams]'
     hub = stack.enter_context(gateway(directory, config=listener, data_directory=directory / "data", name="hub"))
     asyncio.run(make_stream(hub))
     keys = '[[fluent]]\nname = "t"\nurls = ["tcp://127.0.0.1:{port}"]\n'
-    return Far(hub, port, lambda: restart(hub), lambda: asyncio.run(read_stream(hub))), keys
+    return Far(hub, port, lambda: restart(hub), lambda: asyncio.run(read_stream(hub, COLLECTED, "far.>"))), keys
+
+
+def rules_far(stack: contextlib.ExitStack, directory: Path) -> tuple[Far, str]:
+    return fluent_far(stack, directory, "made", FAR_RULE)
 
 
 async def make_stream(hub: Peer) -> None:
     client = await nats.connect(hub.url())
     await client.jetstream().add_stream(name=COLLECTED, subjects=["far.>"])
     await client.close()
-
-
-async def read_stream(hub: Peer) -> list[int]:
-    client = await nats.connect(hub.url(), allow_reconnect=False, connect_timeout=2)
-    stream = client.jetstream(timeout=5)
-    count = (await stream.stream_info(COLLECTED)).state.messages
-    found: list[int] = []
-    consumer = await stream.subscribe("far.>", ordered_consumer=True)
-    while len(found) < count:
-        found.append(int((await consumer.next_msg(timeout=5)).data))
-    await client.close()
-    return found
 
 
 def prometheus_far(stack: contextlib.ExitStack, directory: Path) -> tuple[Far, str]:
@@ -244,27 +134,35 @@ def influx_far(stack: contextlib.ExitStack, directory: Path) -> tuple[Far, str]:
     return Far(database, database.ports["http"], start, read), keys
 
 
-FARS = {"fluent": fluent_far, "remote-write": prometheus_far, "influx": influx_far}
+SINKS = {
+    "fluent": Sink(fluent_far, once=False),
+    "rules": Sink(rules_far, RulesPublisher, once=False, rule=EDGE_RULE),
+    "remote-write": Sink(prometheus_far),
+    "influx": Sink(influx_far),
+}
+OTHERS = {"modbus": torture_registers, "home-assistant": torture_discovery}
+KINDS = (*SINKS, *OTHERS)
+
+
+def torture(directory: Path, kind: str, seconds: float, seed: int) -> Outcome:
+    if kind in SINKS:
+        return torture_sink(directory, kind, seconds, seed)
+    return OTHERS[kind](directory, seconds, seed)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0].replace("\n", " "))
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--kind", choices=FARS, action="append")
+    parser.add_argument("--kind", choices=KINDS, action="append")
     arguments = parser.parse_args()
-    kinds = arguments.kind or list(FARS)
+    kinds = arguments.kind or KINDS
     wrong = False
     for kind in kinds:
         with tempfile.TemporaryDirectory(prefix="leafgate-sinks-") as directory:
             outcome = torture(Path(directory), kind, arguments.minutes * 60 / len(kinds), arguments.seed)
-        complaints = outcome.complaints(kind != "fluent")
-        doubled = len(outcome.found) - len(set(outcome.found))
-        print(
-            f"{kind}: seed {arguments.seed}, {len(outcome.acknowledged):,} acknowledged, {len(outcome.found):,} there, "
-            f"{doubled} of them twice, {outcome.harms}, {complaints or 'nothing lost'}",
-            flush=True,
-        )
+        complaints = outcome.complaints()
+        print(f"{kind}: seed {arguments.seed}, {outcome}, {complaints or 'nothing lost'}", flush=True)
         wrong = wrong or bool(complaints)
     sys.exit(wrong)
 
