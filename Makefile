@@ -132,27 +132,29 @@ image: $(VENV)/installed
 
 # Everything that is handed out, in dist: sources, wheels, Debian packages, images; looked at, with SHA256SUMS, which KEY=FILE
 # signs (configs/release/release.py). The change log's section gets today's date. Takes root; RELEASE_FOR="amd64" makes
-# those of this machine alone. RELEASE_PYTHONS="python3.12 python3.13" makes wheels for these, too, where they are there. The
-# wheel that is not compiled is for every other machine: musl, other processors.
+# those of this machine alone. RELEASE_PYTHONS="python3.12 python3.13" makes wheels for these, too, and tries each in an
+# environment of its own. The wheel that is not compiled is for every other machine: musl, other processors.
 RELEASE_FOR ?= amd64 arm64 armhf
 release: $(VENV)/installed $(VENV)/installed-release
-	rm -rf dist && mkdir dist
-	$(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("dist")' > build/sdist.log
+	rm -rf dist build/wheels && mkdir -p dist build/wheels
 	for arch in $(filter arm64 armhf,$(RELEASE_FOR)); do $(MAKE) arm ARCH=$$arch || exit 1; done
 	LEAFGATE_PURE=1 $(PIP) wheel --no-deps --wheel-dir dist .
 	for python in $(RELEASE_PYTHONS); do \
-		LEAFGATE_PURE=0 $$python -m pip -q wheel --no-deps --wheel-dir build/wheels/$$python . || exit 1; done
-	for wheel in $(if $(PURE),,$(BUILT_WHEEL)) $(addprefix build/wheels/,$(RELEASE_PYTHONS)) \
-			$(patsubst %,build/%/dist,$(filter arm64 armhf,$(RELEASE_FOR))); do \
-		PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel -q repair --plat auto --wheel-dir dist $$wheel/leafgate-*.whl \
+		PATH="$$PATH:$(abspath $(BIN))" LEAFGATE_PURE=0 $$python -m pip -q wheel --no-deps --wheel-dir build/wheels . \
 			|| exit 1; done
+	for wheel in $(if $(PURE),,$(BUILT_WHEEL)/leafgate-*.whl) $(if $(RELEASE_PYTHONS),build/wheels/leafgate-*.whl) \
+			$(patsubst %,build/%/dist/leafgate-*.whl,$(filter arm64 armhf,$(RELEASE_FOR))); do \
+		PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel -q repair --plat auto --wheel-dir dist $$wheel || exit 1; done
+	for python in $(RELEASE_PYTHONS); do tests/pythons/run.sh $$python dist || exit 1; done
 	for arch in $(RELEASE_FOR); do $(MAKE) deb ARCH=$$arch || exit 1; done
 	for arch in $(filter-out armhf,$(RELEASE_FOR)); do \
 		$(MAKE) image ARCH=$$arch EXTRA= && $(MAKE) image ARCH=$$arch EXTRA=operator || exit 1; done
-	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
-	$(BIN)/check-wheel-contents dist/*.whl
 	$(BIN)/python configs/release/release.py changelog CHANGELOG.md \
 		$$($(BIN)/python -c 'from gateway.version import VERSION; print(VERSION)') $$(date -u +%F) > dist/NOTES.md
+	$(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("dist")' > build/sdist.log
+	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
+	$(BIN)/check-wheel-contents dist/*.whl
+	$(BIN)/python configs/release/release.py contents dist
 	$(BIN)/python configs/release/release.py sign dist $(KEY)
 
 clean:

@@ -64,6 +64,9 @@ fi
 rm -rf "$place/checkout" "$place"/dist/leafgate-*.whl
 mkdir "$place/checkout"
 git -C "$repository" archive HEAD | tar -x -C "$place/checkout"
+# What was built of the sources and is none of them: the console's page.
+page=gateway/console/built
+[ ! -e "$repository/$page" ] || cp -a "$repository/$page" "$place/checkout/$page"
 (cd "$place/checkout" && LEAFGATE_PURE=0 build)
 "${pip[@]}" install --target "$packages" --no-deps --upgrade --platform "linux_$platform" --only-binary=:all: "$place"/dist/leafgate-*.whl
 cd "$place"

@@ -1,11 +1,15 @@
 """What `make release` does beside building, with real keys; and what is in the source distribution."""
 
+import io
+import json
 import runpy
 import subprocess
 import sys
 import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
+from typing import IO, Literal
 
 import pytest
 
@@ -84,6 +88,89 @@ def test_without_a_key_there_are_checksums_alone(dist: Path) -> None:
     assert len((dist / "SHA256SUMS").read_text().splitlines()) == 4
 
 
+def wheel(path: Path, *names: str) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, "")
+
+
+def packed(path: Path | IO[bytes], mode: Literal["w", "w:gz"], *names: str, **contents: bytes) -> None:
+    with tarfile.open(path, mode) if isinstance(path, Path) else tarfile.open(fileobj=path, mode=mode) as archive:
+        for name, content in [*((name, b"") for name in names), *contents.items()]:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+
+
+def image(path: Path, *names: str) -> None:
+    """As buildah writes one."""
+    layer = io.BytesIO()
+    packed(layer, "w:gz", *(f"usr/local/lib/python3.11/dist-packages/{name}" for name in names))
+    manifest = json.dumps({"layers": [{"digest": "sha256:layer"}]}).encode()
+    index = json.dumps({"manifests": [{"digest": "sha256:manifest"}]}).encode()
+    blobs = {"blobs/sha256/layer": layer.getvalue(), "blobs/sha256/manifest": manifest, "index.json": index}
+    packed(path, "w", **blobs)
+
+
+def deb(path: Path, place: Path, *names: str) -> None:
+    for name in ("DEBIAN/control", *(f"opt/leafgate/lib/python3.11/site-packages/{name}" for name in names)):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).touch()
+    (place / "DEBIAN/control").write_text(
+        "Package: leafgate\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n"
+    )
+    command = [require_peer("dpkg-deb"), "-Znone", "--build", place, path]
+    subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
+
+
+MODULES = ("gateway/a.py", "protocols/b.py")
+COMPILED = ("gateway/a.cpython-311-x86_64-linux-gnu.so", "protocols/b.cpython-311-x86_64-linux-gnu.so")
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """A release in which nothing is missing."""
+    directory = tmp_path / "release"
+    directory.mkdir()
+    wheel(directory / "leafgate-1-py3-none-any.whl", *MODULES, "leafgate-1.data/data/share/leafgate/mpy/c.mpy")
+    wheel(directory / "leafgate-1-cp311-x.whl", *MODULES, *COMPILED, "leafgate-1.data/data/share/leafgate/mpy/c.mpy")
+    data = "../../../../share/leafgate/mpy/c.mpy"
+    image(directory / "leafgate-1-amd64.oci.tar", *MODULES, *COMPILED, "gateway/__pycache__/a.pyc", data)
+    deb(directory / "leafgate_1_amd64.deb", tmp_path / "deb", *MODULES, *COMPILED, "share/leafgate/mpy/c.mpy")
+    packed(directory / "leafgate-1.tar.gz", "w:gz", "leafgate-1/Makefile", "leafgate-1/PKG-INFO")
+    return directory
+
+
+def test_files_that_hold_all_of_leafgate_are_told(whole: Path) -> None:
+    done = release("contents", whole)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[2:] for line in done.stdout.splitlines()] == [
+        ["2", "compiled", "leafgate-1-amd64.oci.tar"],
+        ["2", "compiled", "leafgate-1-cp311-x.whl"],
+        ["0", "compiled", "leafgate-1-py3-none-any.whl"],
+        ["2", "compiled", "leafgate_1_amd64.deb"],
+        ["leafgate-1.tar.gz"],
+    ]
+
+
+def test_file_that_lacks_something_or_holds_too_much_is_told(whole: Path, tmp_path: Path) -> None:
+    wheel(whole / "leafgate-1-cp311-y.whl", *MODULES, *COMPILED)
+    wheel(whole / "leafgate-1-cp311-z.whl", *MODULES, COMPILED[0], "leafgate-1.data/data/share/leafgate/mpy/c.mpy")
+    image(whole / "leafgate-1-arm64.oci.tar", MODULES[0], *COMPILED)
+    (tmp_path / "other").mkdir()
+    deb(whole / "leafgate_1_arm64.deb", tmp_path / "other", *MODULES, "share/leafgate/mpy/c.mpy")
+    packed(whole / "leafgate-1.tar.gz", "w:gz", "leafgate-1/Makefile", "leafgate-1/tests/integration/kafka/jars/a.jar")
+    done = release("contents", whole)
+    assert done.returncode == 1
+    assert done.stderr.removeprefix("release: ").splitlines() == [
+        "leafgate-1-arm64.oci.tar lacks 2 files that others have: protocols/b.py, share/leafgate/mpy/c.mpy",
+        "leafgate-1-cp311-y.whl lacks 1 files that others have: share/leafgate/mpy/c.mpy",
+        "leafgate-1-cp311-z.whl has 1 compiled modules of 2",
+        "leafgate_1_arm64.deb has 0 compiled modules of 2",
+        "leafgate-1.tar.gz holds 1 files that are no sources: tests/integration/kafka/jars/a.jar",
+    ]
+
+
 def test_what_is_no_key_is_said(dist: Path) -> None:
     done = release("sign", dist, dist / "leafgate-1.0.whl")
     assert done.returncode == 1
@@ -132,6 +219,10 @@ def test_source_distribution_holds_all_that_is_built_tested_and_installed_of_it(
         pytest.skip("this is no checkout")
     files = [name for name in listed.stdout.decode().split("\0") if name and (REPOSITORY / name).exists()]
     copy = tmp_path / "copy"
+    strangers = ("tests/integration/kafka/jars/kafka.jar", "tests/integration/node_modules/mqtt/index.js", "build/x.py")
+    for name in strangers:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).touch()
     for name in files:
         target = copy / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -144,6 +235,8 @@ def test_source_distribution_holds_all_that_is_built_tested_and_installed_of_it(
     with tarfile.open(archive) as packed:
         names = {name.partition("/")[2] for name in packed.getnames()}
     assert set(files) - names <= {".gitattributes"}
+    # What tests have installed is none of it.
+    assert names & set(strangers) == set()
     assert {"configs/leafgate.service", "tests/conftest.py", "gateway/dataplane/router.pxd"} <= names
 
 
