@@ -26,7 +26,7 @@ PLACES = (str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin", str
 PLACES += (str(REPOSITORY / "tests/integration/kafka/bin"),)
 PROGRAMS = ("leafgate", "nats-server", "nats", "mosquitto", "mosquitto_pub", "node")
 # Of one page alone.
-MORE_PROGRAMS = {"kubernetes": ("helm",), "kafka": ("java",)}
+MORE_PROGRAMS = {"kubernetes": ("helm",), "kafka": ("java",), "releases": ("minisign", "ssh-keygen")}
 PROGRAMS = ("leafgate", "nats-server", "nats", "mosquitto", "mosquitto_pub", "node", "haproxy")
 ALL_PAGES = sorted(PAGES.glob("*.md"))
 TRIED = [page for page in ALL_PAGES if blocks(page)]
