@@ -105,9 +105,9 @@ guide: $(VENV)/installed-guide
 	$(BIN)/mkdocs build --quiet --clean --config-file gateway/guide/mkdocs.yml
 
 # dist/leafgate_VERSION_ARCHITECTURE.deb, for the Debian that this is: its Python, not that of the virtual environment. For
-# ARCH=arm64 or armhf of the wheels of `make arm`.
+# ARCH=arm64 or armhf of the wheels of `make arm`; WHEELS is a folder of wheels from which it is taken as it is.
 deb: $(BIN)/python $(if $(NPM),$(BUILT_PAGE))
-	$(if $(filter arm64 armhf,$(ARCH)),DEB_ARCHITECTURE=$(ARCH) DEB_WHEELS=build/$(ARCH)/dist) \
+	$(if $(filter arm64 armhf,$(ARCH)),DEB_ARCHITECTURE=$(ARCH) DEB_WHEELS=build/$(ARCH)/dist,DEB_WHEELS=$(WHEELS)) \
 		configs/debian/build.sh $(BIN)/python dist
 
 # dist/leafgate-VERSION.tgz, the Helm chart, once everything that it can make has been looked at.
@@ -150,7 +150,7 @@ release: $(VENV)/installed $(VENV)/installed-release
 			--platform musllinux_1_1_$$machine --platform musllinux_1_2_$$machine --dest build/musl/$$machine \
 			dist/leafgate-*-none-any.whl || exit 1; done
 	for python in $(RELEASE_PYTHONS); do tests/pythons/run.sh $$python dist || exit 1; done
-	for arch in $(RELEASE_FOR); do $(MAKE) deb ARCH=$$arch || exit 1; done
+	for arch in $(RELEASE_FOR); do $(MAKE) deb ARCH=$$arch WHEELS=dist || exit 1; done
 	for arch in $(filter-out armhf,$(RELEASE_FOR)); do \
 		$(MAKE) image ARCH=$$arch EXTRA= && $(MAKE) image ARCH=$$arch EXTRA=operator || exit 1; done
 	$(BIN)/python configs/release/release.py changelog CHANGELOG.md \

@@ -6,8 +6,8 @@
 # are found below the environment, as everywhere. Debian's Python runs it (DEB_PYTHON), of the minor version that the
 # compiled modules are for; the package depends on that.
 #
-# For another architecture than this machine's, DEB_ARCHITECTURE (arm64, armhf) with the wheels for it in the folder
-# DEB_WHEELS, as `make arm` leaves them; nothing of it is run here. On armhf two packages of Debian's stand in for what PyPI
+# DEB_WHEELS is a folder of wheels to take leafgate from instead of building it. For another architecture than this
+# machine's, DEB_ARCHITECTURE (arm64, armhf), it has to be there, as `make arm` leaves it; nothing of it is run here. On armhf two packages of Debian's stand in for what PyPI
 # has no wheels of. PIP_OPTIONS are handed on to pip.
 set -eu
 
@@ -44,8 +44,14 @@ foreign() {
 minor=$("$home/bin/python" -c 'import sys; print(sys.version_info.minor)')
 case $architecture in
 "$native")
+    what=$sources
+    if [ -n "${DEB_WHEELS:-}" ]; then
+        # Not one of that name which a registry may have.
+        pip --python "$home/bin/python" install --no-compile --no-deps --no-index --find-links "$DEB_WHEELS" leafgate
+        what=leafgate
+    fi
     # shellcheck disable=SC2086
-    pip --python "$home/bin/python" install --no-compile ${PIP_OPTIONS:-} "$sources"
+    pip --python "$home/bin/python" install --no-compile ${PIP_OPTIONS:-} "$what"
     ;;
 arm64) foreign aarch64 "$DEB_WHEELS"/leafgate-*.whl ;;
 armhf)
