@@ -153,6 +153,9 @@ release: $(VENV)/installed $(VENV)/installed-release
 	for arch in $(RELEASE_FOR); do $(MAKE) deb ARCH=$$arch WHEELS=dist || exit 1; done
 	for arch in $(filter-out armhf,$(RELEASE_FOR)); do \
 		$(MAKE) image ARCH=$$arch EXTRA= && $(MAKE) image ARCH=$$arch EXTRA=operator || exit 1; done
+	for arch in $(filter arm64 armhf,$(RELEASE_FOR)); do \
+		for file in dist/leafgate_*_$$arch.deb $$(ls dist/leafgate-[0-9]*-$$arch.oci.tar 2>/dev/null); do \
+			tests/arm/handed_out.sh $$arch $$file || exit 1; done; done
 	$(BIN)/python configs/release/release.py changelog CHANGELOG.md \
 		$$($(BIN)/python -c 'from gateway.version import VERSION; print(VERSION)') $$(date -u +%F) > dist/NOTES.md
 	$(BIN)/python -c 'from setuptools import build_meta; build_meta.build_sdist("dist")' > build/sdist.log

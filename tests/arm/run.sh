@@ -50,7 +50,7 @@ build() {
 import sys
 sys.path.insert(0, ".")
 from setuptools import build_meta
-build_meta.build_wheel(sys.argv[1])' "$place/dist"
+build_meta.build_wheel(sys.argv[1])' "$place/dist" >"$place/build.log" 2>&1 || { tail -50 "$place/build.log" >&2; return 1; }
 }
 
 mkdir -p "$place/dist" "$place/source"

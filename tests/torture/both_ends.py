@@ -27,8 +27,8 @@ STREAM = "OUT"
 HARM_SECONDS = (0.1, 1.0)
 HALT_SECONDS = 2.0
 PUBLISH_SECONDS = 2.0
-# Between two messages, so that what came of ten minutes can be read in one.
-PAUSE_SECONDS = 0.002
+# Between two messages, so that several kinds can be tortured side by side, and what came be read in a minute.
+PAUSE_SECONDS = 0.01
 DISK_BYTES = 512 << 20
 
 
