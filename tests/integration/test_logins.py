@@ -107,13 +107,14 @@ def signature(nonce: str) -> str:
 )
 def test_client_comes_in_by_its_login(guarded: Peer, options: dict, user: str, account: str):
     async def talk() -> None:
-        client = await connect(guarded, name=f"by {next(iter(options))}", **options)
+        name = f"by {next(iter(options))}"
+        client = await connect(guarded, name=name, **options)
         inbox = await client.subscribe("greetings")
         await client.publish("greetings", b"hi")
         assert (await inbox.next_msg(PATIENCE_SECONDS)).data == b"hi"
-        (found,) = [one for one in connections(guarded, auth="1") if one.get("name", "").startswith("by ")]
+        (found,) = [one for one in connections(guarded, auth="1") if one.get("name", "") == name]
         assert (found.get("authorized_user", ""), found["account"]) == (user, account)
-        (found,) = [one for one in connections(guarded) if one.get("name", "").startswith("by ")]
+        (found,) = [one for one in connections(guarded) if one.get("name", "") == name]
         assert not {"authorized_user", "account"} & found.keys()
         await client.close()
 

@@ -52,10 +52,10 @@ def haproxy(directory: Path, edge: Peer, option: str) -> Iterator[Peer]:
     program = require_peer(HAPROXY)
     directory.mkdir()
     ports = {protocol: free_port() for protocol in PROTOCOLS}
-    lines = ["defaults", "  mode tcp", "  timeout connect 5s", "  timeout client 60s", "  timeout server 60s"]
+    lines = ["defaults", "  mode tcp", "  timeout connect 60s", "  timeout client 60s", "  timeout server 60s"]
     for protocol, port in ports.items():
         lines += [f"listen {protocol}", f"  bind 127.0.0.1:{port}"]
-        lines += [f"  server edge 127.0.0.1:{edge.ports[protocol]} {option} check inter 100ms"]
+        lines += [f"  server edge 127.0.0.1:{edge.ports[protocol]} {option} check inter 100ms fall 600"]
     file = directory / "haproxy.cfg"
     file.write_text("\n".join(lines) + "\n")
     peer = Peer(HAPROXY, directory, [program, "-db", "-f", str(file)], ports)
@@ -144,7 +144,7 @@ def test_who_is_no_trusted_proxy_is_turned_away(tmp_path: Path) -> None:
 
 
 def test_who_says_nothing_is_not_waited_for(tmp_path: Path) -> None:
-    config = listeners(("nats",)) + "[timeouts]\nconnect-seconds = 0.3\n"
+    config = listeners(("nats",)) + "[timeouts]\nconnect-seconds = 2\n"
     with gateway(tmp_path, protocols=(), config=config) as edge, closing(RawPeer(edge.address("nats"))) as client:
         client.send(LINE[:10])
         assert client.read_to_end() == b"-ERR 'PROXY protocol header expected'\r\n"
