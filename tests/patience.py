@@ -8,15 +8,17 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import aiomqtt
-from nats.aio.client import Client
-from nats.aio.subscription import Subscription
-from nats.js.client import JetStreamContext
-
 PATIENCE_SECONDS = 60.0
+# For what takes ten seconds or more where nothing else runs: installing, building, killing again and again.
+LONG_SECONDS = 5 * PATIENCE_SECONDS
 
 
 def make_clients_patient() -> None:
+    import aiomqtt
+    from nats.aio.client import Client
+    from nats.aio.subscription import Subscription
+    from nats.js.client import JetStreamContext
+
     for method in (
         Client.request,
         Client.flush,

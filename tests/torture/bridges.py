@@ -67,8 +67,8 @@ class BridgeTorture:
             for index, (side, version) in enumerate(PUBLISHERS)
         ]
 
-    async def run(self, seconds: float, kills: int) -> Outcome:
-        """For so long, and until so many kills; then drain and compare."""
+    async def run(self, seconds: float, kills: int, least: int) -> Outcome:
+        """For so long, and until so many kills and acknowledged messages; then drain and compare."""
         async with trio.open_nursery() as clients:
             clients.start_soon(self._proxy.run)
             for subscriber in self._subscribers:
@@ -81,15 +81,15 @@ class BridgeTorture:
             for publisher in self._publishers:
                 clients.start_soon(publisher.run)
                 clients.start_soon(publisher.produce)
-            await self._torture(seconds, kills)
+            await self._torture(seconds, kills, least)
             clients.cancel_scope.cancel()
         self.outcome.connections = sum(client.connections for client in (*self._subscribers, *self._publishers))
         self.outcome.complaints = self.outcome.ledger.complaints()
         return self.outcome
 
-    async def _torture(self, seconds: float, kills: int) -> None:
+    async def _torture(self, seconds: float, kills: int, least: int) -> None:
         end = trio.current_time() + seconds
-        while trio.current_time() < end or self.outcome.kills < kills:
+        while trio.current_time() < end or self.outcome.kills < kills or self.outcome.ledger.acknowledged() < least:
             await trio.sleep(self._random.uniform(*LIFE_SECONDS))
             if self._killed:
                 victim = self._random.choice(self._killed)
@@ -111,7 +111,9 @@ def complaints_beside_mosquitto(outcome: Outcome) -> list[str]:
     return found + [f"{key} came to mosquitto more than once" for key in doubled]
 
 
-def torture(directory: Path, seconds: float, kills: int, seed: int, version: str, broker: bool) -> tuple[Outcome, int]:
+def torture(
+    directory: Path, seconds: float, kills: int, seed: int, version: str, broker: bool, least: int = 0
+) -> tuple[Outcome, int]:
     """A gateway with a bridge to another one, or to mosquitto where `broker`, which is not killed. Returns the number
     of cuts, too.
     """
@@ -121,7 +123,7 @@ def torture(directory: Path, seconds: float, kills: int, seed: int, version: str
         with mqtt_server(directory / NEAR, ("mqtt",), config=config, reference=False) as near:
             proxy = CuttingProxy(port, far.address("mqtt"), seed)
             campaign = BridgeTorture(near, far, [near] if broker else [near, far], proxy, seed)
-            outcome = trio.run(campaign.run, seconds, kills)
+            outcome = trio.run(campaign.run, seconds, kills, least)
             if broker:
                 outcome.complaints = complaints_beside_mosquitto(outcome)
             return outcome, proxy.cuts

@@ -57,7 +57,7 @@ class Outcome:
         sent = self.ledger.sent.values()
         inboxes = self.ledger.inboxes
         return (
-            f"sent {len(sent)}, acknowledged {sum(one.acknowledged for one in sent)}, refused {self.ledger.refused}, "
+            f"sent {len(sent)}, acknowledged {self.ledger.acknowledged()}, refused {self.ledger.refused}, "
             f"delivered {sum(len(inbox.arrivals) for inbox in inboxes)} to {len(inboxes)} subscribers, "
             f"repeated with QoS 1 {sum(inbox.duplicates for inbox in inboxes)}, kills {self.kills}, "
             f"connections {self.connections}, retained values read {self.retained_checks}, "
@@ -85,8 +85,8 @@ class Torture:
             for index, version in enumerate(PUBLISHER_VERSIONS)
         ]
 
-    async def run(self, seconds: float, kills: int) -> Outcome:
-        """For so long, and until so many kills; then drain and compare."""
+    async def run(self, seconds: float, kills: int, least: int) -> Outcome:
+        """For so long, and until so many kills and acknowledged messages; then drain and compare."""
         async with trio.open_nursery() as clients:
             for subscriber in self._subscribers:
                 clients.start_soon(subscriber.run)
@@ -96,20 +96,24 @@ class Torture:
             if waiting.cancelled_caught:
                 self.outcome.ledger.faults.append("not all subscribers could subscribe")
             else:
-                await self._torture(clients, seconds, kills)
+                await self._torture(clients, seconds, kills, least)
             clients.cancel_scope.cancel()
         self.outcome.connections = sum(client.connections for client in (*self._subscribers, *self._publishers))
         self.outcome.complaints = self.outcome.ledger.complaints()
         return self.outcome
 
-    async def _torture(self, clients: trio.Nursery, seconds: float, kills: int) -> None:
+    async def _torture(self, clients: trio.Nursery, seconds: float, kills: int, least: int) -> None:
         for subscriber in self._subscribers:
             clients.start_soon(subscriber.wander)
         for publisher in self._publishers:
             clients.start_soon(publisher.run)
             clients.start_soon(publisher.produce)
         end = trio.current_time() + seconds
-        while trio.current_time() < end or (self._kills_allowed and self.outcome.kills < kills):
+        while (
+            trio.current_time() < end
+            or (self._kills_allowed and self.outcome.kills < kills)
+            or self.outcome.ledger.acknowledged() < least
+        ):
             await trio.sleep(self._random.uniform(*LIFE_SECONDS))
             await self._kill()
             await self._compare_retained()
@@ -139,10 +143,10 @@ class Torture:
         self.outcome.retained_checks += len(kept_before)
 
 
-def torture(directory: Path, seconds: float, kills: int, seed: int) -> Outcome:
+def torture(directory: Path, seconds: float, kills: int, seed: int, least: int = 0) -> Outcome:
     """Start a server in the directory and torture it. mosquitto as the reference is not killed."""
     with mqtt_server(directory, ("mqtt",), config=CONFIG) as server:
-        return trio.run(Torture(server, seed, not REFERENCE).run, seconds, kills)
+        return trio.run(Torture(server, seed, not REFERENCE).run, seconds, kills, least)
 
 
 def main() -> int:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 import trio
 
+from tests.patience import LONG_SECONDS
 from tests.torture.ledger import Ledger
 from tests.torture.publisher import Publisher
 
-DRAIN_SECONDS = 60.0
+DRAIN_SECONDS = LONG_SECONDS
 POLL_SECONDS = 0.02
 
 

@@ -29,12 +29,13 @@ from aiokafka.errors import KafkaError
 
 from tests.integration.kafka_broker import Kafka, kafka
 from tests.integration.peers import Peer, gateway, read_ports_file, wait_until
+from tests.patience import LONG_SECONDS
 
 KEYS = 4
 LIFE_SECONDS = (0.3, 2.0)
 STOPPED_SECONDS = (0.2, 3.0)
 ROUND_SECONDS = 60.0
-DRAIN_SECONDS = 180.0
+DRAIN_SECONDS = LONG_SECONDS
 READ_AT_ONCE = 500
 CONFIG = """
 [streams]

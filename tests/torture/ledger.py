@@ -74,6 +74,10 @@ class Ledger:
         """The server said that it did not take a message: nothing was promised."""
         self.refused += 1
 
+    def acknowledged(self) -> int:
+        """How many messages were promised to be kept."""
+        return sum(sent.acknowledged for sent in self.sent.values())
+
     def missing(self, inbox: Inbox) -> list[Key]:
         """Acknowledged messages that have not reached a subscriber."""
         return [key for key, sent in self.sent.items() if sent.acknowledged and key not in inbox.arrivals]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.reloading.asking import ask
-from tests.integration.peers import Peer, free_port, running
+from tests.integration.peers import Peer, free_port, running, wait_until
 from tests.torture.unchanged_clients import UnchangedClients
 
 # By then everything was there once that stays.
@@ -92,8 +92,8 @@ class Changes:
         return ["[[listeners]]", f'protocol = "{protocol}"', f'address = "{host}:{port}"']
 
 
-def reload_often(directory: Path, count: int, seed: int) -> Outcome:
-    """So many reloads, every fifth of a file that is wrong."""
+def reload_often(directory: Path, count: int, seed: int, least: int = 0) -> Outcome:
+    """So many reloads, every fifth of a file that is wrong, and at least so many messages to each client."""
     changes = Changes(directory, seed)
     changes.write()
     command = [sys.executable, "-m", "gateway", "run", "-c", str(changes.file)]
@@ -109,6 +109,7 @@ def reload_often(directory: Path, count: int, seed: int) -> Outcome:
                 if number == min(WARM_UP, count // 2):
                     before = measure(server.pid)
                 reload_once(changes, outcome, number, server)
+            wait_until(lambda: min(one.came for one in clients.streams.values()) >= least, f"{least} messages to each")
             after = measure(server.pid)
         outcome.descriptors, outcome.memory = (before[0], after[0]), (before[1], after[1])
     outcome.messages = {name: stream.came for name, stream in clients.streams.items()}

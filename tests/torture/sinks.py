@@ -25,13 +25,14 @@ import nats.errors
 
 from tests.integration.number_peers import influx_rows, influxdb, prometheus, ready, series
 from tests.integration.peers import Peer, free_port, gateway
+from tests.patience import LONG_SECONDS
 from tests.torture.both_ends import STREAM, Far, Outcome, Publisher, harm_all, read_stream, restart, small_disk
 from tests.torture.discovery import torture_discovery
 from tests.torture.half_closing_proxy import HalfClosingProxy
 from tests.torture.registers import torture_registers
 
 COLLECTED = "IN"
-DRAIN_SECONDS = 180.0
+DRAIN_SECONDS = LONG_SECONDS
 KEYS = f'stream = "{STREAM}"\nbatch-max-seconds = 0.05\nretry-max-seconds = 0.2\nanswer-timeout-seconds = 1.5\n'
 # A number goes through both rules and is itself again.
 EDGE_RULE = '[[rules]]\nname = "there"\nfrom = "raw.*"\nto = "sensors.$1"\npayload = "payload * 2 + 1"\n'

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from tests.patience import LONG_SECONDS
 from tests.torture.chunk_damage import named_rows
 from tests.torture.harm import Harm
 from tests.torture.harmed_gateway import GATEWAY, HarmedGateway
@@ -52,7 +53,7 @@ from tests.torture.streams.values import KeyWriter, Leaseholder, ValueLedger
 from tests.torture.streams.visitors import Crowd, Visitor
 
 ROUND_SECONDS = 120.0
-SETTLE_SECONDS = 90.0
+SETTLE_SECONDS = LONG_SECONDS
 POLL_SECONDS = 0.1
 PREFIX = "leafgate-torture-streams-"
 KEYS = ("a", "b", "c")

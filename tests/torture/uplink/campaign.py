@@ -21,6 +21,7 @@ from pathlib import Path
 import trio
 
 from tests.integration.serial_line import MICROPYTHON, serial_line
+from tests.patience import LONG_SECONDS
 from tests.torture.harm import Harm
 from tests.torture.harmed_gateway import GATEWAY
 from tests.torture.rounds import failures, parser_of, run_rounds
@@ -32,7 +33,7 @@ from tests.torture.uplink.ledger import UplinkLedger, key_of
 from tests.torture.uplink.publishers import SUBJECT, MqttPublisher, NatsPublisher, Stranger
 
 ROUND_SECONDS = 45.0
-SETTLE_SECONDS = 90.0
+SETTLE_SECONDS = LONG_SECONDS
 POLL_SECONDS = 0.1
 PREFIX = "leafgate-torture-"
 # Name and QoS.
