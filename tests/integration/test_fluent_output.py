@@ -169,7 +169,7 @@ def test_another_server_takes_over_and_gives_back(tmp_path):
         assert events(other, 1) == [("sensors.a", {"message": "1"})]
         with fluent_server(first) as server:
             number, found = 2, False
-            while not found and number < 60:
+            while not found and number < 240:
                 asyncio.run(published(peer, ("sensors.a", b"%d" % number)))
                 with contextlib.suppress(Exception):
                     found = server._messages.get(timeout=0.5)["tag"] == "sensors.a"

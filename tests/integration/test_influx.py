@@ -44,7 +44,7 @@ def test_numbers_become_points(tmp_path):
         assert (temp["value"], temp["room"], temp["site"]) == (21.5, "kitchen", "a, b=c")
         (climate,) = influx_rows(database, "SELECT * FROM climate")
         assert (climate["temp"], climate["deep,er.h u=m"], climate["ok"]) == (12, 80.5, 1)
-        assert statuses(peer)[0]["dropped_msgs"] == {"there is no number in it": 1}
+        wait_until(lambda: statuses(peer)[0]["dropped_msgs"] == {"there is no number in it": 1}, "the other is counted")
 
 
 def test_wrong_password_and_wrong_database_are_said_and_nothing_is_lost(tmp_path):
@@ -75,7 +75,7 @@ def test_point_of_another_type_is_said_and_the_rest_goes_on(tmp_path):
         asyncio.run(published(peer, ("sensors.a.temp", b"1"), ("sensors.a.hum", b"2")))
         wait_until(lambda: len(influx_rows(database, "SELECT * FROM hum")) == 1, "the other point")
         peer.wait_for_log("field type conflict")
-        assert list(statuses(peer)[0]["dropped_msgs"].values()) == [1]
+        wait_until(lambda: list(statuses(peer)[0]["dropped_msgs"].values()) == [1], "it is counted")
 
 
 def write(database: Peer, line: str) -> None:

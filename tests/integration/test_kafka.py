@@ -146,7 +146,7 @@ def test_what_a_stream_has_arrives_once_and_in_order_although_the_broker_is_kill
         store(edge, 501, 1500)
         wait_until(lambda: not status(edge)["up"], "the integration is down", PATIENCE_SECONDS)
         assert status(edge)["waiting_msgs"] == 1000
-        assert "efused" in told(edge, "healthz")["integrations"]["kafka/plant"]
+        wait_until(lambda: "efused" in told(edge, "healthz")["integrations"]["kafka/plant"], "why it is down")
         broker.start()
         store(edge, 1501, 2000)
         wait_sent(edge, 2000)

@@ -135,7 +135,7 @@ def test_subjects_that_the_hub_stores_too_are_said_when_a_stream_is_made(pair: t
             advisory = json.loads((await told.next_msg(PATIENCE_SECONDS)).data)
             assert (advisory["stream"], advisory["other_domain"]) == ("OURS", "hub")
             assert advisory["other_streams"] == ["THEIRS"]
-            assert "event=subjects-overlap stream=OURS domain=hub" in pair[1].log()
+            pair[1].wait_for_log("event=subjects-overlap stream=OURS domain=hub")
 
     run(test)
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.one_form
 
 REGISTERS = """
 poll-seconds = 0.1
-answer-timeout-seconds = 0.5
+answer-timeout-seconds = 5
 retry-max-seconds = 0.5
 subject = "plant.pump"
 [[modbus.registers]]
@@ -111,7 +111,7 @@ def test_device_over_tcp_is_polled_written_lost_and_found(tmp_path: Path) -> Non
         client.read_through(b'"state":"offline"')
         assert ask(client, "speed", "1")["error"]["code"] == 503
         wait_until(lambda: "modbus/pump" in str(told(edge, "/healthz")), "health")
-        assert edge.log().count("integration=modbus/pump event=down") >= 1
+        edge.wait_for_log("integration=modbus/pump event=down")
         pump.start()
         client.read_through(b'"state":"online"')
         wait_for(client, "speed", "3.0")

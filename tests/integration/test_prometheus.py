@@ -10,6 +10,7 @@ from urllib.request import urlopen
 
 import paho.mqtt.client as paho
 import pytest
+from nats.js.api import ConsumerConfig
 
 from tests.integration.certificates import Site
 from tests.integration.leafnode_pair import client, run
@@ -24,6 +25,7 @@ from tests.integration.peers import (
     wait_until,
 )
 from tests.integration.raw_peer import RawPeer
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.one_form
 
@@ -32,6 +34,8 @@ ALERTS = CONFIGS / "prometheus" / "alerts.yml"
 DASHBOARD = CONFIGS / "grafana" / "leafgate.json"
 # It scrapes and looks at its rules so often.
 EVERY = "200ms"
+# What fires where the machine is too busy to be scraped in that time.
+BUSY = {"LeafgateDown", "LeafgateLoopSlow"}
 PROMETHEUS_CONFIG = """
 global: {{ scrape_interval: {every}, scrape_timeout: {every}, evaluation_interval: {every} }}
 rule_files: [{rules}]
@@ -77,7 +81,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
         mqtt.connect("127.0.0.1", peer.ports["mqtt"])
         mqtt.loop_start()
         mqtt.subscribe("kept/#", 1)
-        mqtt.publish("kept/one", "1", 1, retain=True).wait_for_publish(10)
+        mqtt.publish("kept/one", "1", 1, retain=True).wait_for_publish(PATIENCE_SECONDS)
         yield peer
         mqtt.disconnect()
         mqtt.loop_stop()
@@ -92,7 +96,9 @@ def make_streams(peer: Peer) -> None:
             await js.add_stream(name="S", subjects=["s.>"])
             for payload in (b"one", b"two"):
                 await js.publish("s.a", payload)
-            pulled = await js.pull_subscribe("s.>", durable="reader")
+            # It stays unacknowledged, however long the tests take.
+            config = ConsumerConfig(ack_wait=3600)
+            pulled = await js.pull_subscribe("s.>", durable="reader", config=config)
             await pulled.fetch(1)
 
     run(make)
@@ -153,8 +159,7 @@ def test_rules_are_well_formed():
 
 
 def test_metrics_tell_what_happened(edge: Peer):
-    text = metrics(edge)
-    for line in (
+    lines = {
         'leafgate_connections{account="$G",protocol="mqtt"} 1.0',
         'leafgate_connections{account="$G",protocol="nats"} 1.0',
         'leafgate_messages_received_total{account="$G",protocol="mqtt"} 1.0',
@@ -168,8 +173,10 @@ def test_metrics_tell_what_happened(edge: Peer):
         'leafgate_consumer_pending_messages{account="$G",consumer="reader",stream="S"} 1.0',
         'leafgate_consumer_unacknowledged_messages{account="$G",consumer="reader",stream="S"} 1.0',
         "leafgate_streams_fault 0.0",
-    ):
-        assert line in text.splitlines()
+    }
+    # The client that made the streams may still be on its way out.
+    wait_until(lambda: lines <= {*metrics(edge).splitlines()}, f"all of {lines}")
+    text = metrics(edge)
     for direction in ("received", "sent"):
         assert re.search(rf'leafgate_messages_{direction}_total\{{account="\$G",protocol="nats"\}} [1-9]', text)
     assert re.search(r'leafgate_uplink_up\{account="\$G",uplink="nats-leaf://[^"]*"\} 0\.0', text)
@@ -187,13 +194,14 @@ def test_every_expression_of_the_dashboard_has_a_series(prometheus: Peer):
     board = json.loads(DASHBOARD.read_text())
     expressions = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     assert len(expressions) > 30
-    concrete = [one.replace("$__rate_interval", "1m").replace("$instance", ".*") for one in expressions]
+    silent = [one.replace("$__rate_interval", "1m").replace("$instance", ".*") for one in expressions]
 
-    def silent() -> list[str]:
-        return [one for one in concrete if not values(prometheus, one)]
+    def all_have_had_one() -> bool:
+        # One scrape that a busy machine is late with takes all away for a moment.
+        silent[:] = [one for one in silent if not values(prometheus, one)]
+        return not silent
 
-    wait_until(lambda: not silent(), "a series for each")
-    assert silent() == []
+    wait_until(all_have_had_one, "a series for each")
 
 
 def test_dashboard_and_rules_name_only_metrics_that_are_there(edge: Peer):
@@ -210,8 +218,9 @@ def test_alert_fires_where_the_hub_is_not_there(prometheus: Peer):
         assert isinstance(alerts, list)
         return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
 
-    wait_until(lambda: "LeafgateUplinkDown" in firing(), "the alert")
-    assert firing() - {"LeafgateConsumerStands"} == {"LeafgateUplinkDown", "LeafgateBridgeDown"}
+    expected = {"LeafgateUplinkDown", "LeafgateBridgeDown"}
+    wait_until(lambda: expected <= firing(), "the alerts")
+    assert firing() - {"LeafgateConsumerStands"} - BUSY == expected
 
 
 # By alert: what is scraped each minute, as promtool writes it, and the labels that it has beside those of its rule.

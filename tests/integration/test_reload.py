@@ -272,7 +272,7 @@ def test_links_to_hubs_come_and_go(site: Site, tmp_path: Path):
 def publish_until(peer: RawPeer, subject: bytes, there: RawPeer) -> None:
     """Interest takes a moment to come over the link."""
     there.socket.settimeout(0.1)
-    for _ in range(100):
+    for _ in range(round(PATIENCE_SECONDS / 0.1)):
         peer.send(b"PUB %b 2\r\nhi\r\n" % subject)
         try:
             assert there.read_through(b"\r\nhi\r\n")

@@ -190,8 +190,7 @@ def test_of_two_links_to_one_server_one_serves_and_the_other_takes_over(hubs: li
     hub = hubs[0]
     links = uplink(leaf_url(hub), name="fibre", **IMPATIENT) + uplink(leaf_url(hub), name="mobile", **IMPATIENT)
     with gateway(tmp_path, config=links, monitoring=True) as edge:
-        edge.wait_for_log("event=standby")
-        assert sorted(states(edge).values()) == ["standby", "up"]
+        wait_until(lambda: sorted(states(edge).values()) == ["standby", "up"], "one link up, the other standing by")
         (name,) = [name for name, state in states(edge).items() if state == "standby"]
         (other,) = {"fibre", "mobile"} - {name}
         assert monitored(edge, "/healthz") == {
@@ -221,7 +220,6 @@ def test_of_two_links_into_one_cluster_one_serves_and_the_other_takes_over(tmp_p
         alone = IMPATIENT | {"ignore_discovered_servers": True}
         links = "".join(uplink(leaf_url(peer), name=name, **alone) for peer, name in zip(servers, "ab", strict=True))
         with gateway(tmp_path / "edge", config=links, monitoring=True) as edge:
-            edge.wait_for_log("event=standby")
             wait_until(lambda: sorted(states(edge).values()) == ["standby", "up"], "one link up")
             for peer in servers:
                 run(lambda peer=peer: each_message_once(peer, edge))  # type: ignore[misc]
@@ -243,8 +241,7 @@ def test_two_hubs_that_are_joined_to_each_other_are_one_place(tmp_path: Path) ->
             south.wait_for_log("Leafnode connection created")
             links = uplink(leaf_url(north), name="n", **IMPATIENT) + uplink(leaf_url(south), name="s", **IMPATIENT)
             with gateway(tmp_path / "edge", config=links, monitoring=True) as edge:
-                edge.wait_for_log("event=standby")
-                assert sorted(states(edge).values()) == ["standby", "up"]
+                wait_until(lambda: sorted(states(edge).values()) == ["standby", "up"], "one link up")
                 for hub in (north, south):
                     run(lambda hub=hub: each_message_once(hub, edge))  # type: ignore[misc]
 
@@ -268,7 +265,7 @@ def test_changes_of_a_link_are_told_and_its_state_is_answered(tmp_path: Path) ->
             assert (state["name"], state["state"]) == ("cloud", "down")
             await asyncio.to_thread(edge.wait_for_log, "Connection refused")
             words = "nobody listens there; the hub is not running, or the port is wrong"
-            assert words in monitored(edge, "/healthz")["uplinks"]["cloud"]
+            wait_until(lambda: words in monitored(edge, "/healthz")["uplinks"]["cloud"], "the cause in /healthz")
             hub.start()
             change = await next_change()
             assert (change["state"], change["hub"], change["error"]) == ("up", "hub", "")

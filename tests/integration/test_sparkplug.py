@@ -129,8 +129,9 @@ def test_pysparkplug_understands_an_edge_node_and_writes_to_it(tmp_path: Path) -
         wait_until(lambda: "its value is none of Int16" in edge.log(), "a line about it")
         client.publish("plant.pump.rpm", "13")
         assert named(host.next("DDATA", "pump")) == {"rpm": 13.0}
+        wait_until(lambda: told(edge, "/varz")["integrations"][0]["sent_msgs"] == 4, "four messages are counted")
         (status,) = told(edge, "/varz")["integrations"]
-        assert (status["kind"], status["up"], status["sent_msgs"]) == ("sparkplug-node", True, 4)
+        assert (status["kind"], status["up"]) == ("sparkplug-node", True)
         take_out(edge, NODE + METRICS)
         assert host.next("NDEATH").bd_seq_metric.value == 0
 

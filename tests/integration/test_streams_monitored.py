@@ -9,6 +9,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
+from nats.js import api
 
 from tests.integration.leafnode_pair import PATIENCE_SECONDS, client, run
 from tests.integration.peers import Peer, free_port, gateway, nats_server
@@ -46,7 +47,7 @@ def fill(peer: Peer) -> None:
             await js.add_stream(name="M", subjects=["m"], storage="memory")
             await asyncio.gather(*(js.publish(f"s.{number}", b"x" * 100) for number in range(10)))
             await js.publish("m", b"y")
-            pulled = await js.pull_subscribe("s.>", durable="reader")
+            pulled = await js.pull_subscribe("s.>", durable="reader", config=api.ConsumerConfig(ack_wait=3600))
             for message in await pulled.fetch(3, timeout=PATIENCE_SECONDS):
                 await message.ack_sync(PATIENCE_SECONDS)
             await pulled.fetch(2, timeout=PATIENCE_SECONDS)
