@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.firmware.micropython_board import micropython
+from tests.patience import PATIENCE_SECONDS
 
 START = Path(__file__).parent / "micropython" / "repl_start.py"
 POLL_SECONDS = 0.05
@@ -40,7 +41,7 @@ def board_at_prompt(image: Path, *, running: bool = False) -> Iterator[tuple[str
         yield port, process
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(PATIENCE_SECONDS)
         ending.set()
         pump.join(10)
         for descriptor in (board, cable, outside):

@@ -9,6 +9,7 @@ import pytest
 from firmware.device_identity import decode_seed, encode_nkey, encode_seed, make_identity, public_key, sign
 from firmware.errors import DeviceError
 from tests.integration.peers import nats_server
+from tests.patience import PATIENCE_SECONDS
 
 # From the documentation of NKeys: a user's seed and its public key.
 SEED = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY"
@@ -48,7 +49,10 @@ def test_two_devices_never_share_an_identity():
 
 def log_in(server, connect) -> bytes:
     """What a server answers to the CONNECT that `connect` makes from its nonce."""
-    with socket.create_connection(server.address("nats"), timeout=5) as peer, peer.makefile("rb") as lines:
+    with (
+        socket.create_connection(server.address("nats"), timeout=PATIENCE_SECONDS) as peer,
+        peer.makefile("rb") as lines,
+    ):
         nonce = json.loads(lines.readline().removeprefix(b"INFO ")).get("nonce", "")
         peer.sendall(b"CONNECT %b\r\nPING\r\n" % json.dumps(connect(nonce.encode()) | {"verbose": False}).encode())
         return lines.readline()

@@ -8,6 +8,7 @@ import pytest
 from firmware.errors import DeviceError
 from firmware.filesystem_image import CACHE_SIZE, SPARE_BLOCKS, build_image, has_room_for_update
 from tests.firmware.micropython_board import micropython
+from tests.patience import PATIENCE_SECONDS
 
 KIBIBYTE = 1024
 # Mounts as the ESP32 port does, says what is in there, then writes and mounts again.
@@ -47,7 +48,7 @@ def mount(tmp_path, image: bytes, blocks: int) -> subprocess.CompletedProcess[st
     path.write_bytes(image)
     script.write_text(READER)
     line = [micropython(), "-X", "heapsize=512k", str(script), str(path), str(blocks)]
-    return subprocess.run(line, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
 
 @pytest.mark.parametrize("kibibytes", [256, 960, 2048, 6144])

@@ -11,6 +11,7 @@ import pytest
 from firmware.device_files import AGENT_FILES, CLIENT_PACKAGE, START_FILES
 from tests.firmware.micropython_board import RESET, micropython
 from tests.micropython.scripted_server import ScriptedServer
+from tests.patience import PATIENCE_SECONDS
 
 PROGRAM = Path(__file__).parent / "micropython" / "guarded_start.py"
 NOBODY = "nats://127.0.0.1:1"
@@ -67,7 +68,7 @@ class GuardedBoard:
         for slot in ("a", "b"):
             (self.directory / slot / "application.py").write_text(APPLICATION.format(body=body))
         line = [micropython(), "-X", "heapsize=1m", str(PROGRAM), str(self.directory), chip]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
         self.status = done.returncode
         return (done.stdout + done.stderr).splitlines()
 

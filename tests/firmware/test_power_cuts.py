@@ -9,13 +9,14 @@ import pytest
 
 from firmware.device_files import AGENT_FILES, START_FILES
 from tests.firmware.micropython_board import micropython
+from tests.patience import LONG_SECONDS
 
 SCRIPT = Path(__file__).parent / "micropython" / "power_cuts.py"
 
 
 def test_device_starts_whole_and_finishes_the_update_after_a_power_cut_at_any_write():
     line = [micropython(), "-X", "heapsize=4m", str(SCRIPT), str(AGENT_FILES.parent)]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=LONG_SECONDS, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     report = json.loads(done.stdout.splitlines()[-1])
     assert report["a"] + report["b"] == 4 * report["writes"]

@@ -12,6 +12,7 @@ from firmware.errors import DeviceError
 from firmware.serial_ports import check_port, find_port, only_port, refusal
 from tests.firmware.fake_esp32 import FakeEsp32
 from tests.integration.peers import python_path
+from tests.patience import PATIENCE_SECONDS
 
 NOBODY = 65534
 
@@ -69,7 +70,9 @@ def test_port_without_permission_is_told_with_its_group():
     with FakeEsp32() as board:
         environment = os.environ | {"PYTHONPATH": python_path()}
         line = [sys.executable, "-c", code, board.port]
-        done = subprocess.run(line, capture_output=True, text=True, timeout=20, env=environment, check=False)
+        done = subprocess.run(
+            line, capture_output=True, text=True, timeout=PATIENCE_SECONDS, env=environment, check=False
+        )
     assert f"no permission for {board.port}; join the group that owns it (sudo usermod -a -G " in done.stdout
 
 

@@ -11,6 +11,7 @@ from firmware.serial_push import push_files
 from tests.firmware.fake_esp32 import FakeEsp32
 from tests.firmware.micropython_board import require_esptool
 from tests.firmware.prompt_board import board_at_prompt
+from tests.patience import PATIENCE_SECONDS
 
 KIBIBYTE = 1024
 
@@ -35,7 +36,7 @@ def test_files_land_in_the_slot_that_runs_and_the_board_restarts(tmp_path):
     pushed = {"application.py": b"print('new')\n" * 200, "lib/deep/module.py": b"x = 1\n"}
     with board_at_prompt(image) as (port, process):
         assert push_files(port, pushed) == "b"
-        assert process.wait(10) == 42
+        assert process.wait(PATIENCE_SECONDS) == 42
     assert {name: read_image(image, f"/b/{name}") for name in pushed} == pushed
     # MicroPython would take one of two forms of a module, and not the one that was pushed last.
     with pytest.raises(FileNotFoundError):
@@ -55,7 +56,7 @@ def test_board_that_runs_is_interrupted(tmp_path):
             told += console.read_lines()
         console.close()
         assert push_files(port, {"application.py": b"new"}) == "a"
-        assert process.wait(10) == 42
+        assert process.wait(PATIENCE_SECONDS) == 42
     assert read_image(image, "/a/application.py") == b"new"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.peers import missing_peer
+from tests.patience import LONG_SECONDS
 
 REPOSITORY = Path(__file__).parents[2]
 MODULES = {path.stem for path in (REPOSITORY / "micropython" / "leafgate").glob("*.py")}
@@ -62,7 +63,7 @@ def install(directory: Path, program: str | None) -> Installation:
         env=environment | {"LEAFGATE_PURE": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LONG_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -94,7 +94,7 @@ class Page:
         return job
 
     def _compare(self, shown: list[str], jobs: list[Job]) -> None:
-        give_up = time.monotonic() + SECONDS / 3
+        give_up = time.monotonic() + SECONDS
         while wrong := mismatch(shown, [job.printed() for job in jobs]):
             if time.monotonic() > give_up:
                 raise RuntimeError(wrong)

@@ -16,7 +16,9 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-SECONDS = 60.0
+from tests.patience import PATIENCE_SECONDS
+
+SECONDS = PATIENCE_SECONDS
 POLL_SECONDS = 0.02
 MONITORING = "127.0.0.1:8222"
 LOG_TAIL = 3000
@@ -94,7 +96,7 @@ class Server:
         """Those of its clients and of its links, as monitoring tells."""
         found = 0
         for path, key in (("connz", "connections"), ("leafz", "leafs")):
-            with urllib.request.urlopen(f"http://{self.monitoring}/{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{self.monitoring}/{path}", timeout=PATIENCE_SECONDS) as answer:
                 found += sum(one.get("subscriptions", 0) for one in json.load(answer).get(key) or ())
         return found
 

@@ -14,13 +14,13 @@ from compose_spec import PyOptions
 from gateway.settings.schema import load_config
 from gateway.version import VERSION
 from tests.integration.peers import NATS_SERVER, require_peer
+from tests.patience import LONG_SECONDS
 
 pytestmark = pytest.mark.one_form
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSE = CONFIGS / "container/compose"
 ADD_ON = CONFIGS / "home-assistant"
-SECONDS = 60
 
 # The rules of the Supervisor for what we use of config.yaml; what it does not know it drops without a word.
 TEXT = (str, r"(?s).+")
@@ -86,7 +86,9 @@ def test_configurations_of_containers_are_right(file: Path, monkeypatch: pytest.
 def test_hub_of_the_compose_file_is_taken_by_nats_server(tmp_path: Path) -> None:
     command = [require_peer(NATS_SERVER), "-t", "-c", str(COMPOSE / "hub.conf")]
     environment = os.environ | {"HUB_NAME": "hub-1"}
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=False, timeout=SECONDS)
+    done = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, check=False, timeout=LONG_SECONDS
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -120,7 +122,7 @@ def started(tmp_path: Path, options: object) -> "subprocess.CompletedProcess[str
         "LEAFGATE_ADDON_CONFIG": str(tmp_path / "own"),
     }
     command = [sys.executable, str(ADD_ON / "start.py")]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=LONG_SECONDS)
 
 
 def test_options_of_the_add_on_become_a_configuration(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from gateway.operator.kinds import GATEWAY, STATEFUL_SET
 from gateway.version import VERSION
 from tests.integration.peers import free_port, missing_peer, read_ports_file, require_peer
 from tests.kubernetes.clusters import NAMESPACE, emulator, wait_until, write_kubeconfig
+from tests.patience import LONG_SECONDS
 
 DIST = Path(__file__).parents[2] / "dist"
-SECONDS = 120
 USER = 10001
 STOP_SECONDS = 60
 # Unpacked, and as it is handed on.
@@ -66,7 +66,7 @@ class Engine:
             capture_output=True,
             text=True,
             check=False,
-            timeout=SECONDS,
+            timeout=LONG_SECONDS,
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
@@ -124,7 +124,7 @@ def container_of(engine: Engine, site: Path) -> Iterator[dict[str, int]]:
     )
     try:
         found: dict[str, int] = {}
-        give_up = time.monotonic() + SECONDS
+        give_up = time.monotonic() + LONG_SECONDS
         while not (found := read_ports_file(site / "data/ports.json") or {}):
             assert time.monotonic() < give_up, engine("logs", "site").stdout
             time.sleep(0.05)
@@ -147,7 +147,7 @@ async def exchange(ports: dict[str, int]) -> None:
         message = await anext(aiter(device.messages))
         assert (str(message.topic), message.payload) == ("cmd/light", b"on")
         await device.publish("home/temp", b"21", qos=1, retain=True)
-        assert (await subscription.next_msg(SECONDS)).data == b"21"
+        assert (await subscription.next_msg(LONG_SECONDS)).data == b"21"
     await client.drain()
 
 
@@ -159,13 +159,13 @@ async def retained(ports: dict[str, int]) -> object:
 
 def test_container_serves_both_protocols_and_keeps_its_data(engine: Engine, site: Path) -> None:
     with container_of(engine, site) as ports:
-        asyncio.run(asyncio.wait_for(exchange(ports), SECONDS))
+        asyncio.run(asyncio.wait_for(exchange(ports), LONG_SECONDS))
         assert engine("exec", "site", "python3", "-c", "import os; print(os.getuid())").stdout == f"{USER}\n"
         assert engine("exec", "site", *HEALTH).stdout == "ok\n"
         written = engine("exec", "site", "python3", "-c", "open('/etc/x', 'w')", check=False)
         assert "Read-only file system" in written.stderr
     with container_of(engine, site) as ports:
-        assert asyncio.run(asyncio.wait_for(retained(ports), SECONDS)) == b"21"
+        assert asyncio.run(asyncio.wait_for(retained(ports), LONG_SECONDS)) == b"21"
 
 
 def test_without_a_password_it_says_what_is_missing(engine: Engine) -> None:

@@ -13,10 +13,9 @@ import pytest
 
 from tests.integration.fresh_root import PIP_OPTIONS, lend_build_tools, lend_packages
 from tests.integration.peers import free_port, require_peer, wait_until
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import LONG_SECONDS, PATIENCE_SECONDS
 
 REPOSITORY = Path(__file__).parents[2]
-SECONDS = 120
 
 pytestmark = [pytest.mark.one_form, pytest.mark.skipif(os.geteuid() != 0, reason="only root can install packages")]
 
@@ -35,7 +34,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
         text=True,
         check=False,
-        timeout=SECONDS,
+        timeout=LONG_SECONDS,
     )
     assert build.returncode == 0, build.stdout + build.stderr
     return Path(build.stdout.splitlines()[-1])
@@ -46,7 +45,7 @@ def whole(package: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     """The package with what was not fetched for it, under a lower version and under a higher one."""
     directory = tmp_path_factory.mktemp("whole")
     folder = directory / "files"
-    subprocess.run(["dpkg-deb", "-R", str(package), str(folder)], check=True, timeout=SECONDS)
+    subprocess.run(["dpkg-deb", "-R", str(package), str(folder)], check=True, timeout=LONG_SECONDS)
     lend_packages(folder)
     control = folder / "DEBIAN/control"
     lines = control.read_text().splitlines()
@@ -60,7 +59,7 @@ def whole(package: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
             str(folder),
             str(directory / f"{version}.deb"),
         ]
-        subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
+        subprocess.run(command, check=True, capture_output=True, timeout=LONG_SECONDS)
     return {"earlier": directory / "0.0.1.deb", "later": directory / "99.deb"}
 
 
@@ -76,7 +75,7 @@ def root(tmp_path: Path) -> Path:
 def dpkg(root: Path, *arguments: str) -> str:
     """Its dependencies are this system's, which the root directory's list does not have."""
     command = ["dpkg", f"--root={root}", "--force-script-chrootless", "--force-depends", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONG_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -156,7 +155,7 @@ def test_package_is_upgraded_with_its_data_and_leaves_them_until_it_is_purged(
 
 
 def test_nothing_in_the_package_names_the_place_where_it_was_built(package: Path, tmp_path: Path) -> None:
-    subprocess.run(["dpkg-deb", "-R", str(package), str(tmp_path / "files")], check=True, timeout=SECONDS)
+    subprocess.run(["dpkg-deb", "-R", str(package), str(tmp_path / "files")], check=True, timeout=LONG_SECONDS)
     builder = str(package.parents[1]).encode()
     places = [builder, str(REPOSITORY).encode(), b"/tmp/tmp."]
     found = [

@@ -12,11 +12,10 @@ import pytest
 
 from tests.integration.fresh_root import PIP_OPTIONS, lend_build_tools, lend_packages
 from tests.integration.peers import free_port, require_peer
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import LONG_SECONDS, PATIENCE_SECONDS
 
 REPOSITORY = Path(__file__).parents[2]
 HEADING = "### A service on one box"
-SECONDS = 120
 
 pytestmark = [
     pytest.mark.one_form,
@@ -48,7 +47,7 @@ class Box:
             capture_output=True,
             text=True,
             check=False,
-            timeout=SECONDS,
+            timeout=LONG_SECONDS,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done
@@ -89,13 +88,13 @@ def test_five_commands_make_a_running_gateway_that_asks_who_comes(box: Box, tmp_
 
     assert packages[:2] == ["apt-get", "install"]
     if shutil.which("apt-get"):
-        subprocess.run(["apt-get", "--simulate", *packages[1:]], capture_output=True, check=True, timeout=SECONDS)
+        subprocess.run(["apt-get", "--simulate", *packages[1:]], capture_output=True, check=True, timeout=LONG_SECONDS)
 
     assert environment[:3] == ["python3", "-m", "venv"]
     subprocess.run(
         [sys.executable, *environment[1:3], box.inside(environment[3])],
         check=True,
-        timeout=SECONDS,
+        timeout=LONG_SECONDS,
         capture_output=True,
     )
 

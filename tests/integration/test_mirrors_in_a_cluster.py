@@ -17,8 +17,7 @@ from tests.integration.leafnode_pair import IMPATIENT, LINK_UP, PATIENCE_SECONDS
 from tests.integration.mirror_pair import STREAMS, ask, create, external, fill, messages, state, until
 from tests.integration.peers import Peer, gateway, nats_server_ready, uplink
 from tests.integration.test_mirror_outages import Publisher, numbers
-
-SECONDS = 5 * PATIENCE_SECONDS
+from tests.patience import LONG_SECONDS
 
 T = TypeVar("T")
 
@@ -106,7 +105,7 @@ def test_what_was_mirrored_is_there_whatever_goes(cluster: list[Peer], tmp_path:
             assert (await bucket.get("key3")).value == b"19"
 
     async def bounded() -> None:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(LONG_SECONDS):
             with gateway(tmp_path / "old", config=config, data_directory=tmp_path / "data") as edge:
                 await asyncio.to_thread(edge.wait_for_log, LINK_UP)
                 await before(edge)

@@ -16,12 +16,12 @@ import pytest
 from gateway.version import VERSION
 from tests.integration.fresh_root import lend_build_tools
 from tests.integration.peers import require_peer
+from tests.patience import LONG_SECONDS
 
 pytestmark = pytest.mark.one_form
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = REPOSITORY / "configs/release/release.py"
-SECONDS = 120
 LOG = """# Changes
 
 ## 0.2.0, not released yet
@@ -37,7 +37,7 @@ LOG = """# Changes
 
 def release(*words: object) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, str(PROGRAM), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=LONG_SECONDS)
 
 
 def make_keys(kind: str, directory: Path) -> tuple[Path, Path]:
@@ -53,7 +53,7 @@ def make_keys(kind: str, directory: Path) -> tuple[Path, Path]:
         public = directory / "public"
         commands = [["genpkey", "-algorithm", "ed25519", "-out", key], ["pkey", "-in", key, "-pubout", "-out", public]]
     for words in commands:
-        subprocess.run([require_peer(kind), *words], check=True, capture_output=True, timeout=SECONDS)
+        subprocess.run([require_peer(kind), *words], check=True, capture_output=True, timeout=LONG_SECONDS)
     return key, public
 
 
@@ -72,7 +72,7 @@ def test_signature_is_of_these_files_and_by_this_key(kind: str, dist: Path, tmp_
     done = release("sign", dist, key)
     assert done.returncode == 0, done.stderr
     assert release("verify", dist, public).returncode == 0
-    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=dist, check=True, timeout=SECONDS)
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=dist, check=True, timeout=LONG_SECONDS)
 
     other = tmp_path / "other"
     other.mkdir()
@@ -229,7 +229,7 @@ def test_source_distribution_holds_all_that_is_built_tested_and_installed_of_it(
         target.write_bytes((REPOSITORY / name).read_bytes())
     environment = lend_build_tools(tmp_path / "tools")
     command = [sys.executable, "-c", script, str(tmp_path)]
-    built = subprocess.run(command, cwd=copy, env=environment, check=False, capture_output=True, timeout=SECONDS)
+    built = subprocess.run(command, cwd=copy, env=environment, check=False, capture_output=True, timeout=LONG_SECONDS)
     assert built.returncode == 0, built.stderr.decode()
     (archive,) = tmp_path.glob("leafgate-*.tar.gz")
     with tarfile.open(archive) as packed:

@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.version import VERSION
 from tests.micropython.unix_port import LIBRARY, find
+from tests.patience import PATIENCE_SECONDS
 
 MODULES = {f"leafgate/{path.name}" for path in (LIBRARY / "leafgate").glob("*.py")}
 
@@ -43,7 +44,7 @@ def test_mip_installs_what_can_be_imported(tmp_path: Path):
 def run(program: str, path: Path) -> str:
     line = [find("micropython"), "-c", program]
     environment = {"MICROPYPATH": f"{path}:.frozen"}
-    told = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    told = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert told.returncode == 0, told.stdout + told.stderr
     return told.stdout
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.peers import missing_peer
 from tests.micropython.unix_port import LIBRARY
+from tests.patience import LONG_SECONDS
 
 MODULES = sorted(path.stem for path in (LIBRARY / "leafgate").glob("*.py"))
 APPLICATION = """
@@ -127,5 +128,7 @@ def test_application_is_checked_without_complaint(tmp_path: Path):
     (tmp_path / "application.py").write_text(APPLICATION)
     line = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", "cache", "application.py"]
     environment = os.environ | {"MYPYPATH": str(LIBRARY)}
-    told = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    told = subprocess.run(
+        line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=LONG_SECONDS, check=False
+    )
     assert told.returncode == 0, told.stdout

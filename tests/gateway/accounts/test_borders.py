@@ -12,6 +12,7 @@ from gateway.settings.schema import Config
 from gateway.settings.secret import Secret
 from gateway.settings.security import AccountRules, Export, Import, PermissionRules, SubjectRule, User
 from tests.gateway.memory_connection import MemoryConnection, running_gateway
+from tests.patience import PATIENCE_SECONDS
 
 CONNECT = b'CONNECT {"verbose":false,"headers":true,"no_responders":false,"user":"%b","pass":"%b"}\r\n'
 
@@ -106,7 +107,7 @@ async def test_nothing_retained_comes_over_a_border_however_one_asks():
         office.say(b"HPUB own.x 28 29\r\nNATS/1.0\r\nMqtt-Retain: 1\r\n\r\n!\r\n")
         office.say(b"PUB $LEAFGATE.retained.get got.9 1\r\n>\r\n")
         heard = b""
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_SECONDS):
             while b"own.x" not in heard:
                 await trio.sleep(0.01)
                 heard += office.heard()

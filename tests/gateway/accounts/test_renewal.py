@@ -22,6 +22,7 @@ from protocols.mqtt.primitives import MQTT_3_1_1
 from tests.gateway.memory_connection import running_gateway
 from tests.gateway.memory_transport import Peer
 from tests.gateway.test_changed_settings import UPGRADE
+from tests.patience import PATIENCE_SECONDS
 from tests.protocols.websocket.client_frames import frame
 
 ANN = User(name="ann", password=Secret("a"))
@@ -122,7 +123,7 @@ async def test_password_that_is_still_being_checked_is_judged_by_the_users_there
         peer = nats(gateway, b"ann")
         assert peer.connection.close_reason is None
         await change(gateway, msgspec.structs.replace(BOTH, users=(BOB,)))
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_SECONDS):
             while peer.connection.close_reason is None:  # noqa: ASYNC110 - a thread checks it, and tells nobody here
                 await trio.sleep(0.005)
         assert peer.connection.close_reason is CloseReason.AUTHENTICATION_FAILURE

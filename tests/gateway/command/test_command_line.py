@@ -21,6 +21,7 @@ from gateway.command.clients.link import Received
 from gateway.command.message_text import describe
 from gateway.storage.database import take_directory
 from gateway.version import VERSION
+from tests.patience import PATIENCE_SECONDS
 
 # `-m` looks into the current directory first: this one holds the gateway that the tests import.
 HOME = Path(gateway.__file__).parents[1]
@@ -39,7 +40,7 @@ def leafgate(*arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[
         cwd=HOME,
         input=data,
         capture_output=True,
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 
@@ -204,7 +205,7 @@ def test_server_of_another_protocol_is_told():
         connection, _ = listener.accept()
         with connection:
             connection.sendall(b"220 mail.example ESMTP\r\n")
-            _, complaint = process.communicate(timeout=30)
+            _, complaint = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 1
     assert complaint.decode() == f"leafgate: {url} does not speak NATS: unknown protocol operation\n"
 
@@ -215,7 +216,7 @@ def test_published_messages_are_printed(server, follow):
     fields = ["--header", "Unit: °C", "--header", "X:", "--reply", "r.s"]
     assert leafgate("pub", "a.c", "-", *fields, "--server", server, data=b"21\n\x1b[1m\xff").returncode == 0
     assert leafgate("pub", "a.d", "--server", server).returncode == 0
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
     assert output.decode().splitlines() == [
         "a.b: grüße",
@@ -227,7 +228,7 @@ def test_published_messages_are_printed(server, follow):
 def test_raw_output_is_the_payload_alone(server, follow):
     process = follow("raw", "--raw", "--count", "1", "--server", server)
     assert leafgate("pub", "raw", "-", "--header", "A:b", "--server", server, data=b"\x00\xff\n").returncode == 0
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert output == b"\x00\xff\n\n"
 
 
@@ -242,14 +243,14 @@ def test_queue_group_shares_the_messages(server, follow):
         printed += b"".join(os.read(pipe.fileno(), 4096) for pipe in ready)
     for member in members:
         member.send_signal(signal.SIGINT)
-    printed += b"".join(member.communicate(timeout=30)[0] for member in members)
+    printed += b"".join(member.communicate(timeout=PATIENCE_SECONDS)[0] for member in members)
     assert sorted(printed.splitlines()) == [b"shared: %d" % number for number in range(5)]
 
 
 def test_interrupt_ends_a_subscription_without_complaint(server, follow):
     process = follow("quiet", "--server", server)
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=30) == (b"", b"")
+    assert process.communicate(timeout=PATIENCE_SECONDS) == (b"", b"")
     assert process.returncode == 0
 
 
@@ -258,7 +259,7 @@ def test_reader_that_goes_away_ends_a_subscription_without_traceback(server, fol
     process.stdout.close()
     assert leafgate("pub", "pipe", "x", "--server", server).returncode == 0
     assert process.stderr.read() == b""
-    assert process.wait(timeout=30) == 1
+    assert process.wait(timeout=PATIENCE_SECONDS) == 1
 
 
 def test_request_prints_the_answer(server, follow):
@@ -268,10 +269,10 @@ def test_request_prints_the_answer(server, follow):
         cwd=HOME,
         stdout=subprocess.PIPE,
     )
-    question, _ = asked.communicate(timeout=30)
+    question, _ = asked.communicate(timeout=PATIENCE_SECONDS)
     inbox = re.fullmatch(r"ask -> (_INBOX\.\S+): how\?\n", question.decode())[1]
     assert leafgate("pub", inbox, "so", "--server", server).returncode == 0
-    assert process.communicate(timeout=30)[0] == b"so\n"
+    assert process.communicate(timeout=PATIENCE_SECONDS)[0] == b"so\n"
     assert process.returncode == 0
 
 
@@ -318,7 +319,7 @@ def test_server_that_goes_away_is_told_and_tried_again(tmp_path, follow):
     for _ in nats_server(tmp_path, "-a", "127.0.0.1", "-p", address.rpartition(":")[2]):
         assert process.stderr.readline().decode() == f"subscribed again to a at nats://{address}\n"
         assert leafgate("pub", "a", "b", "--server", f"nats://{address}").returncode == 0
-        assert process.communicate(timeout=30)[0] == b"a: b\n"
+        assert process.communicate(timeout=PATIENCE_SECONDS)[0] == b"a: b\n"
     assert process.returncode == 0
 
 

@@ -11,6 +11,7 @@ from gateway.command.command_line import build_parser
 from gateway.command.completion import script
 from gateway.command.parser_tree import commands_of
 from tests.integration.peers import require_peer
+from tests.patience import PATIENCE_SECONDS
 
 ASK = """
 source {script}
@@ -34,7 +35,7 @@ def proposals(path: Path, words: str, directory: Path | None = None) -> set[str]
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
     )
     assert told.stderr == ""
     return set(told.stdout.split())
@@ -69,7 +70,9 @@ def test_other_shells_take_their_script(shell, tmp_path):
     program = require_peer(shell)
     path = tmp_path / "script"
     path.write_text(script(build_parser(), shell))
-    done = subprocess.run([program, "-n", str(path)], capture_output=True, text=True, check=False, timeout=30)
+    done = subprocess.run(
+        [program, "-n", str(path)], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -97,6 +100,8 @@ def test_manual_page_is_set_without_complaint():
     page = Path(__file__).parents[3] / "configs" / "leafgate.1"
     environment = os.environ | {"MANWIDTH": "100", "LC_ALL": "C.UTF-8"}
     command = ["man", "--warnings=w", "-l", str(page)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "EXIT STATUS" in done.stdout

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.command.command_line import main
 from tests.integration.peers import require_peer
+from tests.patience import PATIENCE_SECONDS
 
 PRIVATE = 0o700
 
@@ -106,7 +107,7 @@ def test_unit_of_the_image_is_right(root, tmp_path):
             copy.parent.mkdir(exist_ok=True)
             copy.write_text(path.read_text())
     command = [program, "verify", str(tmp_path / "leafgate.service")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert [line for line in done.stderr.splitlines() if "leafgate.service" in line] == []
     assert done.returncode == 0
 

@@ -13,6 +13,7 @@ from gateway.settings.limits import Limits
 from gateway.settings.listener import Listener
 from gateway.settings.schema import Config
 from protocols.mqtt import encoder, packets
+from tests.patience import PATIENCE_SECONDS
 
 PROTOCOLS = ("nats", "mqtt", "websocket")
 INTRODUCTIONS = {
@@ -82,7 +83,7 @@ async def open_house(**limits: int) -> AsyncIterator[House]:
 
 async def answer(peer: trio.SocketStream) -> bytes:
     """Everything up to the end of the stream."""
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_SECONDS):
         return b"".join([piece async for piece in peer])
 
 

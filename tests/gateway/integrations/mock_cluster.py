@@ -7,6 +7,8 @@ from typing import Any
 import confluent_kafka
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from tests.patience import PATIENCE_SECONDS
+
 PRODUCE, FETCH, OFFSET_COMMIT, INIT_PRODUCER_ID = 0, 1, 8, 22
 # Where the C object of a client has its handle: behind what every Python object begins with.
 HANDLE_AT = 16
@@ -59,7 +61,7 @@ class MockCluster:
         consumer = Consumer({"bootstrap.servers": self.servers, "group.id": "reader", "log_level": 0})
         try:
             place = TopicPartition(topic, 0, 0)
-            _, end = consumer.get_watermark_offsets(place, timeout=10)
+            _, end = consumer.get_watermark_offsets(place, timeout=PATIENCE_SECONDS)
             consumer.assign([place])
             found: list[bytes] = []
             while len(found) < end:
@@ -79,7 +81,7 @@ class MockCluster:
     def committed(self, group: str, topic: str) -> int:
         consumer = Consumer({"bootstrap.servers": self.servers, "group.id": group, "log_level": 0})
         try:
-            (place,) = consumer.committed([TopicPartition(topic, 0)], timeout=10)
+            (place,) = consumer.committed([TopicPartition(topic, 0)], timeout=PATIENCE_SECONDS)
             return int(place.offset)
         finally:
             consumer.close()

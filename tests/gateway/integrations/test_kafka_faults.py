@@ -19,6 +19,7 @@ from gateway.storage.durability import Durability
 from protocols.message import Message, make_message
 from tests.gateway.integrations.mock_cluster import FETCH, OFFSET_COMMIT, PRODUCE, MockCluster
 from tests.gateway.memory_connection import running_gateway
+from tests.patience import PATIENCE_SECONDS
 
 SECONDS = 120
 IMPATIENT: dict[str, str | int | float | bool] = {
@@ -177,7 +178,7 @@ async def test_what_waits_for_a_cluster_that_never_comes_is_bounded_and_ends_at_
         told = status(integrations)
         assert told.waiting_bytes <= 100_000
         assert told.waiting_msgs + sum(told.dropped_msgs.values()) == 2000
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_SECONDS):
             await end(integrations, gateway)
 
 

@@ -23,6 +23,7 @@ from gateway.streams.stream_config import StreamConfig, complete
 from protocols.message import make_message
 from tests.gateway.memory_connection import running_gateway
 from tests.gateway.storage.streams.running_store import durable, opened, settled
+from tests.patience import PATIENCE_SECONDS
 
 
 def drops_of(gateway: Gateway) -> Drops:
@@ -36,7 +37,7 @@ def publish(gateway: Gateway, *subjects: bytes, header: bytes = b"") -> None:
 
 async def taken(outlet: Outlet, most: int = 100) -> list[bytes]:
     """The subjects of the next batch, which is not done."""
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_SECONDS):
         return [message.subject for message in (await outlet.next_batch(most, 1 << 20)).messages]
 
 
@@ -256,12 +257,14 @@ async def test_stream_whose_consumers_decide_what_is_gone_is_refused(tmp_path: P
     async with with_streams(tmp_path) as (gateway, streams, _):
         streams.create(stream_config(retention=retention))
         outlet = outlet_of(gateway, streams)
-        with trio.move_on_after(0.05):
-            await outlet.next_batch(1, 1 << 20)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outlet.next_batch, 1, 1 << 20)
+            await until(lambda: outlet.fault)
+            nursery.cancel_scope.cancel()
         assert f"stream S has retention {retention}" in outlet.fault
 
 
 async def until(condition) -> None:
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_SECONDS):
         while not condition():  # noqa: ASYNC110 -- what changes it has no event
             await trio.sleep(0.01)

@@ -18,6 +18,7 @@ from gateway.operator.openapi import SpecError
 from gateway.operator.rendering import configuration_text, gateway_fragment, joined, operator_fragment, part_fragment
 from gateway.operator.schemas import definitions
 from gateway.operator.workload import stateful_set
+from tests.patience import PATIENCE_SECONDS
 
 MANIFESTS = Path(__file__).parents[3] / "configs/operator"
 SECRETS = {"login": {"password": b"secret", "credentials": b"creds"}, "ca": {"ca.crt": b"PEM"}}
@@ -144,7 +145,9 @@ def test_files_are_checked_without_a_cluster(tmp_path: Path):
 def test_program_says_that_there_is_no_cluster(tmp_path: Path):
     environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
     command = [sys.executable, "-m", "gateway.operator"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS, env=environment
+    )
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert done.stderr.startswith("leafgate: there is no cluster")
 
@@ -153,6 +156,10 @@ def test_program_says_what_is_missing(tmp_path: Path):
     (tmp_path / "kopf.py").write_text("raise ImportError('not here')")
     program = "import sys; sys.path.insert(0, sys.argv.pop(1)); from gateway.operator.__main__ import main; main([])"
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_SECONDS,
     )
     assert done.stderr == "leafgate: kopf is missing: pip install 'leafgate[operator]' (not here)\n"

@@ -15,6 +15,7 @@ from gateway.reloading.control import LONGEST_REQUEST, ControlSocket, open_local
 from gateway.reloading.reloader import Reloader
 from gateway.settings.live import Settings
 from gateway.settings.schema import Config
+from tests.patience import PATIENCE_SECONDS
 
 
 async def nobody_to_renew() -> None:
@@ -57,7 +58,7 @@ async def test_draining_begins_once_it_is_answered(tmp_path: Path):
         await nursery.start(ControlSocket(tmp_path / "s", reloader, drained.set).run)
         answer = await asked(tmp_path / "s", "drain")
         assert (answer.process, answer.reason) == (os.getpid(), "")
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_SECONDS):
             await drained.wait()
         nursery.cancel_scope.cancel()
 

@@ -15,6 +15,7 @@ from gateway.storage.stored_session import NEVER_EXPIRES, StoredSession
 from protocols.message import Message, make_message
 from tests.gateway.storage.full_disk import fill_disk, mount_small_disk, unmount
 from tests.gateway.storage.running_journal import commit, drain, durable, running, until
+from tests.patience import PATIENCE_SECONDS
 
 FULL = "the disk is full"
 
@@ -99,7 +100,7 @@ async def test_room_that_others_free_is_found_although_nothing_is_written(small_
             number += 1
         await durable(journal)
         filler.unlink()
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_SECONDS):
             await until(lambda: journal.reserve(make_message(b"a", bytes(size)), 0, True))
         assert (journal.fault, journal.obstacle()) == (None, None)
         assert retained.keep(make_message(b"a", bytes(size)))

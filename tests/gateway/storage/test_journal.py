@@ -16,6 +16,7 @@ from gateway.storage.storage import Storage
 from gateway.storage.stored_session import NEVER_EXPIRES, StoredSession
 from protocols.message import make_message
 from tests.gateway.storage.running_journal import drain, durable, page, running, until
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ class Loop:
 
     def run_until(self, condition: Callable[[], bool]) -> None:
         while not condition():
-            self.calls.get(timeout=10)()
+            self.calls.get(timeout=PATIENCE_SECONDS)()
             self.made += 1
 
 
@@ -70,7 +71,7 @@ def test_journal_that_is_stopped_behind_a_commit_writes_it_and_can_go_on(storage
     storage.journal.start(loop.calls.put, loop.after)
     keep(storage, 1)
     storage.journal.when_durable(list)
-    loop.calls.get(timeout=10)()
+    loop.calls.get(timeout=PATIENCE_SECONDS)()
     assert storage.journal.stop(60)
     assert storage.journal.pending_bytes == 0
     assert stored_rows(storage) == 1
@@ -91,7 +92,7 @@ def test_message_that_is_acknowledged_while_its_commit_is_about_to_begin_is_answ
     storage.journal.start(loop.calls.put, loop.after)
     sessions.enqueue(1, 1, message, 1)
     storage.journal.when_durable(lambda: done.append(1))
-    loop.calls.get(timeout=10)()
+    loop.calls.get(timeout=PATIENCE_SECONDS)()
     assert done == []
     sessions.dequeue(1, 1, message)
     loop.run_until(lambda: bool(done))
@@ -118,7 +119,7 @@ def test_changes_that_nobody_waits_for_share_the_commit_of_one_that_somebody_wai
     done: list[int] = []
     storage.journal.start(loop.calls.put, loop.after)
     keep(storage, 1)
-    loop.calls.get(timeout=10)()  # It waits for company.
+    loop.calls.get(timeout=PATIENCE_SECONDS)()  # It waits for company.
     keep(storage, 2)
     storage.journal.when_durable(lambda: done.append(1))
     loop.run_until(lambda: bool(done))
@@ -154,7 +155,7 @@ def test_disk_that_hangs_does_not_hold_up_the_end(tmp_path: Path):
     storage.journal.start(loop.calls.put, loop.after)
     keep(storage, 1)
     storage.journal.when_durable(list)
-    loop.calls.get(timeout=10)()
+    loop.calls.get(timeout=PATIENCE_SECONDS)()
     assert not storage.journal.stop(0.01)
     assert not storage.close()
     busy.release()
@@ -217,7 +218,7 @@ async def test_action_that_comes_while_only_pages_are_read_is_called(storage: St
         for _ in range(100):
             storage.global_account.mqtt_sessions.read_page(1, 0, 10, 1000, lambda places: None)
             await trio.lowlevel.checkpoint()
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE_SECONDS):
                 await durable(storage.journal)
 
 

@@ -16,6 +16,7 @@ from gateway.settings.schema import Config
 from gateway.transport.connection import Connection
 from gateway.transport.snapshot import PeerSnapshot
 from protocols.close_reason import CloseReason
+from tests.patience import PATIENCE_SECONDS
 
 MIB = 1 << 20
 # Less than two of these fit into the kernel's buffers of a loopback connection with SMALL_BUFFER.
@@ -127,7 +128,7 @@ class House:
 
     async def ended(self, session: Recorder) -> CloseReason:
         """Why a connection has ended; the session was told exactly once, and the registry forgot it."""
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_SECONDS):
             await session.connection.wait_ended()
         reason = session.connection.close_reason
         assert reason is not None
@@ -143,7 +144,7 @@ def config(**timeouts: float) -> Config:
 
 async def read_exactly(stream: trio.SocketStream, count: int) -> bytes:
     data = b""
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_SECONDS):
         while len(data) < count:
             piece = await stream.receive_some(count - len(data))
             assert piece, f"the stream ended behind {data[-100:]!r}"
@@ -152,7 +153,7 @@ async def read_exactly(stream: trio.SocketStream, count: int) -> bytes:
 
 
 async def read_all(stream: trio.SocketStream) -> bytes:
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_SECONDS):
         return b"".join([piece async for piece in stream])
 
 

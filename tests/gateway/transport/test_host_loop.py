@@ -12,6 +12,7 @@ from gateway.settings.schema import Config
 from gateway.transport.connection import Connection
 from gateway.transport.host_loop import HostLoop
 from tests.gateway.transport.test_connection import Recorder, echo, tcp_pair
+from tests.patience import PATIENCE_SECONDS
 
 
 def run_on_host_loop(main: Callable[[Gateway, HostLoop], Awaitable[object]]) -> object:
@@ -21,7 +22,7 @@ def run_on_host_loop(main: Callable[[Gateway, HostLoop], Awaitable[object]]) -> 
     async def with_nursery() -> object:
         async with trio.open_nursery() as nursery:
             gateway.runtime.nursery = nursery
-            with trio.fail_after(20):
+            with trio.fail_after(PATIENCE_SECONDS):
                 result = await main(gateway, loop)
             gateway.registry.cut_all()
             nursery.cancel_scope.cancel()

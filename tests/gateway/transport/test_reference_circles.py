@@ -21,6 +21,7 @@ from protocols.close_reason import CloseReason
 from protocols.mqtt import encoder, packets
 from protocols.serial_link.link import Link, LinkSettings
 from tests.gateway.transport.test_connection import House
+from tests.patience import PATIENCE_SECONDS
 
 OURS = ("gateway", "protocols")
 NATS = b'CONNECT {"presence":"sheds.one"}\r\nSUB a.* 1\r\nPUB a.b 2\r\nhi\r\nPING\r\n'
@@ -83,7 +84,7 @@ async def come_and_go(house: House, protocol: str, said: bytes) -> None:
         connection.runtime.switch.flush()
         near.sendall(said)
         await trio.testing.wait_all_tasks_blocked(0.02)
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_SECONDS):
         await connection.wait_ended()
 
 

@@ -14,6 +14,7 @@ from gateway.storage.streams.stream import Stream
 from tests.gateway.storage.full_disk import fill_disk, mount_small_disk, unmount
 from tests.gateway.storage.running_journal import until
 from tests.gateway.storage.streams.running_store import durable, opened, read_all, settled
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ async def test_room_that_others_free_is_found_although_nothing_is_written(small_
         assert await fill(store, stream, size) is Refusal.FULL
         await settled(store)
         filler.unlink()
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_SECONDS):
             await until(lambda: store.commits.refusal(size) is None)
         assert store.obstacle() is None
         stream.append(b"a", b"", b"x" * size)
@@ -100,7 +101,7 @@ async def test_room_below_the_quota_is_found_although_nothing_is_written(tmp_pat
         assert await fill(store, stream) is Refusal.QUOTA
         cursor.acknowledge_through(stream.last)
         await settled(store)
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_SECONDS):
             await until(lambda: store.commits.refusal(1000) is None)
         stream.append(b"a", b"", b"x" * 1000)
         await durable(store)
