@@ -16,14 +16,19 @@ class LinkCutter:
         self.port = free_port()
         self._target = target
         self._open = True
+        # A connection that is on its way through when the link is cut is cut, too.
+        self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
 
     def cut(self) -> None:
-        self._open = False
-        self._end_all()
+        with self._lock:
+            self._open = False
+            for one in self._sockets:
+                with suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
 
     def mend(self) -> None:
         self._open = True
@@ -35,11 +40,6 @@ class LinkCutter:
         self._listener.close()
         for thread in self._threads:
             thread.join()
-
-    def _end_all(self) -> None:
-        for one in self._sockets:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while True:
@@ -55,7 +55,12 @@ class LinkCutter:
             except OSError:
                 near.close()
                 continue
-            self._sockets += [near, far]
+            with self._lock:
+                if not self._open:
+                    near.close()
+                    far.close()
+                    continue
+                self._sockets += [near, far]
             for source, sink in ((near, far), (far, near)):
                 carrier = threading.Thread(target=self._carry, args=(source, sink))
                 self._threads.append(carrier)

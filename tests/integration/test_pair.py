@@ -281,9 +281,11 @@ def test_clients_are_told_of_the_other_gateway_as_it_comes_and_goes(boxes: tuple
     raw.send(b'CONNECT {"protocol":1}\r\n')
     own, other = (f"127.0.0.1:{one.ports['nats']}" for one in boxes)
     assert next_servers(raw) == [own, other]
-    second.kill()
-    assert next_servers(raw) == [own]
-    second.come_back()
+    try:
+        second.kill()
+        assert next_servers(raw) == [own]
+    finally:
+        second.come_back()
     assert next_servers(raw) == [own, other]
     raw.socket.close()
     await_pair(first, second)

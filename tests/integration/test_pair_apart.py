@@ -13,8 +13,11 @@ from tests.integration.test_pair import await_copies, await_told, payloads, told
 LASTING = {"SessionExpiryInterval": NEVER_EXPIRES}
 
 
+Pair = tuple[Box, Box, LinkCutter]
+
+
 @pytest.fixture(scope="module")
-def boxes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Box, Box, LinkCutter]]:
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     directory = tmp_path_factory.mktemp("apart")
     with box(directory / "one", "box-1", None, "", "") as first:
         cutter = LinkCutter(first.ports["leafnode"])
@@ -26,14 +29,26 @@ def boxes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Box, Box, 
             cutter.close()
 
 
-def part(boxes: tuple[Box, Box, LinkCutter]) -> None:
+@pytest.fixture
+def boxes(pair: Pair) -> Iterator[Pair]:
+    """Both, which see each other again at the end, whatever became of the test."""
+    yield pair
+    first, second, cutter = pair
+    for one in (first, second):
+        if one.is_dead():
+            one.come_back()
+    cutter.mend()
+    await_pair(first, second)
+
+
+def part(boxes: Pair) -> None:
     *both, cutter = boxes
     cutter.cut()
     for one in both:
         wait_until(lambda one=one: not one.sees_the_other(), f"{one.name} sees nobody", PATIENCE_SECONDS)
 
 
-def join(boxes: tuple[Box, Box, LinkCutter]) -> None:
+def join(boxes: Pair) -> None:
     first, second, cutter = boxes
     cutter.mend()
     await_pair(first, second)
@@ -41,7 +56,7 @@ def join(boxes: tuple[Box, Box, LinkCutter]) -> None:
         await_told(one)
 
 
-def test_session_stays_where_its_client_is_and_gets_what_the_other_took(boxes: tuple[Box, Box, LinkCutter]) -> None:
+def test_session_stays_where_its_client_is_and_gets_what_the_other_took(boxes: Pair) -> None:
     first, second, _ = boxes
     with (
         paho5_client(first, "stays", **LASTING) as client,
@@ -60,7 +75,7 @@ def test_session_stays_where_its_client_is_and_gets_what_the_other_took(boxes: t
         client.leave(SessionExpiryInterval=0)
 
 
-def test_session_goes_where_its_client_came_while_they_were_apart(boxes: tuple[Box, Box, LinkCutter]) -> None:
+def test_session_goes_where_its_client_came_while_they_were_apart(boxes: Pair) -> None:
     first, second, _ = boxes
     with paho5_client(first, "goes", **LASTING) as client, paho5_client(first) as here:
         client.ask("goes/#", qos=1)
@@ -82,7 +97,7 @@ def test_session_goes_where_its_client_came_while_they_were_apart(boxes: tuple[B
         client.leave(SessionExpiryInterval=0)
 
 
-def test_two_clients_of_one_name_are_one_again(boxes: tuple[Box, Box, LinkCutter]) -> None:
+def test_two_clients_of_one_name_are_one_again(boxes: Pair) -> None:
     first, second, _ = boxes
     with paho5_client(first, "twin", **LASTING) as old:
         old.ask("twin/#", qos=1)
@@ -102,7 +117,7 @@ def test_two_clients_of_one_name_are_one_again(boxes: tuple[Box, Box, LinkCutter
             new.close()
 
 
-def test_copies_outlive_the_gateway_that_has_them(boxes: tuple[Box, Box, LinkCutter]) -> None:
+def test_copies_outlive_the_gateway_that_has_them(boxes: Pair) -> None:
     """Both die, and the one that had copies alone comes back; then the other, with what it had."""
     first, second, _ = boxes
     with paho5_client(first, "outlives", **LASTING) as client:

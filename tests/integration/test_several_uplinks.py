@@ -15,6 +15,7 @@ from tests.integration.leafnode_pair import (
     LEAF_AUTHORIZATION,
     LINK_UP,
     PATIENCE_SECONDS,
+    PROBE_SECONDS,
     client,
     clients,
     leaf_url,
@@ -172,7 +173,9 @@ def test_jetstream_without_a_domain_is_the_first_hubs_and_the_seconds_while_that
             first.start()
             await asyncio.to_thread(nats_server_ready, first)
             await asyncio.to_thread(edge.wait_for_log, "hub=first", count=2)
-            assert [info.config.name for info in await here.jetstream().streams_info()] == ["S"]
+            # A hub tells of its JetStream a moment after the link is up.
+            while [info.config.name for info in await here.jetstream().streams_info()] != ["S"]:  # noqa: ASYNC110
+                await asyncio.sleep(PROBE_SECONDS)
 
     with (
         nats_server(tmp_path / "first", jetstream("first"), leafnodes=LEAF_AUTHORIZATION) as first,
