@@ -380,7 +380,7 @@ def test_clients_over_the_limit_are_told_so_and_others_stay(tmp_path: Path) -> N
             assert third.read_to_end().startswith(b"HTTP/1.1 503 ")
         edge.wait_for_log("limit=max-connections", count=3)
         one.send(b"PING\r\n")
-        assert one.read(6) == b"PONG\r\n"
+        assert one.read_line() == b"PONG\r\n"
         other.close()
         edge.wait_for_log("reason='Client Closed'")
         with RawPeer(edge.address("mqtt")) as third:
@@ -436,7 +436,7 @@ class TestStart:
                 edge.send_signal(signal.SIGHUP)
                 edge.wait_for_log("event=reloaded", count=count)
             client.send(b"PING\r\n")
-            assert client.read(6) == b"PONG\r\n"
+            assert client.read_line() == b"PONG\r\n"
 
     def test_log_names_what_runs_and_foretells_that_descriptors_run_out(self, tmp_path: Path) -> None:
         config = '[limits]\nmax-connections = 1000000\n[logging]\nformat = "json"\n'

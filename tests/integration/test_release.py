@@ -120,7 +120,7 @@ def deb(path: Path, place: Path, *names: str) -> None:
         "Package: leafgate\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n"
     )
     command = [require_peer("dpkg-deb"), "-Znone", "--build", place, path]
-    subprocess.run(command, check=True, capture_output=True, timeout=SECONDS)
+    subprocess.run(command, check=True, capture_output=True, timeout=LONG_SECONDS)
 
 
 MODULES = ("gateway/a.py", "protocols/b.py")

@@ -233,6 +233,8 @@ def test_node_at_another_broker_dies_with_its_connection_and_brings_what_waited(
             client.publish("plant.pump.rpm", "2")
             (second,) = scada.next("DDATA").metrics
             assert (second.value, second.is_historical, second.alias) == (2.0, False, first.alias)
+            # What the broker has not acknowledged yet would come again.
+            wait_until(lambda: told(edge, "/varz")["integrations"][0]["sent_msgs"] == 2, "both acknowledged")
             # An older death of the host is none; this one is.
             far.publish("spBv1.0/STATE/scada-1", b'{"online":false,"timestamp":99}', 1, retain=True)
             far.next_message()
