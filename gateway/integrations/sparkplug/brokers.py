@@ -33,6 +33,8 @@ AT_ONCE, AT_ONCE_BYTES = 500, 1 << 20
 # Of what a broker has sent and nobody has taken: then nothing more is read from it.
 MOST_WAITING = 1000
 LARGEST_ID = 0xFFFF
+# How long the last words and the end may take.
+FAREWELL_SECONDS = 2.0
 NO_TOPIC = "a topic that is to be published to is no subject"
 # What time alone does not heal.
 LASTING = frozenset((ReasonCode.BAD_USER_NAME_OR_PASSWORD, ReasonCode.NOT_AUTHORIZED, ReasonCode.BANNED))
@@ -77,6 +79,20 @@ async def open_broker(
         await trio.lowlevel.checkpoint()
         return OwnBroker(runtime, account, filters, config.max_pending_bytes, drops)
     return await RemoteBroker.open(runtime, config, will, filters)
+
+
+async def part(broker: Broker, farewell: tuple[str, bytes] | None, retain: bool = False) -> None:
+    """Close it. Who leaves on purpose tells itself, by topic and payload, what its will would tell, which is not told
+    then.
+    """
+    with trio.CancelScope(shield=True, deadline=trio.current_time() + FAREWELL_SECONDS):
+        try:
+            if farewell is not None:
+                await broker.publish(*farewell, qos=1, retain=retain)
+        except IntegrationError:
+            pass  # The broker tells it.
+        finally:
+            await broker.close()
 
 
 class OwnBroker:

@@ -18,8 +18,8 @@ from gateway.dataplane.port import Port
 from gateway.integrations.inlet import ILLEGAL
 from gateway.integrations.integration import Integration
 from gateway.integrations.requests import INVALID, MISSING, Request, Requests
-from gateway.integrations.site import IntegrationError, Site, first_of
-from gateway.integrations.sparkplug.brokers import Broker, Heard, open_broker
+from gateway.integrations.site import Site, first_of
+from gateway.integrations.sparkplug.brokers import Broker, Heard, open_broker, part
 from gateway.integrations.sparkplug.host_state import encode_state, read_state
 from gateway.runtime.moments import now_ms
 from gateway.runtime.turns import OwnTurn
@@ -40,7 +40,6 @@ from protocols.sparkplug.values import Json, ValueTypeError, properties_as_json,
 # A payload as large as this is read in a thread.
 LARGE_PAYLOAD = 1 << 13
 LONGEST_VALUE = 1 << 16
-FAREWELL_SECONDS = 2.0
 COMMAND, REBIRTH = b"command", b"rebirth"
 MALFORMED = "a message is no payload of Sparkplug's"
 
@@ -109,17 +108,7 @@ class HostIntegration(Integration):
         finally:
             self._lose()
             requests.turn_away()
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + FAREWELL_SECONDS):
-                await self._part(broker, topic)
-
-    async def _part(self, broker: Broker, topic: str) -> None:
-        try:
-            if self.config.host_id:
-                await broker.publish(topic, encode_state(False, now_ms()), qos=1, retain=True)
-        except IntegrationError:
-            pass  # The broker tells it.
-        finally:
-            await broker.close()
+            await part(broker, (topic, encode_state(False, now_ms())) if config.host_id else None, retain=True)
 
     def _lose(self) -> None:
         """Without a broker nothing is known of anybody."""

@@ -15,7 +15,7 @@ from gateway.dataplane.port import SERVICE, Port, Receiver
 from gateway.integrations.integration import Integration
 from gateway.integrations.outlet import Batch
 from gateway.integrations.site import IntegrationError, Site, first_of
-from gateway.integrations.sparkplug.brokers import Broker, Heard, open_broker
+from gateway.integrations.sparkplug.brokers import Broker, Heard, open_broker, part
 from gateway.integrations.sparkplug.host_state import HostState, read_state
 from gateway.integrations.sparkplug.mapping import Mapping, Route, text_of
 from gateway.runtime.drops import example_of
@@ -35,7 +35,6 @@ from protocols.subject_template import SubjectTemplate
 
 BATCH_MESSAGES, BATCH_BYTES = 2000, 1 << 20
 MILLISECOND = 1_000_000
-FAREWELL_SECONDS = 2.0
 # A node with more takes a while to be born.
 MANY_METRICS = 500
 # Births that are asked for again sooner than this wait for one another.
@@ -142,19 +141,9 @@ class NodeIntegration(Integration):
         except BaseExceptionGroup as group:
             raise first_of(group) from None
         finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + FAREWELL_SECONDS):
-                await self._part(broker)
-
-    async def _part(self, broker: Broker) -> None:
-        """Who leaves on purpose tells so itself: then its will is not told."""
-        try:
-            if self._born_ns:
-                await broker.publish(*self._edge.death(now_ms()), qos=1)
-        except IntegrationError:
-            pass  # The broker tells it.
-        finally:
+            farewell = edge.death(now_ms()) if self._born_ns else None
             self._born_ns = 0
-            await broker.close()
+            await part(broker, farewell)
 
     async def _wait_for_host(self) -> None:
         while self.config.primary_host and not self._host.online:
