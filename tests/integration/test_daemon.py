@@ -392,8 +392,8 @@ class TestStart:
     """What is not there yet is waited for, and what the log says of the start."""
 
     def test_port_that_is_held_is_opened_when_it_is_free_and_others_are_served_meanwhile(self, tmp_path: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as holder:
-            held = holder.getsockname()[1]
+        held = free_port()
+        with socket.create_server(("127.0.0.1", held)) as holder:
             ports = {"nats": free_port(), "mqtt": held, "monitoring": free_port()}
             lines = [
                 f'[[listeners]]\nprotocol = "{one}"\naddress = "127.0.0.1:{ports[one]}"' for one in ("nats", "mqtt")
@@ -404,7 +404,8 @@ class TestStart:
             edge.start()
             with running(edge):
                 edge.wait_for_log("event=waiting-for-address")
-                edge.wait_ready(lambda: not is_refused(edge.address("nats")))
+                for one in ("nats", "monitoring"):
+                    edge.wait_ready(lambda one=one: not is_refused(edge.address(one)))  # type: ignore[misc]
                 nats_client(edge).close()
                 told = get(edge, "/healthz")
                 assert told["status"] == "degraded"

@@ -21,6 +21,7 @@ from gateway.command.clients.link import Received
 from gateway.command.message_text import describe
 from gateway.storage.database import take_directory
 from gateway.version import VERSION
+from tests.integration.peers import free_port
 from tests.patience import PATIENCE_SECONDS
 
 # `-m` looks into the current directory first: this one holds the gateway that the tests import.
@@ -86,9 +87,11 @@ def nats_server(directory: Path, *arguments: str) -> Iterator[str]:
                 address = match[1]
             if b"Server is ready" in line:
                 break
-        yield address.decode()
-        process.terminate()
-        sink.write(process.stdout.read())
+        try:
+            yield address.decode()
+        finally:
+            process.terminate()
+            sink.write(process.stdout.read())
 
 
 @pytest.fixture(scope="module")
@@ -189,8 +192,7 @@ def test_server_url_fault_exits_2_and_hides_the_password():
 
 
 def test_nobody_listening_at_the_address_is_told():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     result = leafgate("pub", "a", "--server", f"nats://127.0.0.1:{port}")
     assert result.returncode == 1
     assert result.stderr.decode() == f"leafgate: cannot connect to nats://127.0.0.1:{port}: connection refused\n"
@@ -202,6 +204,7 @@ def test_server_of_another_protocol_is_told():
         process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "pub", "a", "--server", url], cwd=HOME, stderr=subprocess.PIPE
         )
+        listener.settimeout(PATIENCE_SECONDS)
         connection, _ = listener.accept()
         with connection:
             connection.sendall(b"220 mail.example ESMTP\r\n")
@@ -313,10 +316,11 @@ def test_missing_permission_is_told(guarded, command):
 
 
 def test_server_that_goes_away_is_told_and_tried_again(tmp_path, follow):
-    for address in nats_server(tmp_path, "-a", "127.0.0.1", "-p", "-1"):
+    port = str(free_port())
+    for address in nats_server(tmp_path, "-a", "127.0.0.1", "-p", port):
         process = follow("a", "--server", f"nats://{address}", "--count", "1")
     assert process.stderr.readline().decode() == f"leafgate: nats://{address} closed the connection; trying again\n"
-    for _ in nats_server(tmp_path, "-a", "127.0.0.1", "-p", address.rpartition(":")[2]):
+    for _ in nats_server(tmp_path, "-a", "127.0.0.1", "-p", port):
         assert process.stderr.readline().decode() == f"subscribed again to a at nats://{address}\n"
         assert leafgate("pub", "a", "b", "--server", f"nats://{address}").returncode == 0
         assert process.communicate(timeout=PATIENCE_SECONDS)[0] == b"a: b\n"

@@ -11,6 +11,7 @@ from gateway.integrations.site import Site
 from gateway.settings.integration import Integration as IntegrationKeys
 from protocols.message import Message, make_message
 from tests.gateway.memory_connection import running_gateway
+from tests.patience import PATIENCE_SECONDS
 
 
 class Inbox(Receiver):
@@ -62,7 +63,7 @@ async def test_requests_are_done_in_their_order_and_answered():
         bench = Bench(gateway)
         for number in range(3):
             bench.ask(number)
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_SECONDS):
             await bench.requests.wait()
         done = []
         while (request := bench.requests.next()) is not None:
