@@ -15,9 +15,10 @@ from tests.guide.reading import CONSOLE, PAGES, blocks, commands, file_name
 from tests.guide.transcript import mismatch
 from tests.integration.kafka_broker import require_kafka
 from tests.integration.peers import missing_peer, require_peer
+from tests.patience import LONG_SECONDS
 
 REPOSITORY = Path(__file__).parents[2]
-SECONDS = 300
+SECONDS = 2 * LONG_SECONDS
 # Of network and files, so that nothing outside is met or changed, and of processes, so that all end with the page.
 NAMESPACES = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
 NAMESPACES += [] if os.geteuid() == 0 else ["--map-root-user"]

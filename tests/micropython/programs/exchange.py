@@ -103,14 +103,14 @@ async def requests(client):
     await client.subscribe("ask", cb=answer, pending=30)
     reply = await client.request("ask", b"one", headers={"q": "yes"})
     assert (reply.data, reply.headers) == (b"re one", {"seen": "yes"})
-    many = [asyncio.create_task(client.request("ask", str(number), timeout=5)) for number in range(30)]
+    many = [asyncio.create_task(client.request("ask", str(number), timeout=60)) for number in range(30)]
     for number, task in enumerate(many):
         assert (await task).data == b"re %d" % number
 
 
 async def nobody_answers(client):
     try:
-        await client.request("nobody", b"", timeout=5)
+        await client.request("nobody", b"", timeout=60)
         raise AssertionError("there was somebody")
     except leafgate.NoResponders as error:
         assert str(error) == "nobody"
@@ -130,7 +130,7 @@ async def nobody_answers(client):
     while not late:
         await asyncio.sleep_ms(5)
     await client.flush()
-    assert (await client.request("slow", timeout=5)).data == b"late"
+    assert (await client.request("slow", timeout=60)).data == b"late"
 
 
 async def flushed(client):
