@@ -10,10 +10,10 @@ from contextlib import suppress
 
 from tests.integration.peers import Peer
 from tests.integration.raw_peer import RawPeer
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import LONG_SECONDS, PATIENCE_SECONDS
 
 JOIN_SECONDS = PATIENCE_SECONDS
-ALL_MET_SECONDS = 240.0
+ALL_MET_SECONDS = LONG_SECONDS
 
 Script = Callable[[socket.socket], None]
 

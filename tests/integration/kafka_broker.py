@@ -17,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.integration.certificates import Site
 from tests.integration.peers import Peer, find_program, free_port, missing_peer, running, wait_until
+from tests.patience import LONG_SECONDS, PATIENCE_SECONDS
 
 T = TypeVar("T")
 
@@ -39,7 +40,7 @@ LISTENERS = {
 PLAIN_LOGIN = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{USER}="{PASSWORD}";'
 SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
-START_SECONDS, ASK_SECONDS = 90.0, 60.0
+START_SECONDS, ASK_SECONDS = LONG_SECONDS, PATIENCE_SECONDS
 SMALLEST_SEGMENT = 14
 
 

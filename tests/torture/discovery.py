@@ -20,6 +20,7 @@ import aiomqtt
 from gateway.errors import ControlError
 from gateway.reloading.asking import ask
 from tests.integration.peers import Peer, free_port, gateway, running
+from tests.patience import LONG_SECONDS
 from tests.torture.both_ends import Far, Outcome, harm_all, small_disk
 from tests.torture.half_closing_proxy import HalfClosingProxy
 
@@ -27,7 +28,7 @@ DEVICES = 12
 # At most so many changes come before it is waited for what came of them, and the seconds between two.
 MOST_CHANGES = 4
 CHANGE_SECONDS = (0.05, 0.5)
-AGREE_SECONDS = 60.0
+AGREE_SECONDS = LONG_SECONDS
 FENCE = "fence"
 LISTENER = '[[listeners]]\nprotocol = "mqtt"\naddress = "127.0.0.1:{port}"\n'
 DEVICE = """

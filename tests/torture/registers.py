@@ -22,10 +22,11 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from tests.integration.peers import Peer, free_port, gateway, missing_peer, running
+from tests.patience import LONG_SECONDS
 from tests.torture.both_ends import Far, Outcome, Publisher, harm_all, read_stream, small_disk
 from tests.torture.half_closing_proxy import HalfClosingProxy
 
-SETTLE_SECONDS = 60.0
+SETTLE_SECONDS = LONG_SECONDS
 CONFIG = """
 [streams]
 [[modbus]]

@@ -15,9 +15,11 @@ from paho.mqtt.client import Client as MqttClient
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.patience import PATIENCE_SECONDS
+
 BURST = 20
 BREATH_SECONDS = 0.002
-SETTLE_SECONDS = 20.0
+SETTLE_SECONDS = PATIENCE_SECONDS
 SUBJECT = "reloads.nats"
 TOPIC = "reloads/mqtt"
 
