@@ -15,7 +15,7 @@ from mixed_messages import ALL, Message
 from server_process import ServerProcess
 
 _READ_BYTES = 65536
-_GIVE_UP_SECONDS = 5.0
+_GIVE_UP_SECONDS = 30.0
 # How far publishing may run ahead of the subscriber: below every server's queue (mosquitto's default: 1,000).
 _LEAD = 500
 _ANSWER = packets.ACKNOWLEDGEMENT_BYTES

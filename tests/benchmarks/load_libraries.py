@@ -19,7 +19,7 @@ from paho.mqtt import client as paho
 from server_process import Address
 
 WINDOW = 100
-_ANSWER_SECONDS = 10.0
+_ANSWER_SECONDS = 30.0
 _MESSAGES = 2000
 
 

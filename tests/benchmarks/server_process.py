@@ -15,8 +15,8 @@ from machine import LoadError
 
 Address = tuple[str, int]
 
-START_SECONDS = 20.0
-STOP_SECONDS = 5.0
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
 
 
 def free_port() -> int:

@@ -17,7 +17,7 @@ CHUNK_BYTES = 64 * 1024
 # How far publishing may run ahead of the slowest receiver: far below any server's limit for slow consumers. A shorter
 # lead keeps a server's queues in the processor's caches and so flatters it; a publisher in the field has none at all.
 LEAD_BYTES = 8 * 1024 * 1024
-STANDSTILL_SECONDS = 5.0
+STANDSTILL_SECONDS = 30.0
 # What a server's own PINGs may add to what a receiver gets.
 _PINGS_BYTES = 64
 
