@@ -8,6 +8,7 @@ import urllib.request
 from typing import Any
 
 from gateway.operator.kinds import SECRET, Kind
+from tests.patience import PATIENCE_SECONDS
 
 Document = dict[str, Any]
 EVENT = Kind("Event", "events")
@@ -37,7 +38,7 @@ class Api:
         headers = {"Content-Type": kind} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         try:
-            with self._opener.open(request, timeout=30) as answer:
+            with self._opener.open(request, timeout=PATIENCE_SECONDS) as answer:
                 told: Document = json.load(answer)
         except urllib.error.HTTPError as error:
             with error:

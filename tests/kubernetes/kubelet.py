@@ -58,7 +58,8 @@ class Kubelet:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join(30)
+        # Longer than a hook and an end may take: a turn that goes on would start what nobody ends.
+        self._thread.join(3 * SECONDS)
         if self._process is not None:
             self._process.kill()
             self._process.wait()

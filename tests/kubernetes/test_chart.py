@@ -20,6 +20,7 @@ from gateway.settings.addresses import ServerUrl
 from tests.integration.peers import wait_until
 from tests.kubernetes.charts import CHART, Document, by_kind, check, helm, lay_out, render, validate
 from tests.kubernetes.kubelet import Kubelet
+from tests.patience import PATIENCE_SECONDS
 
 # What a chart is used with, by name: the values that differ from the default ones.
 FORMS = {
@@ -200,7 +201,9 @@ class Release:
         get = container[name]["httpGet"]
         assert get["port"] == "monitoring"
         try:
-            with urllib.request.urlopen(f"http://{self.address}:{port}{get['path']}", timeout=30) as answer:
+            with urllib.request.urlopen(
+                f"http://{self.address}:{port}{get['path']}", timeout=PATIENCE_SECONDS
+            ) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
