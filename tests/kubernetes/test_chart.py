@@ -176,7 +176,8 @@ class Release:
 
     def __init__(self, documents: list[Document]) -> None:
         self._objects = {(one["kind"], one["metadata"]["name"]): one for one in documents}
-        self._objects["Service", "edge-leafgate"]["spec"]["clusterIP"] = f"127.60.{os.getpid() % 250}.2"
+        network = f"127.{128 + os.getpid() // 250 % 64}.{os.getpid() % 250}"
+        self._objects["Service", "edge-leafgate"]["spec"]["clusterIP"] = f"{network}.2"
 
     def get(self, kind: Kind, namespace: str, name: str) -> Document | None:
         return self._objects.get((kind.name, name))
