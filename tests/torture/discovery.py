@@ -9,6 +9,7 @@ an earlier connection.
 import asyncio
 import contextlib
 import json
+import logging
 import random
 import sys
 import threading
@@ -140,7 +141,11 @@ class Changes(threading.Thread):
 async def read_retained(port: int) -> dict[str, str]:
     """The name of the entity of each topic, as a new client is told."""
     found: dict[str, str] = {}
-    async with aiomqtt.Client("127.0.0.1", port, timeout=2) as client:
+    # That the gateway is killed meanwhile is told by what is raised.
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    silent = logging.getLogger("silent")
+    silent.setLevel(logging.CRITICAL)
+    async with aiomqtt.Client("127.0.0.1", port, timeout=2, logger=silent) as client:
         await client.subscribe("homeassistant/+/+/+/config", 1)
         await client.subscribe(FENCE, 1)
         await client.publish(FENCE, qos=1)
