@@ -32,7 +32,8 @@ native=${NATIVE_PYTHON:-python3}
 pip=("$native" -m pip --disable-pip-version-check --quiet)
 
 # What the wheel and the tests need. Of those in C, msgspec is the one that every gateway imports; armv7 has no wheel of it.
-pure=(trio h11 pyserial prometheus-client pytest pytest-trio hypothesis outcome sniffio sortedcontainers attrs idna iniconfig packaging pluggy pygments)
+pure=(trio h11 pyserial prometheus-client pytest pytest-trio hypothesis nats-py paho-mqtt aiomqtt outcome sniffio
+    sortedcontainers attrs idna iniconfig packaging pluggy pygments)
 "${pip[@]}" install --upgrade --target "$packages" --no-deps --only-binary=:all: --platform any "${pure[@]}"
 if [ "$arch" = arm64 ]; then
     "${pip[@]}" install --upgrade --target "$packages" --no-deps --only-binary=:all: \

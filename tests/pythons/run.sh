@@ -15,7 +15,8 @@ python=$place/venv/bin/python
 pip=("$python" -m pip --disable-pip-version-check --quiet)
 # Not one of the same name that a registry may have.
 "${pip[@]}" install --no-deps --no-index --find-links "$wheels" leafgate
-"${pip[@]}" install --find-links "$wheels" leafgate pytest pytest-trio hypothesis wsproto
+"${pip[@]}" install --find-links "$wheels" leafgate \
+    pytest pytest-trio hypothesis wsproto nats-py paho-mqtt aiomqtt
 cd "$place"
 "$python" -m gateway --version | grep compiled
 python3 "$repository/tests/arm/exchange.py" "$python"
