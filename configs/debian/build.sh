@@ -28,7 +28,9 @@ architecture=${DEB_ARCHITECTURE:-$native}
 depends=
 
 "$python" -m venv --without-pip "$home"
-pip() { "$pip_python" -m pip --disable-pip-version-check --quiet "$@"; }
+# What is built looks in the path for the compiler of what boards run.
+tools=$(cd "$(dirname "$(command -v "$pip_python")")" && pwd)
+pip() { PATH="$PATH:$tools" "$pip_python" -m pip --disable-pip-version-check --quiet "$@"; }
 # What was built for another architecture, into the environment of this one's Python: PLATFORM WHAT …
 foreign() {
     platform=$1 packages=$(echo "$home"/lib/python3.*/site-packages)

@@ -20,17 +20,14 @@ REPOSITORY = Path(__file__).parents[2]
 pytestmark = [pytest.mark.one_form, pytest.mark.skipif(os.geteuid() != 0, reason="only root can install packages")]
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As `make deb` builds it, without what it would fetch."""
+def build_package(directory: Path, **variables: str) -> Path:
     for program in ("dpkg-deb", "systemd-sysusers"):
         require_peer(program)
-    directory = tmp_path_factory.mktemp("package")
     lent = lend_build_tools(directory / "tools")
     interpreter = os.path.realpath(sys.executable)
     build = subprocess.run(
         [str(REPOSITORY / "configs/debian/build.sh"), sys.executable, str(directory / "dist")],
-        env=lent | {"DEB_PYTHON": interpreter, "PIP_OPTIONS": " ".join(PIP_OPTIONS)},
+        env=lent | {"DEB_PYTHON": interpreter, "PIP_OPTIONS": " ".join(PIP_OPTIONS)} | variables,
         capture_output=True,
         text=True,
         check=False,
@@ -38,6 +35,12 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert build.returncode == 0, build.stdout + build.stderr
     return Path(build.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `make deb` builds it, without what it would fetch."""
+    return build_package(tmp_path_factory.mktemp("package"))
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +167,20 @@ def test_nothing_in_the_package_names_the_place_where_it_was_built(package: Path
         if path.is_file() and any(place in path.read_bytes() for place in places)
     ]
     assert found == []
+
+
+def test_package_of_a_wheel_holds_what_one_of_the_sources_holds(package: Path, tmp_path: Path) -> None:
+    script = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+    environment = lend_build_tools(tmp_path / "wheel-tools")
+    command = [sys.executable, "-c", script, str(tmp_path / "wheels")]
+    subprocess.run(command, cwd=REPOSITORY, env=environment, check=True, capture_output=True, timeout=PATIENCE_SECONDS)
+    of_wheel = build_package(tmp_path, DEB_WHEELS=str(tmp_path / "wheels"))
+    listed = [
+        {line.split()[-1] for line in subprocess.check_output(["dpkg-deb", "-c", one], text=True).splitlines()}
+        for one in (package, of_wheel)
+    ]
+    assert len(listed[0]) > 500
+    assert listed[0] == listed[1]
 
 
 def test_control_file_asks_for_the_python_that_the_modules_are_for(package: Path) -> None:
