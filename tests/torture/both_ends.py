@@ -19,7 +19,7 @@ import nats
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from tests.integration.peers import Peer, read_ports_file
+from tests.integration.peers import Peer, read_ports_file, wait_until
 from tests.torture.half_closing_proxy import HalfClosingProxy
 
 SUBJECTS = 5
@@ -30,6 +30,7 @@ PUBLISH_SECONDS = 2.0
 # Between two messages, so that several kinds can be tortured side by side, and what came be read in a minute.
 PAUSE_SECONDS = 0.01
 DISK_BYTES = 512 << 20
+RESTART_SECONDS = 300.0
 
 
 @dataclass
@@ -202,6 +203,8 @@ def restart(peer: Peer) -> None:
     ports = peer.directory / "ports.json"
     ports.unlink(missing_ok=True)
     peer.start()
+    # Of several kinds that are tortured side by side each has little of the processor.
+    wait_until(lambda: ports.exists() or peer.is_dead(), f"start of {peer.name}", RESTART_SECONDS)
     peer.wait_ready(ports.exists)
     peer.ports = read_ports_file(ports) or {}
 
