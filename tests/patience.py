@@ -6,6 +6,7 @@ another.
 
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 PATIENCE_SECONDS = 60.0
@@ -14,21 +15,25 @@ LONG_SECONDS = 5 * PATIENCE_SECONDS
 
 
 def make_clients_patient() -> None:
-    import aiomqtt
-    from nats.aio.client import Client
-    from nats.aio.subscription import Subscription
-    from nats.js.client import JetStreamContext
+    """Those that are installed: where only a part of the tests runs, no client may be."""
+    with suppress(ImportError):
+        from nats.aio.client import Client
+        from nats.aio.subscription import Subscription
+        from nats.js.client import JetStreamContext
 
-    for method in (
-        Client.request,
-        Client.flush,
-        Client.rtt,
-        Subscription.next_msg,
-        JetStreamContext.__init__,
-        aiomqtt.Client.__init__,
-    ):
-        _change_default(method, "timeout")
-    _change_default(Client.connect, "connect_timeout")
+        for method in (
+            Client.request,
+            Client.flush,
+            Client.rtt,
+            Subscription.next_msg,
+            JetStreamContext.__init__,
+        ):
+            _change_default(method, "timeout")
+        _change_default(Client.connect, "connect_timeout")
+    with suppress(ImportError):
+        import aiomqtt
+
+        _change_default(aiomqtt.Client.__init__, "timeout")
 
 
 def _change_default(function: Callable[..., Any], name: str) -> None:
