@@ -144,7 +144,7 @@ release: $(VENV)/installed $(VENV)/installed-release
 			|| exit 1; done
 	for wheel in $(if $(PURE),,$(BUILT_WHEEL)/leafgate-*.whl) $(if $(RELEASE_PYTHONS),build/wheels/leafgate-*.whl) \
 			$(patsubst %,build/%/dist/leafgate-*.whl,$(filter arm64 armhf,$(RELEASE_FOR))); do \
-		PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel -q repair --plat auto --wheel-dir dist $$wheel || exit 1; done
+		PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair --plat auto --wheel-dir dist $$wheel || exit 1; done
 	for machine in x86_64 aarch64; do \
 		$(PIP) download --only-binary=:all: --implementation cp --python-version 3.12 \
 			--platform musllinux_1_1_$$machine --platform musllinux_1_2_$$machine --dest build/musl/$$machine \

@@ -46,6 +46,7 @@ esac
 program=$(ls "$root"/usr/bin/python3.[0-9]* | grep -v config | head -1)
 printf '#!/bin/sh\nexec %s -L %s -0 %s %s "$@"\n' "$qemu" "$root" "$name" "$program" >"$place/python"
 chmod +x "$place/python"
+cd "$place" # Not in a checkout, whose modules would come first.
 "$place/python" -c 'import bcrypt, cryptography.x509, msgspec, nacl.signing, platform, sys
 from gateway.version import VERSION, form_name
 print(VERSION, form_name(), platform.machine(), sys.version.split()[0])
