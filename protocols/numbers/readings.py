@@ -1,4 +1,4 @@
-"""Readings: what numbers a payload holds: one where it is a number, those of its fields where it is JSON."""
+"""Readings: what numbers a payload holds: one where it is a number, those of its fields where it is JSON (hot)."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -37,14 +37,16 @@ class Readings:
         """The numbers, and when that was (nanoseconds since 1970) where the payload says it. No number, no reading:
         text, what is infinite, JSON without any.
         """
-        if payload[:1] in (b"{", b"["):
+        if payload and payload[0] in JSON_BEGINS:
             try:
                 value = msgspec.json.decode(payload)
             except UNREADABLE:
                 return [], None
             return self.read_value(value)
         number = plain_number(payload)
-        return ([] if number is None else [("", number)]), None
+        if number is None:
+            return [], None
+        return [("", number)], None
 
     def read_value(self, value: object) -> tuple[list[Reading], int | None]:
         """The same of what JSON stands for."""

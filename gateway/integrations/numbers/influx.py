@@ -14,7 +14,6 @@ from gateway.integrations.site import Site
 from gateway.runtime.drops import example_of
 from gateway.runtime.turns import OwnTurn
 from gateway.settings.numbers import Influx
-from gateway.storage.streams.stored_message import StoredMessage
 from protocols.numbers import line_protocol
 from protocols.numbers.line_protocol import PRECISIONS, V1_PRECISIONS
 from protocols.numbers.readings import Reading
@@ -53,13 +52,13 @@ class InfluxWriter(NumberWriter):
     def begin_batch(self) -> None:
         self._lines = []
 
-    def add(self, message: StoredMessage, readings: list[Reading], time_ns: int) -> None:
-        series = self._series.get(message.subject) or self._name(message.subject)
+    def add(self, subject: bytes, readings: list[Reading], time_ns: int) -> None:
+        series = self._series.get(subject) or self._name(subject)
         fields, known = [], self._fields
         for field, number in readings:
             fields.append((known.get(field) or self._name_field(field), number))
         if not self._lines:
-            self._first = example_of(message.subject)
+            self._first = example_of(subject)
         self._lines.append(line_protocol.encode_point(series, fields, time_ns // self._unit))
 
     def _name(self, subject: bytes) -> str:

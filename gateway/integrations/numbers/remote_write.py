@@ -13,25 +13,17 @@ import trio
 
 from gateway.integrations.http_client import HttpClient, authorization, target_of
 from gateway.integrations.numbers.writer import LONG_BODY, MOST_HALVES, NumberWriter, halves
-from gateway.integrations.remembered import Remembered
 from gateway.integrations.site import Site
 from gateway.runtime.drops import example_of
 from gateway.runtime.turns import OwnTurn
 from gateway.settings.numbers import FIELD, RemoteWrite
-from gateway.storage.streams.stored_message import StoredMessage
 from protocols.numbers import remote_write
 from protocols.numbers.readings import Reading
+from protocols.numbers.samples import Batch, Samples
 from protocols.subject_template import SubjectTemplate
 
 PATH = "/api/v1/write"
 MILLISECOND = 1_000_000
-# Series that are remembered by subject and field, and the times of their last samples.
-MOST_SERIES = 100_000
-# Of longer labels it is the server that says whether a sample is too old.
-LONGEST_LABELS = 1024
-OLD = "it is older than the last sample of its series: the server would not take it (out-of-order)"
-SAME = "its series has a later one for the same millisecond"
-
 # The labels as they are sent, the time in milliseconds, the number.
 Sample = tuple[bytes, int, float]
 
@@ -43,11 +35,8 @@ class RemoteWriter(NumberWriter):
         super().__init__(site, config)
         self._metric = SubjectTemplate(config.metric, others=(FIELD,))
         self._labels = {name: SubjectTemplate(text, others=(FIELD,)) for name, text in config.labels.items()}
-        self._series: Remembered[tuple[bytes, str], bytes] = Remembered(MOST_SERIES)
-        # When the last sample of a series was that the server has, and what the batch would make of that.
-        self._last: dict[bytes, int] = {}
-        self._batch: dict[bytes, dict[int, float]] = {}
         self._is_ordered = config.out_of_order == "drop"
+        self._samples = Samples(self._name, self._refuse, self._is_ordered)
         # Compresses, where it is installed.
         self._snappy: Any = import_module("cramjam").snappy if find_spec("cramjam") is not None else None
 
@@ -60,27 +49,13 @@ class RemoteWriter(NumberWriter):
         return remote_write.as_snappy(b"")
 
     def begin_batch(self) -> None:
-        self._batch = {}
+        self._samples.begin()
 
-    def add(self, message: StoredMessage, readings: list[Reading], time_ns: int) -> None:
-        batch, last, time_ms = self._batch, self._last, time_ns // MILLISECOND
-        for field, number in readings:
-            series = self._series.get((message.subject, field)) or self._name(message.subject, field)
-            samples = batch.get(series)
-            if samples is None:
-                samples = batch[series] = {}
-                newest = last.get(series, -1) if self._is_ordered else -1
-            else:
-                newest = next(reversed(samples)) if self._is_ordered else -1
-            if time_ms > newest and time_ms not in samples:
-                samples[time_ms] = number
-            elif time_ms in samples:
-                samples[time_ms] = number
-                self.drops.count(SAME, 1, example_of(message.subject))
-            else:
-                self.drops.count(OLD, 1, example_of(message.subject))
-                if not samples:
-                    del batch[series]
+    def add(self, subject: bytes, readings: list[Reading], time_ns: int) -> None:
+        self._samples.add(subject, readings, time_ns // MILLISECOND)
+
+    def _refuse(self, reason: str, subject: bytes) -> None:
+        self.drops.count(reason, 1, example_of(subject))
 
     def _name(self, subject: bytes, field: str) -> bytes:
         """What a series is called."""
@@ -90,21 +65,17 @@ class RemoteWriter(NumberWriter):
         if field and FIELD not in self._metric.used:
             metric = f"{metric}_{field}"
         labels = {name: template.make(text, others) for name, template in self._labels.items()}
-        series = remote_write.encode_labels(remote_write.metric_name(metric), labels)
-        return self._series.keep((subject, field), len(subject) + len(field), series)
+        return remote_write.encode_labels(remote_write.metric_name(metric), labels)
 
     async def send_batch(self, turn: OwnTurn) -> None:
-        batch, self._batch = self._batch, {}
+        batch = self._samples.batch
         if not batch:
             return
         answer = await self.send(await self._encode(batch, turn))
         if not self.judge(answer):
             samples = [(series, time, number) for series, one in batch.items() for time, number in one.items()]
             await self._look_for_culprits(sorted(samples, key=lambda sample: sample[1]), turn)
-        if len(self._last) + len(batch) > MOST_SERIES:
-            self._last.clear()
-        if self._is_ordered:
-            self._last.update((one, next(reversed(batch[one]))) for one in batch if len(one) <= LONGEST_LABELS)
+        self._samples.done()
 
     async def _look_for_culprits(self, samples: list[Sample], turn: OwnTurn) -> None:
         """Send those of a request that was refused that are not why; what is older goes first."""
@@ -112,7 +83,7 @@ class RemoteWriter(NumberWriter):
         left = MOST_HALVES
         while parts:
             part = parts.pop()
-            batch: dict[bytes, dict[int, float]] = {}
+            batch: Batch = {}
             for series, time, number in part:
                 batch.setdefault(series, {})[time] = number
             answer = await self.send(await self._encode(batch, turn))
@@ -120,18 +91,13 @@ class RemoteWriter(NumberWriter):
             if self.judge(answer):
                 continue
             if len(part) == 1 or left <= 0:
-                self.refuse(len(part), answer, self._subject_of(part[0][0]))
+                self.refuse(len(part), answer, example_of(self._samples.subject_of(part[0][0])))
             else:
                 parts += [*halves(part)][::-1]
 
-    def _subject_of(self, labels: bytes) -> str:
-        """One that a series comes from."""
-        subject = next((subject for (subject, _), series in self._series.items() if series == labels), b"")
-        return example_of(subject)
-
-    async def _encode(self, batch: dict[bytes, dict[int, float]], turn: OwnTurn) -> bytes:
+    async def _encode(self, batch: Batch, turn: OwnTurn) -> bytes:
         pieces: list[bytes] = []
-        times: dict[int, bytes] = {}
+        times: dict[int, tuple[bytes, bytes]] = {}
         for series, samples in batch.items():
             if not self._is_ordered:
                 samples = dict(sorted(samples.items()))

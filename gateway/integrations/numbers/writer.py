@@ -14,7 +14,6 @@ from gateway.integrations.site import IntegrationError, Site
 from gateway.runtime.drops import example_of
 from gateway.runtime.turns import OwnTurn
 from gateway.settings.numbers import NumberSink
-from gateway.storage.streams.stored_message import StoredMessage
 from protocols.numbers.readings import Reading, Readings
 
 # Bodies are not made of more than about so many bytes of messages.
@@ -58,8 +57,8 @@ class NumberWriter(Integration):
     def begin_batch(self) -> None:
         """What follows is one batch."""
 
-    def add(self, message: StoredMessage, readings: list[Reading], time_ns: int) -> None:
-        """Numbers of a message."""
+    def add(self, subject: bytes, readings: list[Reading], time_ns: int) -> None:
+        """Numbers of a message, at least one."""
         raise NotImplementedError
 
     async def send_batch(self, turn: OwnTurn) -> None:
@@ -100,13 +99,13 @@ class NumberWriter(Integration):
     async def _deliver(self, batch: Batch) -> None:
         turn = OwnTurn(self.site.runtime.turns)
         self.begin_batch()
-        read = self._readings.read
-        for message in batch.messages:
-            readings, time_ns = read(message.payload)
+        read, add = self._readings.read, self.add
+        for _, stored_ns, subject, _, payload in batch.messages:
+            readings, time_ns = read(payload)
             if readings:
-                self.add(message, readings, message.time_ns if time_ns is None else time_ns)
+                add(subject, readings, stored_ns if time_ns is None else time_ns)
             else:
-                self.drops.count(NO_NUMBER, 1, example_of(message.subject))
+                self.drops.count(NO_NUMBER, 1, example_of(subject))
             if turn.is_over():
                 await turn.next()
         await self.send_batch(turn)
