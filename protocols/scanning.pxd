@@ -1,6 +1,6 @@
 cimport cython
 
-cdef int SPACE, TAB, ZERO, TEN, LONGEST_NUMBER, LONGEST_LITTLE
+cdef int SPACE, TAB, ZERO, LONGEST_NUMBER, LONGEST_LITTLE
 
 @cython.locals(text=cython.p_const_char, i=Py_ssize_t)
 cpdef Py_ssize_t find_byte(bytes data, char byte, Py_ssize_t start, Py_ssize_t stop) except -2
@@ -14,10 +14,10 @@ cpdef Py_ssize_t read_number(bytes data, Py_ssize_t start, Py_ssize_t stop) exce
 @cython.locals(text=cython.p_const_uchar, number=cython.ulonglong, i=Py_ssize_t)
 cpdef long long read_little(bytes data, Py_ssize_t position, Py_ssize_t size) except? -1
 
-@cython.locals(count=Py_ssize_t)
+@cython.locals(count=Py_ssize_t, rest=cython.ulonglong)
 cpdef Py_ssize_t digits_of(long long number) except -1
 
-@cython.locals(end=Py_ssize_t, target=cython.p_char, at=Py_ssize_t)
+@cython.locals(end=Py_ssize_t, target=cython.p_char, at=Py_ssize_t, rest=cython.ulonglong)
 cpdef Py_ssize_t write_number(bytearray buffer, Py_ssize_t position, long long number) except -1
 
 @cython.locals(size=Py_ssize_t)

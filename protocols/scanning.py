@@ -13,7 +13,6 @@ except ImportError:
 SPACE = 0x20
 TAB = 0x09
 ZERO = 0x30
-TEN = 10
 LONGEST_NUMBER = 9  # digits
 LONGEST_LITTLE = 8  # bytes
 
@@ -78,9 +77,9 @@ def read_little(data: bytes, position: int, size: int) -> int:
 
 def digits_of(number: int) -> int:
     """How many digits a number has that is not negative."""
-    count = 1
-    while number >= TEN:
-        number //= TEN
+    count, rest = 1, number
+    while rest >= 10:
+        rest //= 10
         count += 1
     return count
 
@@ -97,11 +96,11 @@ def write_number(buffer: bytearray, position: int, number: int) -> int:
     if number < 0 or position < 0 or end > len(buffer):
         raise IndexError(f"[{position}:{end}] of {len(buffer)} bytes")
     target = buffer
-    at = end
+    at, rest = end, number
     while at > position:
         at -= 1
-        target[at] = ZERO + number % TEN
-        number //= TEN
+        target[at] = ZERO + rest % 10
+        rest //= 10
     return end
 
 

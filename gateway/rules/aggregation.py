@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from gateway.rules.closures import is_number, kind_of
 from gateway.rules.errors import MessageError
+from gateway.rules.functions import is_number, kind_of
 
 FUNCTIONS = ("mean", "min", "max", "sum", "count", "first", "last")
 # These take anything that is short.

@@ -1,7 +1,8 @@
 cimport cython
-from gateway.rules.closures cimport is_number
+from gateway.rules.expressions cimport Expression
+from gateway.rules.functions cimport is_number
 from gateway.rules.memory cimport Entry, Memory
-from gateway.rules.payloads cimport decode, encode, encode_object
+from gateway.rules.payloads cimport Made, Wanted, encode, encode_object
 
 cdef Py_ssize_t REMEMBERED_SUBJECTS, LONGEST_REMEMBERED
 
@@ -18,14 +19,19 @@ cdef class Rule:
     cdef readonly bint is_timed
     cdef readonly Memory memory
     cdef public object report
-    cdef object _transform, _when, _value
+    cdef object _transform
+    cdef Expression _when, _value
+    cdef Wanted _wanted
+    cdef Made _object
+    cdef Py_ssize_t _whole
     cdef list _fields, _wildcards
     cdef dict _places
     cdef tuple _functions
-    cdef bint _deadband, _numbers, _reads, _remembers
+    cdef bint _deadband, _numbers, _remembers
     cdef double _throttle, _repeat, _window
     @cython.locals(place=Place)
     cpdef Place place_of(self, bytes subject)
+    @cython.locals(tokens=tuple, values=list, fields=list, expression=Expression)
     cpdef object take(self, Place place, bytes payload, double now)
     @cython.locals(entry=Entry)
     cpdef _collect(self, bytes subject, object value, double now)

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.rules.aggregation import OF_ANYTHING, Window
-from gateway.rules.closures import Evaluate, compile_expression, is_number, reads_payload
 from gateway.rules.errors import MessageError
+from gateway.rules.expressions import Expression, compile_expression
+from gateway.rules.functions import is_number
 from gateway.rules.memory import Entry, Memory, kept_bytes
-from gateway.rules.payloads import decode, encode, encode_object
+from gateway.rules.payloads import Made, Wanted, encode, encode_object
 from gateway.settings.rule import Rule as RuleConfig
 from protocols.foreign_text import is_legal_literal
 from protocols.subject_transform import SubjectTransform
@@ -21,6 +22,7 @@ from protocols.subject_transform import SubjectTransform
 REMEMBERED_SUBJECTS = 4096
 LONGEST_REMEMBERED = 256
 NOWHERE = b""
+NOTHING: list[Any] = []
 
 
 class Place:
@@ -54,14 +56,16 @@ class Rule:
         "_fields",
         "_functions",
         "_numbers",
+        "_object",
         "_places",
-        "_reads",
         "_remembers",
         "_repeat",
         "_throttle",
         "_transform",
         "_value",
+        "_wanted",
         "_when",
+        "_whole",
         "_wildcards",
         "_window",
         "config",
@@ -90,21 +94,26 @@ class Rule:
         self._wildcards = [index for index, token in enumerate(source.split(b".")) if token == b"*"]
         self._places: dict[bytes, Place] = {}
         count = len(self._wildcards)
-        self._when: Evaluate | None = compile_expression(config.when, count) if config.when else None
-        self._value: Evaluate | None = compile_expression(config.payload, count) if config.payload else None
-        self._fields = [(name, compile_expression(text, count)) for name, text in config.fields.items()]
-        texts = [text for text in (config.when, config.payload, *config.fields.values()) if text]
+        wanted = self._wanted = Wanted()
+
+        def compiled(text: str) -> Expression:
+            return compile_expression(text, count, wanted)
+
+        self._when = compiled(config.when) if config.when else None
+        self._value = compiled(config.payload) if config.payload else None
+        self._fields = [compiled(text) for text in config.fields.values()]
+        self._object = Made(config.fields)
         self._deadband = config.deadband is not None or config.deadband_percent is not None
         self._throttle = config.throttle_seconds
         self._repeat = config.repeat_seconds
         self._window = config.window_seconds
         self._functions = config.functions
         self._numbers = not OF_ANYTHING.issuperset(self._functions)
-        self._reads = any(map(reads_payload, texts)) or (
-            (self._deadband or self._window > 0) and not (config.payload or config.fields)
-        )
         self._remembers = self._deadband or self._throttle > 0
         self.is_timed = self._remembers or self._window > 0
+        # Where a payload is looked at that leaves as it is.
+        leaves = (self._deadband or self._window > 0) and not (config.payload or config.fields)
+        self._whole = wanted.whole() if leaves else -1
         self.memory = Memory(config.max_subjects, config.max_bytes)
 
     @property
@@ -138,18 +147,23 @@ class Rule:
             if not place.subject:
                 raise MessageError("no-subject", "the new subject would be none that one may publish on")
             tokens = place.tokens
-            data = decode(payload) if self._reads else None
-            if self._when is not None and not self._when(data, tokens):
+            values = self._wanted.read(payload) if self._wanted.count else NOTHING
+            if self._when is not None and not self._when.value(values, tokens):
                 self.filtered += 1
                 return None
             if self._value is not None:
-                value = self._value(data, tokens)
+                value = self._value.value(values, tokens)
             elif self._fields:
-                value = {}
-                for name, evaluate in self._fields:
-                    value[name] = evaluate(data, tokens)
-            else:
-                value = data
+                fields: list[Any] = []
+                for expression in self._fields:
+                    fields.append(expression.value(values, tokens))  # noqa: PERF401 - compiled, the other knows no types
+                if not self.is_timed:
+                    made = self._object.encode(fields)
+                    self.made += 1
+                    return made
+                value = self._object.value(fields)
+            elif self._whole >= 0:
+                value = values[self._whole]
             if self._window > 0:
                 self._collect(place.subject, value, now)
                 return None

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gateway.rules.closures import compile_expression
 from gateway.rules.errors import ExpressionError
+from gateway.rules.expressions import compile_expression
+from gateway.rules.payloads import Wanted
 from gateway.settings.file import KeyedValueError
 from gateway.settings.units import DAY, KIB
 from protocols.subject_transform import SubjectTransform
@@ -48,7 +49,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keba
         for place, text in places.items():
             if text or place.startswith("fields."):
                 try:
-                    compile_expression(text, wildcards)
+                    compile_expression(text, wildcards, Wanted())
                 except ExpressionError as error:
                     raise KeyedValueError(place, f"{text!r}: {error}") from None
         if self.payload and self.fields:

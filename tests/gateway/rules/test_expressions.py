@@ -1,15 +1,18 @@
 """Expressions: what they come to, what is refused when they are loaded, and what no payload makes them raise."""
 
+import json
 import math
+import operator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.rules.closures import FUNCTIONS, SPECIAL, compile_expression
 from gateway.rules.errors import ExpressionError, MessageError
+from gateway.rules.expressions import SPECIAL, compile_expression
+from gateway.rules.functions import FUNCTIONS, MOST_DIGITS
 from gateway.rules.parsing import DEEPEST, MOST_NODES, parse
-from gateway.rules.payloads import decode, encode
+from gateway.rules.payloads import Wanted, decode, encode
 from gateway.rules.units import KINDS, conversion
 
 READING = {
@@ -24,8 +27,10 @@ READING = {
 TOKENS = ("raw.kitchen.temp", "kitchen")
 
 
-def value_of(text: str, payload: object = READING) -> object:
-    return compile_expression(text, len(TOKENS) - 1)(payload, TOKENS)
+def value_of(text: str, payload: object = READING, tokens: tuple[str, ...] = TOKENS) -> object:
+    wanted = Wanted()
+    expression = compile_expression(text, len(tokens) - 1, wanted)
+    return expression.value(wanted.read(json.dumps(payload).encode()), tokens)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +112,7 @@ def test_expression_comes_to(text: str, value: object) -> None:
 )
 def test_what_is_no_expression_is_refused_when_it_is_loaded(text: str, said: str) -> None:
     with pytest.raises(ExpressionError) as caught:
-        compile_expression(text, 1)
+        compile_expression(text, 1, Wanted())
     assert said in str(caught.value)
 
 
@@ -135,9 +140,8 @@ def test_what_is_no_expression_is_refused_when_it_is_loaded(text: str, said: str
     ],
 )
 def test_message_without_a_result_says_why(text: str, kind: str, said: str) -> None:
-    evaluate = compile_expression(text, 1)
     with pytest.raises(MessageError) as caught:
-        evaluate(READING, TOKENS)
+        value_of(text)
     assert (caught.value.kind, said in str(caught.value)) == (kind, True)
 
 
@@ -164,7 +168,7 @@ def test_units_convert_there_and_back() -> None:
 def test_no_text_makes_the_parser_raise_otherwise(text: str) -> None:
     try:
         parse(text)
-        compile_expression(text, 1)
+        compile_expression(text, 1, Wanted())
     except ExpressionError:
         pass
 
@@ -184,8 +188,7 @@ def test_no_payload_makes_an_expression_raise_otherwise(
     texts = [f"a {operator} b", f"{name}({', '.join(['a', 'b', '2'][:count])})", "a.n[0] + a.b", "-a"]
     for text in texts:
         try:
-            evaluate = compile_expression(text, 0)
-            encode(evaluate({"a": left, "b": right}, ("x",)))
+            encode(value_of(text, {"a": left, "b": right}, ("x",)))
         except (ExpressionError, MessageError):
             pass
 
@@ -210,3 +213,65 @@ def test_plain_payload_is_a_number_a_truth_or_text(payload: bytes, value: object
 def test_payload_that_cannot_be_read_says_so(payload: bytes) -> None:
     with pytest.raises(MessageError):
         decode(payload)
+
+
+@given(
+    st.floats()
+    | st.decimals(-(10**9), 10**9, places=5).map(float)
+    | st.integers(-(10**7), 10**7).map(lambda n: n / 2048),
+    st.integers(0, MOST_DIGITS),
+)
+def test_float_is_rounded_as_python_rounds_it(value: float, digits: int) -> None:
+    try:
+        wanted = round(value, digits)
+    except OverflowError:  # It would be no finite number.
+        return
+    assert repr(value_of_number(f"round(a, {digits})", value)) == repr(wanted)
+
+
+def value_of_number(text: str, number: object) -> object:
+    """What comes of a number that no JSON need be able to say."""
+    wanted = Wanted()
+    expression = compile_expression(text, 0, wanted)
+    return expression.value([number], ("x",))
+
+
+OPERATORS = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+NUMBERS = st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(NUMBERS, NUMBERS | st.sampled_from([0, 0.0, 1]), st.sampled_from(sorted(OPERATORS)))
+def test_operator_on_numbers_is_that_of_python(left: float, right: float, name: str) -> None:
+    try:
+        wanted = OPERATORS[name](left, right)
+    except (ZeroDivisionError, OverflowError):
+        wanted = None
+    if name == "*" and type(wanted) is int and not -(1 << 63) <= wanted < 1 << 63:
+        wanted = None
+    wanted_values = Wanted()
+    expression = compile_expression(f"a {name} b", 0, wanted_values)
+    try:
+        found = expression.value([left, right], ("x",))
+    except MessageError:
+        found = None
+    assert repr(found) == repr(wanted)
+
+
+@given(NUMBERS, st.sampled_from([("C", "F"), ("F", "C"), ("bar", "psi")]))
+def test_unit_is_converted_by_a_product_and_a_sum(value: float, units: tuple[str, str]) -> None:
+    factor, offset = conversion(*units)
+    found = value_of_number(f'convert(a, "{units[0]}", "{units[1]}")', value)
+    assert repr(found) == repr(value * factor + offset)

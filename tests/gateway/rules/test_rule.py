@@ -283,3 +283,32 @@ def test_every_message_is_accounted_for_and_nothing_raises(messages: list, keys:
     assert one.next_due is None
     if "window_seconds" not in keys:
         assert one.taken == one.made + one.filtered + one.held + one.errors.total()
+
+
+NAMES = ("id", "t", "n", "°")
+DOCUMENTS = st.dictionaries(
+    st.sampled_from(NAMES),
+    st.none()
+    | st.booleans()
+    | st.integers(-(1 << 70), 1 << 70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.decimals(-1000, 1000, places=3).map(float)
+    | st.text(max_size=6)
+    | st.lists(st.integers(), max_size=2)
+    | st.dictionaries(st.sampled_from(NAMES), st.integers(), max_size=2),
+)
+
+
+@given(DOCUMENTS, st.booleans())
+def test_fields_are_those_of_the_payload(document: dict[str, object], compact: bool):
+    payload = msgspec.json.encode(document) if compact else json.dumps(document, indent=1).encode()
+    one = rule(when="has(id)", fields={"a": "id", "odd ° name": 'default(payload["°"], $1)', "t": "t"})
+    made = one.take(one.place_of(b"raw.x"), payload, 0.0)
+    if document.get("id") is None:
+        assert (made, one.filtered) == (None, 1)
+    elif "t" not in document:
+        assert (made, rule_errors(one)) == (None, {"missing-field": 1})
+    else:
+        second = document["°"] if document.get("°") is not None else "x"
+        assert made == msgspec.json.encode({"a": document["id"], "odd ° name": second, "t": document["t"]})
+    assert one.taken == 1
