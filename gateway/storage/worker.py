@@ -37,6 +37,8 @@ class Worker(Generic[JobKind]):
         self._orders: SimpleQueue[Order[JobKind]] = SimpleQueue()
         # Until when a busy loop keeps the interpreter's lock; 0.0 while nothing is done.
         self._held_until = 0.0
+        # What to call where nothing is ordered for so many seconds behind a job.
+        self._idle: tuple[float, Callable[[], None]] | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -48,6 +50,12 @@ class Worker(Generic[JobKind]):
     def pause(self, seconds: float, over: Callable[[], None]) -> None:
         """Have `over` called in the loop's thread after so many seconds, unless something else is ordered before."""
         self._orders.put((None, seconds, over))
+
+    def when_idle(self, seconds: float, call: Callable[[], None]) -> None:
+        """Have a call made in the loop's thread once behind each job where nothing is ordered for so many seconds then:
+        it takes no order, for which the thread would be woken each time.
+        """
+        self._idle = (seconds, call)
 
     def give_way(self) -> None:
         """Let the thread have the interpreter's lock at short intervals; to be called in each round of a loop.
@@ -85,6 +93,16 @@ class Worker(Generic[JobKind]):
                     continue  # What is ordered during a pause takes its place.
             try:
                 self.wake(over)
+                order = self._next(job is not None)
             except RuntimeError:
                 return  # The loop has ended without a word.
-            order = self._orders.get()
+
+    def _next(self, behind_job: bool) -> Order[JobKind]:
+        """The next order. Raises RuntimeError where the loop has ended."""
+        if behind_job and self._idle is not None:
+            seconds, call = self._idle
+            try:
+                return self._orders.get(timeout=seconds)
+            except Empty:
+                self.wake(call)
+        return self._orders.get()

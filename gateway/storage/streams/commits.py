@@ -205,6 +205,7 @@ class Commits(DiskHealth):
         self._switch_seconds = sys.getswitchinterval()
         sys.setswitchinterval(min(self._switch_seconds, SWITCH_SECONDS))
         self._thread = Worker(wake, "streams")
+        self._thread.when_idle(LOOK_SECONDS, self._look)
         if self._noted or self._actions or self._attempted or self._must_look:
             self._rouse()
 
@@ -240,15 +241,15 @@ class Commits(DiskHealth):
             self._at_leisure = False
             self._rouse()
 
-    def _begin(self) -> None:
-        """See what is to be written, and when."""
+    def _begin(self, behind_attempt: bool = False) -> None:
+        """See what is to be written, and when. Behind an attempt the thread sees itself when it is time to look."""
         thread = self._thread
         if thread is None or self._writing is not None:
             return
         if not self._noted:
             self._awake = False
             self._complete()
-            if self._must_look:
+            if self._must_look and not behind_attempt:
                 thread.pause(LOOK_SECONDS, self._look)
             return
         waits = 0.0 if self._actions or self._urgent or self._attempted else LEISURE_SECONDS
@@ -267,7 +268,7 @@ class Commits(DiskHealth):
 
     def _look(self) -> None:
         """See whether there is room by now, with a commit of nothing."""
-        if not self._awake:
+        if self._must_look and not self._awake:
             self._write()
 
     def _write(self) -> None:
@@ -324,7 +325,7 @@ class Commits(DiskHealth):
         if not self._noted:
             self._tell_attempted()
         self._after()
-        self._begin()
+        self._begin(True)
 
     def _measure_room(self) -> None:
         free = max(self.max_bytes - self.used_bytes, 0)
