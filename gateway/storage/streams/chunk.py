@@ -18,11 +18,12 @@ from gateway.storage.streams.byte_order import little_endian
 from gateway.storage.streams.stored_message import StoredMessage, stored_message
 
 # How much one chunk holds at most; a message that is larger has one of its own. What is read in order costs a step for
-# each, what is looked for alone to read a chunk: the second pair is for streams in which that is usual.
+# each, what is looked for alone to read a chunk: the second pair is for streams in which that is usual, whose chunks
+# are to be one page of the file each.
 MOST_MESSAGES = 128
 MOST_BYTES = 32 << 10
 FEW_MESSAGES = 64
-FEW_BYTES = 16 << 10
+FEW_BYTES = 4000
 # A chunk whose messages lie far apart would need large bitmaps of what is missing.
 MOST_SPAN = 4096
 # The key of a row: the stream's number above its first sequence.
