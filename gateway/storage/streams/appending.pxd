@@ -14,7 +14,8 @@ cdef class Appending:
     cdef public Incoming incoming
     cdef public SubjectStates subjects
     cdef object _wall_ns
-    @cython.locals(backlog=Backlog, subjects=SubjectStates, size=Py_ssize_t, sequence=cython.longlong, now=cython.longlong)
+    @cython.locals(backlog=Backlog, subjects=SubjectStates, state=SubjectState, size=Py_ssize_t, sequence=cython.longlong,
+                   now=cython.longlong)
     cpdef long long append(self, bytes subject, bytes header, bytes payload, long long time_ns=*) except -1
     @cython.locals(subjects=SubjectStates, contents=Contents, state=SubjectState, sequence=cython.longlong,
                    size=Py_ssize_t)

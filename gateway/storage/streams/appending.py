@@ -85,13 +85,14 @@ class Appending:
         """
         backlog = self.backlog
         subjects = self.subjects
+        state = None if subjects is None else subjects.get(subject)
         size = MESSAGE_BYTES + len(subject) + len(header) + len(payload)
         if (
             self.ease <= 0
             or size > self.plain_size
             or size > self.ease_bytes
             or backlog.bytes + size > backlog.room
-            or (subjects is not None and subject not in subjects)
+            or (subjects is not None and state is None)
         ):
             self.admit(subject, size)
         elif self.most_of_subject:

@@ -1,6 +1,6 @@
 cimport cython
 from gateway.storage.streams.directory cimport ChunkDirectory
-from gateway.storage.streams.holes cimport Holes
+from gateway.storage.streams.holes cimport Hole, Holes
 
 cdef class Contents:
     cdef public long long first, messages
@@ -11,9 +11,9 @@ cdef class Contents:
     cdef readonly Holes holes
     cdef dict _departed
     cdef list _late
-    @cython.locals(directory=ChunkDirectory, number=Py_ssize_t)
+    @cython.locals(directory=ChunkDirectory, number=Py_ssize_t, first=cython.longlong)
     cpdef bint is_there(self, long long sequence) except -1
-    @cython.locals(directory=ChunkDirectory, number=Py_ssize_t, chunk=cython.longlong)
+    @cython.locals(directory=ChunkDirectory, number=Py_ssize_t, first=cython.longlong, chunk=object)
     cpdef bint delete(self, long long sequence, long long size) except -1
     @cython.locals(directory=ChunkDirectory, first=cython.longlong, last=cython.longlong)
     cdef _settle_front(self)

@@ -95,7 +95,8 @@ class Contents:
         number = self.directory.find_known(sequence)
         if sequence < self.first or not self.directory.holds(number, sequence):
             return False
-        return not self.holes.is_gone(self.directory.first(number), sequence)
+        first = self.directory.first(number)
+        return not self.holes.is_gone(first, sequence - first)
 
     def those_there(self, messages: list[StoredMessage]) -> list[StoredMessage]:
         """What of some messages that were read is there still."""
@@ -119,7 +120,7 @@ class Contents:
             return None
         entry = self.directory.entry(0)
         sequence = max(self.first, entry.first)
-        while self.holes.is_gone(entry.first, sequence):
+        while self.holes.is_gone(entry.first, sequence - entry.first):
             sequence += 1
         return sequence
 
@@ -150,11 +151,11 @@ class Contents:
         number = directory.find_known(sequence)
         if sequence < self.first or not directory.holds(number, sequence):
             return False
-        chunk = directory.first(number)
-        if self.holes.is_gone(chunk, sequence):
+        first = directory.first(number)
+        chunk: int = first
+        if not self.holes.add(chunk, sequence - first, size):
             return False
         self.gapless = False
-        self.holes.add(chunk, sequence, size)
         if self._late is not None:
             self._late.append((sequence, size))
         directory.remove(number, size)
@@ -186,7 +187,7 @@ class Contents:
         """
         self._late = []
         firsts = [self.directory.first(number) for number in range(begin, end)]
-        gone = {first: self.holes.get(first).bits for first in firsts}
+        gone = {first: self.holes.bits(first) for first in firsts}
         return Fold(stream, firsts[0], firsts[-1], gone, room)
 
     def hand_over_fold(self, fold: Fold) -> None:
@@ -233,7 +234,11 @@ class Contents:
 
     def unwritten_holes(self) -> list[tuple[int, Hole]]:
         """The chunks of which the disk does not know everything that is gone; from now on it does."""
-        unwritten = [*self._departed.items(), *((chunk, self.holes.get(chunk)) for chunk in self.holes.changed)]
+        unwritten = [*self._departed.items()]
+        for chunk in self.holes.changed:
+            hole = self.holes.get(chunk)
+            if hole is not None:
+                unwritten.append((chunk, hole))
         self._departed.clear()
         self.holes.changed.clear()
         return unwritten
@@ -263,14 +268,15 @@ class Contents:
         end = min(before, last + 1)
         if end <= first:
             return 0
-        return end - first - self.holes.count(first, first, end)
+        return end - first - self.holes.count(first, 0, end - first)
 
     def _depart(self, chunk: int) -> None:
         """A chunk at the front goes. What was deleted from it is to be written all the same: who counts what goes with
         it must not count that.
         """
-        if chunk in self.holes.changed:
-            self._departed[chunk] = self.holes.get(chunk)
+        hole = self.holes.get(chunk)
+        if hole is not None and chunk in self.holes.changed:
+            self._departed[chunk] = hole
         self.holes.drop(chunk)
 
     def _empty(self, chunk: int) -> None:

@@ -4,6 +4,10 @@ from cpython cimport array
 @cython.locals(low=Py_ssize_t, high=Py_ssize_t, middle=Py_ssize_t, found=cython.p_longlong)
 cdef Py_ssize_t place_in(array.array numbers, long long number) except -1
 
+cdef long long number_at(array.array numbers, Py_ssize_t index) except? -1
+
+cdef take_from(array.array numbers, Py_ssize_t index, long long size)
+
 cdef class ChunkDirectory:
     cdef readonly long long size, live
     cdef array.array _firsts, _lasts, _lives, _sizes, _aged, _last_ns, _headed

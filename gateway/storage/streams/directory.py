@@ -62,14 +62,14 @@ class ChunkDirectory:
         )
 
     def first(self, number: int) -> int:
-        return self._firsts[number]
+        return number_at(self._firsts, number)
 
     def last(self, number: int) -> int:
-        return self._lasts[number]
+        return number_at(self._lasts, number)
 
     def live_of(self, number: int) -> int:
         """How many messages of a chunk were not deleted."""
-        return self._lives[number]
+        return number_at(self._lives, number)
 
     def add(self, entry: ChunkEntry) -> None:
         """Put a chunk behind all others."""
@@ -94,7 +94,7 @@ class ChunkDirectory:
         return place_in(self._lasts, sequence)
 
     def holds(self, number: int, sequence: int) -> bool:
-        return number < len(self._firsts) and self._firsts[number] <= sequence
+        return number < len(self._firsts) and number_at(self._firsts, number) <= sequence
 
     def end(self, first: int) -> int:
         """The number behind the last chunk that begins with a sequence or in front of it."""
@@ -128,8 +128,8 @@ class ChunkDirectory:
 
     def remove(self, number: int, size: int) -> None:
         """One message of a chunk is deleted."""
-        self._lives[number] -= 1
-        self._sizes[number] -= size
+        take_from(self._lives, number, 1)
+        take_from(self._sizes, number, size)
         self.live -= 1
         self.size -= size
 
@@ -150,6 +150,23 @@ class ChunkDirectory:
 
     def _columns(self) -> "tuple[array[int], ...]":
         return self._firsts, self._lasts, self._lives, self._sizes, self._aged, self._last_ns, self._headed
+
+
+def number_at(numbers: "array[int]", index: int) -> int:
+    if not cython.compiled:
+        return numbers[index]
+    if not 0 <= index < len(numbers):
+        raise IndexError(index)
+    return numbers.data.as_longlongs[index]  # type: ignore[attr-defined, no-any-return]
+
+
+def take_from(numbers: "array[int]", index: int, size: int) -> None:
+    if not cython.compiled:
+        numbers[index] -= size
+        return
+    if not 0 <= index < len(numbers):
+        raise IndexError(index)
+    numbers.data.as_longlongs[index] -= size  # type: ignore[attr-defined]
 
 
 def place_in(numbers: "array[int]", number: int) -> int:

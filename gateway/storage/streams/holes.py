@@ -1,16 +1,37 @@
 """Holes: which messages of a stream's chunks are gone, a bitmap for each chunk that misses any (hot)."""
 
-from typing import NamedTuple
+# What a bitmap has room for at first, in bytes.
+FEW = 8
 
 
-class Hole(NamedTuple):
+class Hole:
     """Bit n of `bits` stands for the sequence n behind the chunk's first; `size` is what was deleted, in bytes."""
 
-    bits: int
-    size: int
+    __slots__ = ("_map", "size")
 
+    def __init__(self, bits: int, size: int) -> None:
+        self.size = size
+        self._map = bytearray(bits.to_bytes(max((bits.bit_length() + 7) // 8, FEW), "little"))
 
-NONE = Hole(0, 0)
+    @property
+    def bits(self) -> int:
+        return int.from_bytes(self._map, "little")
+
+    def stored(self) -> bytes:
+        """The bitmap as the disk has it."""
+        return bytes(self._map.rstrip(b"\0"))
+
+    def has(self, number: int) -> bool:
+        """Whether a bit is set."""
+        return number >> 3 < len(self._map) and self._map[number >> 3] >> (number & 7) & 1 == 1
+
+    def add(self, number: int, size: int) -> None:
+        """Set one that is not."""
+        bits = self._map
+        if number >> 3 >= len(bits):
+            bits.extend(bytes((number >> 3) + 1 - len(bits)))
+        bits[number >> 3] |= 1 << (number & 7)
+        self.size += size
 
 
 class Holes:
@@ -24,8 +45,17 @@ class Holes:
         self.size = 0
         self.changed: set[int] = set()
 
-    def get(self, chunk: int) -> Hole:
-        return self._of.get(chunk, NONE)
+    def get(self, chunk: int) -> Hole | None:
+        """None where nothing is gone."""
+        return self._of.get(chunk)
+
+    def bits(self, chunk: int) -> int:
+        hole = self._of.get(chunk)
+        return 0 if hole is None else hole.bits
+
+    def size_of(self, chunk: int) -> int:
+        hole = self._of.get(chunk)
+        return 0 if hole is None else hole.size
 
     def put(self, chunk: int, hole: Hole) -> None:
         """As the disk knows it, or as the chunk itself tells."""
@@ -33,25 +63,29 @@ class Holes:
             self._of[chunk] = hole
             self.size += hole.size
 
-    def is_gone(self, chunk: int, sequence: int) -> bool:
+    def is_gone(self, chunk: int, number: int) -> bool:
+        """Whether the message is that has a sequence so far behind the chunk's first."""
         hole = self._of.get(chunk)
-        return hole is not None and hole[0] >> (sequence - chunk) & 1 == 1
+        return hole is not None and hole.has(number)
 
-    def add(self, chunk: int, sequence: int, size: int) -> None:
-        """A message is deleted that was there."""
-        bits, before = self._of.get(chunk, NONE)
-        # As a call of the class, which takes longer.
-        self._of[chunk] = tuple.__new__(Hole, (bits | 1 << (sequence - chunk), before + size))
+    def add(self, chunk: int, number: int, size: int) -> bool:
+        """That message is deleted; False where it was before."""
+        hole = self._of.get(chunk)
+        if hole is None:
+            hole = self._of[chunk] = Hole(0, 0)
+        elif hole.has(number):
+            return False
+        hole.add(number, size)
         self.size += size
         self.changed.add(chunk)
+        return True
 
-    def count(self, chunk: int, first: int, end: int) -> int:
-        """How many are gone from one sequence up to another."""
+    def count(self, chunk: int, begin: int, end: int) -> int:
+        """How many are gone, from one so far behind the chunk's first up to another."""
         hole = self._of.get(chunk)
-        if hole is None or end <= first:
+        if hole is None or end <= begin:
             return 0
-        mask = (1 << (end - first)) - 1
-        return (hole[0] >> (first - chunk) & mask).bit_count()
+        return (hole.bits >> begin & (1 << (end - begin)) - 1).bit_count()
 
     def drop(self, chunk: int) -> None:
         hole = self._of.pop(chunk, None)

@@ -47,7 +47,7 @@ class LookUp:
         if sequence < contents.first or not directory.holds(number, sequence):
             return None
         first = directory.first(number)
-        if contents.holes.is_gone(first, sequence):
+        if contents.holes.is_gone(first, sequence - first):
             return None
         chunk: StoredChunk | ChunkRow | None = self._recent.get(first)
         if chunk is None or chunk.last < sequence:  # In the tail there is what was folded since, too.

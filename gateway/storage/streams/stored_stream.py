@@ -295,9 +295,8 @@ class StoredStream(Appending):
             changes.change(WRITE_EPOCH, (self.id, *self._epochs[-1]))
             changes.change(REMOVE_EPOCHS, (self.id, self._epochs[0][0]))
             self._epochs_changed = False
-        for chunk, (bits, size) in contents.unwritten_holes():
-            stored = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
-            changes.change(WRITE_GONE, sealed(key_of(self.id, chunk), stored, size))
+        for chunk, hole in contents.unwritten_holes():
+            changes.change(WRITE_GONE, sealed(key_of(self.id, chunk), hole.stored(), hole.size))
         for chunk in contents.emptied:
             if contents.directory.begins_with(chunk):
                 continue  # One was folded that begins there.
@@ -354,7 +353,7 @@ class StoredStream(Appending):
         directory, holes, room = self.contents.directory, self.contents.holes, self._room
         entries = [directory.entry(begin + number) for number in range(FOLDED_AT_ONCE)]
         self._looked_at = entries[-1].last
-        wasted = sum(holes.get(entry.first).size for entry in entries)
+        wasted = sum([holes.size_of(entry.first) for entry in entries])
         live, size = sum(entry.live for entry in entries), sum(entry.size for entry in entries)
         small = live * 2 <= FOLDED_AT_ONCE * room.messages and size * 2 <= FOLDED_AT_ONCE * room.size
         if not small or (entries[0].first < self._folded_to and wasted < size):

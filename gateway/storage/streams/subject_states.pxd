@@ -14,7 +14,7 @@ cdef class SubjectStates:
     cdef dict _states
     cpdef SubjectState get(self, bytes subject)
     @cython.locals(state=SubjectState)
-    cpdef add(self, bytes subject, object sequence, object size)
+    cpdef add(self, bytes subject, long long sequence, long long size)
     @cython.locals(state=SubjectState)
     cpdef merge(self, bytes subject, object first, long long last, Py_ssize_t messages)
     @cython.locals(state=SubjectState)
