@@ -6,8 +6,8 @@ from protocols.numbers.readings import Reading
 
 # Series that are remembered by subject and field, and the times of their last samples.
 MOST_SERIES = 100_000
-# Of a longer name the series is asked for each time; of longer labels it is the server that says whether a sample is too
-# old: whoever publishes would fill the memory with names that are long and never the same.
+# Of a longer name the series is asked for each time; of longer labels it is the server that says whether a sample is
+# too old: whoever publishes would fill the memory with names that are long and never the same.
 LONGEST_NAME, LONGEST_LABELS = 256, 1024
 OLD = "it is older than the last sample of its series: the server would not take it (out-of-order)"
 SAME = "its series has a later one for the same millisecond"
