@@ -15,6 +15,7 @@ import pytest
 from tests.integration.mqtt5_peers import NEVER_EXPIRES, paho5_client
 from tests.integration.peers import Peer, nats_server, nats_server_ready, running
 from tests.integration.test_storage_faults import LARGE, Gateway
+from tests.patience import LONG_SECONDS
 from tests.micropython.unix_port import Board, board, compiled
 
 # With pointers of 64 bits; a board with 32 bits needs little more than half of it.
@@ -37,7 +38,7 @@ def test_queue_in_a_file(tmp_path: Path, story: str):
 
 def test_queue_in_flash_outlives_a_power_cut_at_every_block():
     with board("outbox_power.py", heap="8m") as device:
-        assert device.finished().endswith("right\n")
+        assert device.finished(LONG_SECONDS).endswith("right\n")
 
 
 @pytest.fixture

@@ -87,9 +87,9 @@ class Board:
             pass
         pytest.fail(f"{text!r} was not printed, but:\n" + "".join(self.printed))
 
-    def finished(self) -> str:
+    def finished(self, seconds: float = PATIENCE_SECONDS) -> str:
         """Everything that it printed, once it has ended without an error."""
-        status = self.process.wait(PATIENCE_SECONDS)
+        status = self.process.wait(seconds)
         while self._lines.get(timeout=PATIENCE_SECONDS) is not None:
             pass
         text = "".join(self.printed)
