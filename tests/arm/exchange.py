@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-SECONDS = 60
+SECONDS = 300
 CONFIGURATION = """
 ports-file = "ports.json"
 data-directory = "data"
