@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,10 +87,12 @@ def archive() -> Path:
 
 
 @pytest.fixture(scope="module")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    engine = Engine(tmp_path_factory.mktemp("engine"))
-    yield engine
-    engine("rm", "--all", "--force", check=False)
+def podman() -> Iterator[Engine]:
+    # Of a path that is longer than 50 characters podman wants to know nothing.
+    with tempfile.TemporaryDirectory(prefix="leafgate-") as directory:
+        engine = Engine(Path(directory))
+        yield engine
+        engine("rm", "--all", "--force", check=False)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The configuration changes while the gateway runs: by SIGHUP, by `leafgate reload`, and because a file has changed."""
 
+import contextlib
 import errno
 import json
 import os
@@ -20,7 +21,17 @@ from gateway.command.certificates import renew
 from tests.integration.certificates import Site as CertificateSite
 from tests.integration.certificates import listener as tls_listener
 from tests.integration.leafnode_pair import LINK_UP, leaf_url
-from tests.integration.peers import Peer, free_port, gateway, nats_server, python_path, read_ports_file, running, uplink
+from tests.integration.peers import (
+    Peer,
+    free_port,
+    gateway,
+    nats_server,
+    python_path,
+    read_ports_file,
+    running,
+    uplink,
+    wait_until,
+)
 from tests.integration.raw_peer import RawPeer, without_pings
 from tests.integration.serial_line import micropython, serial_line, serial_table
 from tests.integration.test_serial_lines import say
@@ -346,6 +357,12 @@ def test_without_a_file_there_is_nothing_to_read_again(tmp_path: Path):
         client(peer.ports["nats"]).close()
 
 
+def is_free(port: Path) -> bool:
+    with contextlib.suppress(pyserial.SerialException), pyserial.Serial(str(port), exclusive=True):
+        return True
+    return False
+
+
 def test_serial_ports_come_and_go_and_the_others_notice_nothing(site: Site, tmp_path: Path):
     with serial_line(tmp_path / "a") as first, serial_line(tmp_path / "b") as second, client(site.port) as peer:
         peer.send(b"SUB devices.> 1\r\nPING\r\n")
@@ -365,8 +382,7 @@ def test_serial_ports_come_and_go_and_the_others_notice_nothing(site: Site, tmp_
         assert peer.read_through(b"\r\n2\r\n").endswith(b"MSG devices.two.temp 1 1\r\n2\r\n")
         site.write(ports[1])
         site.reload()
-        with pyserial.Serial(str(first.name), exclusive=True):
-            pass
+        wait_until(lambda: is_free(first.name), "the port that is configured no more is free")
         say(second, b"temp=3\n")
         assert peer.read_through(b"\r\n3\r\n").endswith(b"MSG devices.two.temp 1 1\r\n3\r\n")
         assert site.health()["status"] == "ok"

@@ -34,6 +34,8 @@ class SteppedWorker:
         self.finished: deque[Any] = deque()
         self._orders: deque[tuple[Any, Callable[[], None]]] = deque()
         self._order: tuple[Any, Callable[[], None]] | None = None
+        self._idle: Callable[[], None] | None = None
+        self._was_busy = False
         self.done: Callable[[Any], None] = lambda job: None
 
     def do(self, job: Any, over: Callable[[], None]) -> None:
@@ -42,6 +44,9 @@ class SteppedWorker:
     def pause(self, seconds: float, over: Callable[[], None]) -> None:
         self._orders.append((None, over))
 
+    def when_idle(self, seconds: float, call: Callable[[], None]) -> None:
+        self._idle = call
+
     def rest(self) -> None:
         """It has no lock to give away."""
 
@@ -49,11 +54,18 @@ class SteppedWorker:
         return True
 
     def step(self, fails: bool = False) -> bool:
-        """Take up an order, or end one: a pause by its time, a job by doing it. False where there is none."""
+        """Take up an order, or end one: a pause by its time, a job by doing it; behind a job that nothing follows, tell
+        that it is idle. False where there is none of that.
+        """
+        if self._order is None and not self._orders and self._was_busy and self._idle is not None:
+            self._was_busy = False
+            self.wake(self._idle)
+            return True
         if self._order is None or (self._order[0] is None and self._orders):
             self._order = self._orders.popleft() if self._orders else None
             return self._order is not None
         (job, over), self._order = self._order, None
+        self._was_busy = job is not None
         if job is not None:
             job.error = sqlite3.OperationalError("the disk does not answer") if fails else None
             job.written = not fails
