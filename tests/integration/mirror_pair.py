@@ -13,7 +13,7 @@ from nats.errors import TimeoutError as NatsTimeoutError
 
 from tests.integration.leafnode_pair import IMPATIENT, LEAF_AUTHORIZATION, LINK_UP, leaf_url
 from tests.integration.peers import Peer, gateway, nats_server, uplink
-from tests.patience import PATIENCE_SECONDS
+from tests.patience import LONG_SECONDS, PATIENCE_SECONDS
 
 STREAMS = '[streams]\ndomain = "edge"\n'
 SECONDS = PATIENCE_SECONDS
@@ -71,14 +71,16 @@ async def state(client: Client, stream: str) -> Told:
 
 
 async def until(client: Client, stream: str, last: int) -> None:
-    """Return once a stream has come to a sequence."""
+    """Return once a stream has come to a sequence. nats-server waits longer and longer between two attempts to read an
+    origin that was not there.
+    """
 
     async def look() -> None:
         while (await state(client, stream))["last_seq"] < last:  # noqa: ASYNC110 - another process moves it
             await asyncio.sleep(POLL_SECONDS)
 
     try:
-        await asyncio.wait_for(look(), SECONDS)
+        await asyncio.wait_for(look(), LONG_SECONDS)
     except TimeoutError:
         raise AssertionError(
             f"{stream} does not come to {last}: {await ask(client, f'STREAM.INFO.{stream}')}"
