@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable
 from functools import partial
+from itertools import islice
 from typing import Protocol
 
 from gateway.accounts.permissions import Permissions
@@ -148,7 +149,7 @@ class Account:
 
     def _tell_again(self, most: int) -> None:
         if self.durability.obstacle() is None:
-            for message in [*self.untold.values()][:most]:
+            for message in [*islice(self.untold.values(), most)]:
                 self.insist(make_message(message.subject, message.payload(), header=message.header()))
 
     def answer(self, message: Message, asker: Port, source: Port) -> None:

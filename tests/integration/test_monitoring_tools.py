@@ -98,9 +98,9 @@ def test_exporter_finds_all_that_it_finds_at_nats_server(servers: dict[str, Peer
 
 def top(peer: Peer, folder: Path) -> list[str]:
     """What nats-top writes of a server into a file, without what differs from run to run."""
-    host, port = peer.url("monitoring", "http").removeprefix("http://").split(":")
+    host, port = peer.address("monitoring")
     file = folder / "top"
-    words = ["-s", host, "-m", port, "-d", "1", "-r", "2", "-o", str(file)]
+    words = ["-s", host, "-m", str(port), "-d", "1", "-r", "2", "-o", str(file)]
     command = [require_peer("nats-top"), *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, done.stderr
@@ -125,7 +125,7 @@ def peer_name(peer: Peer) -> str:
 
 
 def test_top_looks_on_in_a_terminal(servers: dict[str, Peer], tmp_path: Path) -> None:
-    host, port = servers["leafgate"].url("monitoring", "http").removeprefix("http://").split(":")
+    host, port = servers["leafgate"].address("monitoring")
     screen = tmp_path / "screen"
     command = f"stty rows 40 cols 150; {require_peer('nats-top')} -s {host} -m {port} -d 1"
     with screen.open("wb") as written:
