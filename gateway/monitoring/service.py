@@ -30,7 +30,7 @@ MAX_CONNECTIONS = 64
 
 class MonitoringService:
     """Listens on the configured address. `listeners` are (protocol, `host:port`); `admission` says who may look. With
-    `tls` it speaks HTTPS.
+    `tls` it speaks HTTPS. `address` and `port` are where it listens, empty and 0 before that.
     """
 
     def __init__(
@@ -41,28 +41,23 @@ class MonitoringService:
         tls: "ServerTls | None" = None,
     ) -> None:
         self.sources = sources
+        self.address = ""
+        self.port = 0
         self._guard = Guard(sources.runtime, admission)
         self._tls = tls
         self._listeners = listeners
         self._socket: socket.socket | None = None
+        self._listener: trio.socket.SocketType | None = None
         self._life = trio.CancelScope()
-        self._is_served = False
         self._places = trio.CapacityLimiter(MAX_CONNECTIONS)
         self._exposition: Exposition | None = None
 
     def open(self, config: Monitoring, shared: bool = False) -> str:
         """Start to listen; returns where. Raises ListenError. `shared` as in `open_socket`."""
         self._socket = open_socket("monitoring.address", config.host, config.port, shared)
-        return socket_address(self._socket)
-
-    @property
-    def address(self) -> str:
-        """Where it listens; empty while it does not."""
-        return socket_address(self._socket) if self._socket is not None else ""
-
-    @property
-    def port(self) -> int:
-        return self._socket.getsockname()[1] if self._socket is not None else 0
+        self.address = socket_address(self._socket)
+        self.port = self._socket.getsockname()[1]
+        return self.address
 
     def share_port(self, wanted: bool) -> None:
         """Let another socket of ours have the same port."""
@@ -70,15 +65,17 @@ class MonitoringService:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, wanted)
 
     def close(self) -> None:
-        """Serve no more, at once."""
+        """Serve no more. Its port is free from now on; who is connected is let go a moment later."""
         self._life.cancel()
-        if self._socket is not None and not self._is_served:
-            self._socket.close()
+        listener = self._listener or self._socket
+        if listener is not None:
+            listener.close()
 
     async def run(self) -> None:
         """Serve until cancelled or closed; only after `open`."""
         try:
             with self._life:
+                await trio.lowlevel.checkpoint_if_cancelled()
                 await self._serve_all()
         finally:
             if self._exposition is not None:
@@ -86,17 +83,18 @@ class MonitoringService:
 
     async def _serve_all(self) -> None:
         assert self._socket is not None
-        self._is_served = True
         self.sources.registry.remember = snapshot
         observer = Observer(self.sources, self._listeners, lambda: self.address)
         self._exposition = Exposition(self.sources, observer)
         handler = partial(self._respond, observer)
-        with trio.socket.from_stdlib_socket(self._socket) as listener:
+        with trio.socket.from_stdlib_socket(self._socket) as self._listener:
             async with trio.open_nursery() as nursery:
                 while True:
                     await self._places.acquire_on_behalf_of(place := object())
                     try:
-                        sock, peer = await listener.accept()
+                        sock, peer = await self._listener.accept()
+                    except trio.ClosedResourceError:
+                        break
                     except OSError as error:
                         self._places.release_on_behalf_of(place)
                         if error.errno in (errno.EMFILE, errno.ENFILE):
