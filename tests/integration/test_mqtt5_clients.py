@@ -63,8 +63,8 @@ def test_older_clients_get_the_message_without_properties(server: Peer) -> None:
 def test_expiry_is_counted_down_while_a_message_waits(server: Peer) -> None:
     topic = unique_topic("expiry")
     with paho5_client(server) as sensor, paho5_client(server) as display:
-        sensor.tell(f"{topic}/short", b"1", 1, retain=True, MessageExpiryInterval=1)
         sensor.tell(f"{topic}/long", b"2", 1, retain=True, MessageExpiryInterval=100)
+        sensor.tell(f"{topic}/short", b"1", 1, retain=True, MessageExpiryInterval=1)
         # What is over cannot be observed coming; so ask until it is gone.
         waiting = [f"{topic}/short", f"{topic}/long"]
         while len(waiting) > 1:
