@@ -80,9 +80,10 @@ class Reader:
         # What of each is watched, where that is not reading alone.
         self._masks: dict[int, int] = {}
         self._busy = BusyPoll()
-        # How many comers and leavers were served, and how many who send much: who of them is first goes round.
-        self._passed = 0
-        self._burdened = 0
+        # With whom to begin of the comers and leavers, and of those who send much: where a round was not enough for
+        # all of them, the next one goes on behind. Otherwise they are served in the order in which they came.
+        self._first_passing = 0
+        self._first_heavy = 0
         # Batches since the last flush.
         self._small = 0
         # How often there was something to do.
@@ -199,13 +200,13 @@ class Reader:
         wait for them all. Who is left is ready in the next round, too.
         """
         count = len(heavy)
-        first = self._burdened % count
+        first, self._first_heavy = self._first_heavy % count, 0
         clock = self._turns.clock
         until = clock() + TURN_SECONDS
         for place in range(first, first + count):
             begun = self._serve(heavy[place % count], begun)
-            self._burdened += 1
-            if clock() > until:
+            if clock() > until and place + 1 < first + count:
+                self._first_heavy = place + 1
                 break
 
     def _serve_passing(self, passing: list[Readable]) -> None:
@@ -213,22 +214,24 @@ class Reader:
         the others need not wait for them. Who is left is ready in the next round, too.
         """
         count = len(passing)
-        first = self._passed % count
+        first, self._first_passing = self._first_passing % count, 0
         clock = self._turns.clock
         until = clock() + PASSING_SECONDS
         begun = trio.current_time()
         for place in range(first, first + count):
             readable = passing[place % count]
             self._switch.publisher = readable
+            introduced = readable.introduced
             size = readable.read_ready()
             if size >= FLUSH_FROM:
                 self.flush()
             now = trio.current_time()
             if size:
-                readable.batch_done(size, begun, now)
+                # What an introduction takes says nothing of what comes behind it.
+                readable.batch_done(size, begun if introduced else now, now)
             begun = now
-            self._passed += 1
-            if clock() > until:
+            if clock() > until and place + 1 < first + count:
+                self._first_passing = place + 1
                 break
 
     def flush(self) -> None:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import trio
 
 from gateway.dataplane.outbox import Outbox, Switch
 from gateway.runtime.turns import TURN_SECONDS, Turns
@@ -18,6 +19,7 @@ class Ready:
     def __init__(self, heavy: bool) -> None:
         self.heavy = heavy
         self.served = 0
+        self.longest = 0.0
         self.fileno = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def read_ready(self) -> int:
@@ -25,7 +27,7 @@ class Ready:
         return 1
 
     def batch_done(self, size: int, begun: float, now: float) -> None:
-        """It stays what it is."""
+        self.longest = max(self.longest, now - begun)
 
     def write_ready(self) -> None:
         """Nothing waits for room."""
@@ -54,9 +56,10 @@ class Crowd:
         self.now += TURN_SECONDS / 2
         return self.now
 
-    def join(self, heavy: bool, count: int) -> list[Ready]:
+    def join(self, heavy: bool, count: int, introduced: bool = True) -> list[Ready]:
         came = [Ready(heavy) for _ in range(count)]
         for one in came:
+            one.introduced = introduced
             self.reader.add(one.fileno, one)
         self.members += came
         return came
@@ -86,6 +89,43 @@ async def test_those_who_send_much_have_one_turn_together_and_go_round(crowd: Cr
     counts = [one.served for one in heavy]
     assert max(counts) - min(counts) <= 1
     assert sum(counts) < 30 * 6
+
+
+@pytest.mark.parametrize("introduced", [True, False])
+async def test_as_many_as_a_round_is_enough_for_are_served_in_the_order_in_which_they_came(
+    crowd: Crowd, introduced: bool
+):
+    """What one of them publishes behind another one's subscription is for that one, too."""
+    came = crowd.join(introduced, 2, introduced)
+    order: list[int] = []
+    for number, one in enumerate(came):
+
+        def note(number: int = number) -> int:
+            order.append(number)
+            return 1
+
+        one.read_ready = note  # type: ignore[method-assign]
+    for _ in range(4):
+        crowd.reader.poll(0.0)
+    assert order == [0, 1] * 4
+
+
+async def test_whoever_was_slow_to_be_let_in_does_not_send_much_for_that(crowd: Crowd):
+    (new,) = crowd.join(False, 1, introduced=False)
+    read_ready = new.read_ready
+
+    def slow() -> int:
+        end = trio.current_time() + TURN_SECONDS
+        while trio.current_time() < end:
+            pass
+        new.introduced = True
+        return read_ready()
+
+    new.read_ready = slow  # type: ignore[method-assign]
+    crowd.reader.poll(0.0)
+    assert (new.served, new.longest) == (1, 0.0)
+    crowd.reader.poll(0.0)
+    assert new.longest >= TURN_SECONDS
 
 
 async def test_quiet_ones_come_before_those_who_send_much(crowd: Crowd):
