@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -60,6 +61,19 @@ def reading() -> Iterator[None]:
         raise
     except Exception as error:
         raise DamagedError(f"{type(error).__name__}: {one_line(error)}") from error
+
+
+def read_row(connection: sqlite3.Connection, statement: str, key: int) -> tuple[Any, ...]:
+    """One row of which everything must be readable. Raises DamagedError, and sqlite3.Error for the disk."""
+    try:
+        found: tuple[Any, ...] | None = connection.execute(statement, (key,)).fetchone()
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise
+        raise DamagedError(str(error)) from error
+    if found is None:
+        raise DamagedError(f"row {key} is not there")
+    return found
 
 
 def check_header(header: bytes) -> None:

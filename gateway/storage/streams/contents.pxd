@@ -9,7 +9,7 @@ cdef class Contents:
     cdef readonly list emptied
     cdef readonly ChunkDirectory directory
     cdef readonly Holes holes
-    cdef dict _departed
+    cdef readonly dict departed
     cdef list _late
     @cython.locals(directory=ChunkDirectory, number=Py_ssize_t, first=cython.longlong)
     cpdef bint is_there(self, long long sequence) except -1

@@ -23,13 +23,13 @@ class Contents:
 
     Chunks that lie in front of `first`, or of which every message is gone, are forgotten here at once; on the disk they
     go later: `passed` says that there are some in front, `hollow` counts those there of which every message was deleted
-    by itself, as puts do, and `emptied` are the first sequences of others. `holes.changed`
-    and `first` have to be written as well.
+    by itself, as puts do, and `emptied` are the first sequences of others. `departed` are holes of chunks that went
+    from the front, which the disk does not know of. These, `holes` and `first` have to be written as well.
     """
 
     __slots__ = (
-        "_departed",
         "_late",
+        "departed",
         "directory",
         "emptied",
         "first",
@@ -48,7 +48,7 @@ class Contents:
         self.emptied: list[int] = []
         # Everything from `first` on is there.
         self.gapless = True
-        self._departed: dict[int, Hole] = {}
+        self.departed: dict[int, Hole] = {}
         # What was deleted since a fold began, or was handed over: sequences and sizes. That does not leave it out.
         self._late: list[tuple[int, int]] | None = None
         self.directory = ChunkDirectory()
@@ -221,7 +221,7 @@ class Contents:
             if row.last < self.first:
                 self.passed = True
                 if gone:
-                    self._departed[first] = hole
+                    self.departed[first] = hole
             elif len(gone) == row.messages:
                 self._empty(first)
             else:
@@ -231,17 +231,6 @@ class Contents:
                 entries.append(entry_of(row, len(gone), gone_size))
         directory.replace(begin, end, entries)
         self._settle_front()
-
-    def unwritten_holes(self) -> list[tuple[int, Hole]]:
-        """The chunks of which the disk does not know everything that is gone; from now on it does."""
-        unwritten = [*self._departed.items()]
-        for chunk in self.holes.changed:
-            hole = self.holes.get(chunk)
-            if hole is not None:
-                unwritten.append((chunk, hole))
-        self._departed.clear()
-        self.holes.changed.clear()
-        return unwritten
 
     def front(self) -> ChunkEntry | None:
         """The oldest chunk."""
@@ -275,8 +264,8 @@ class Contents:
         it must not count that.
         """
         hole = self.holes.get(chunk)
-        if hole is not None and chunk in self.holes.changed:
-            self._departed[chunk] = hole
+        if hole is not None and (chunk in self.holes.changed or chunk in self.holes.behind):
+            self.departed[chunk] = hole
         self.holes.drop(chunk)
 
     def _empty(self, chunk: int) -> None:

@@ -14,7 +14,8 @@ cdef class Hole:
 cdef class Holes:
     cdef dict _of
     cdef readonly long long size
-    cdef readonly set changed
+    cdef readonly set behind, changed
+    cdef readonly object deleted
     cpdef Hole get(self, object chunk)
     @cython.locals(hole=Hole)
     cpdef object bits(self, object chunk)

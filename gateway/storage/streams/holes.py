@@ -1,5 +1,9 @@
 """Holes: which messages of a stream's chunks are gone, a bitmap for each chunk that misses any (hot)."""
 
+from array import array
+
+# What `deleted` has.
+NUMBER = "q"
 # What a bitmap has room for at first, in bytes.
 FEW = 8
 
@@ -35,15 +39,20 @@ class Hole:
 
 
 class Holes:
-    """By the first sequence of their chunks. `changed` are those that the disk does not know of yet."""
+    """By the first sequence of their chunks. `changed` are those that the disk does not know of yet; `deleted` is what
+    they became so by, sequences and sizes in turn. `behind` are those of which the disk knows by its deletions alone
+    (deletions.py).
+    """
 
-    __slots__ = ("_of", "changed", "size")
+    __slots__ = ("_of", "behind", "changed", "deleted", "size")
 
     def __init__(self) -> None:
         self._of: dict[int, Hole] = {}
         # Of everything that was deleted, in bytes.
         self.size = 0
         self.changed: set[int] = set()
+        self.deleted = array(NUMBER)
+        self.behind: set[int] = set()
 
     def get(self, chunk: int) -> Hole | None:
         """None where nothing is gone."""
@@ -78,6 +87,8 @@ class Holes:
         hole.add(number, size)
         self.size += size
         self.changed.add(chunk)
+        self.deleted.append(chunk + number)
+        self.deleted.append(size)
         return True
 
     def count(self, chunk: int, begin: int, end: int) -> int:
@@ -92,3 +103,23 @@ class Holes:
         if hole is not None:
             self.size -= hole.size
         self.changed.discard(chunk)
+        self.behind.discard(chunk)
+
+    def bitmaps_written(self) -> None:
+        """The bitmaps of those that have changed are on their way to the disk."""
+        self.behind -= self.changed
+        self._forget_changes()
+
+    def deletions_written(self) -> None:
+        """What was deleted is on its way to the disk."""
+        self.behind |= self.changed
+        self._forget_changes()
+
+    def take_behind(self) -> list[int]:
+        """Those that are `behind`, and are not any more."""
+        behind, self.behind = [*self.behind], set()
+        return behind
+
+    def _forget_changes(self) -> None:
+        self.changed.clear()
+        del self.deleted[:]

@@ -2,11 +2,12 @@
 
 import logging
 import sqlite3
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.storage.damage import DamagedError, is_damage, reading
+from gateway.storage.damage import DamagedError, read_row, reading
 from gateway.storage.streams.chunk import (
     HEADER_BEGIN,
     LAST_SEQUENCE,
@@ -18,6 +19,7 @@ from gateway.storage.streams.chunk import (
     missing,
 )
 from gateway.storage.streams.directory import ChunkEntry
+from gateway.storage.streams.found_deletions import NOTHING, Gone, load_gone
 from gateway.storage.streams.holes import Hole
 from gateway.storage.streams.keepsakes import Keepsakes
 from gateway.storage.streams.limits import Limits, decode_limits
@@ -40,7 +42,6 @@ ENDS = (
     "SELECT key FROM chunk WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1",
     "SELECT last FROM chunk WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1",
 )
-GONE = "SELECT key, bits, size, seal FROM gone WHERE key BETWEEN ? AND ?"
 CURSORS = "SELECT stream, name, floor, runs, note, seal FROM cursor WHERE stream = ?"
 # The place of a chunk's time among the columns of a summary.
 LAST_NS = ChunkEntry._fields.index("last_ns")
@@ -136,7 +137,7 @@ def _load_stream(connection: sqlite3.Connection, store: Surroundings, found: Fou
 def load_chunks(connection: sqlite3.Connection, stream: Stream) -> None:
     """By summaries, as far as there are any, and else chunk by chunk."""
     low, high = key_of(stream.id, 0), key_of(stream.id, LAST_SEQUENCE)
-    gone = load_gone(connection, stream)
+    gone = load_gone(connection, stream, partial(report, stream, consequence="what was deleted is back"))
     for summary in load_summaries(connection, stream.id):
         load_rows(connection, stream, low, summary.key - 1, gone)
         if not load_summary(connection, stream, summary, gone):
@@ -145,20 +146,7 @@ def load_chunks(connection: sqlite3.Connection, stream: Stream) -> None:
     load_rows(connection, stream, low, high, gone)
 
 
-def load_gone(connection: sqlite3.Connection, stream: Stream) -> dict[int, tuple[int, int]]:
-    """What was deleted from chunks, by their keys: a bitmap, and the size in bytes."""
-    gone: dict[int, tuple[int, int]] = {}
-    for row in connection.execute(GONE, (key_of(stream.id, 0), key_of(stream.id, LAST_SEQUENCE))):
-        if is_sealed(row):
-            gone[row[0]] = int.from_bytes(row[1], "little"), row[2]
-        else:
-            report(stream, f"what is gone from chunk {first_of(row[0])}", "what was deleted from it is back")
-    return gone
-
-
-def load_summary(
-    connection: sqlite3.Connection, stream: Stream, summary: Summary, gone: dict[int, tuple[int, int]]
-) -> bool:
+def load_summary(connection: sqlite3.Connection, stream: Stream, summary: Summary, gone: dict[int, Gone]) -> bool:
     """False where each of the chunks has to be looked at."""
     columns = summary.columns()
     firsts, lasts, lives = columns[:3]
@@ -177,7 +165,7 @@ def load_summary(
             stream.subjects.remove(message.subject, message.sequence)
     if with_gone or firsts[0] < stream.first:
         for entry in map(ChunkEntry, *columns):
-            bits, size = gone.get(key_of(stream.id, entry.first), (0, 0))
+            bits, size = gone.get(key_of(stream.id, entry.first), NOTHING)
             stream.contents.holes.put(entry.first, Hole(bits, size))
             left = entry._replace(live=entry.live - bits.bit_count(), size=entry.size - size)
             stream.contents.load(left)
@@ -188,25 +176,23 @@ def load_summary(
     return True
 
 
-def gone_from(connection: sqlite3.Connection, key: int, gone: dict[int, tuple[int, int]]) -> list[StoredMessage]:
+def gone_from(connection: sqlite3.Connection, key: int, gone: dict[int, Gone]) -> list[StoredMessage]:
     """The messages that were deleted from a chunk. Raises DamagedError."""
-    messages = decode(StoredChunk(*read_one(connection, WHOLE, key)))
+    messages = decode(StoredChunk(*read_row(connection, WHOLE, key)))
     bits, _ = gone[key]
     return [message for message in messages if bits >> (message.sequence - first_of(key)) & 1]
 
 
-def load_rows(
-    connection: sqlite3.Connection, stream: Stream, low: int, high: int, gone: dict[int, tuple[int, int]]
-) -> None:
+def load_rows(connection: sqlite3.Connection, stream: Stream, low: int, high: int, gone: dict[int, Gone]) -> None:
     """Chunks from one key to another."""
     for key, last, messages, aged, last_ns, size in connection.execute(CHUNKS, (low, high)).fetchall():
         first = first_of(key)
         stream.last, stream.last_ns = max(stream.last, last), max(stream.last_ns, last_ns)
-        bits, deleted_size = gone.get(key, (0, 0))
+        bits, deleted_size = gone.get(key, NOTHING)
         headed = 1
         try:
             if last - first >= messages:
-                bits |= missing(messages, read_one(connection, OFFSETS, key)[0])
+                bits |= missing(messages, read_row(connection, OFFSETS, key)[0])
             live = last - first + 1 - bits.bit_count()
             size += OFFSET_BYTES * messages - deleted_size
             stream.contents.holes.put(first, Hole(bits, deleted_size))
@@ -242,19 +228,6 @@ def load_subjects(connection: sqlite3.Connection, stream: Stream, key: int, bits
     message is counted, too: it is taken off when the chunk goes. Raises DamagedError, and then nothing is counted.
     """
     assert stream.subjects is not None
-    row = StoredChunk(*read_one(connection, WHOLE, key))
+    row = StoredChunk(*read_row(connection, WHOLE, key))
     count_subjects(row, bits, stream.subjects)
     return int(HEADER_BEGIN in row.body)
-
-
-def read_one(connection: sqlite3.Connection, statement: str, key: int) -> tuple[Any, ...]:
-    """One row of which everything must be readable. Raises DamagedError, and sqlite3.Error for the disk."""
-    try:
-        found: tuple[Any, ...] | None = connection.execute(statement, (key,)).fetchone()
-    except sqlite3.Error as error:
-        if not is_damage(error):
-            raise
-        raise DamagedError(str(error)) from error
-    if found is None:
-        raise DamagedError(f"chunk {key} is not there")
-    return found

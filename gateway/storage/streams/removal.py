@@ -13,6 +13,7 @@ FORGET = (
     "DELETE FROM epoch WHERE stream = ?",
     "DELETE FROM keepsake WHERE stream = ?",
     "DELETE FROM departed WHERE key >> 48 = ?",
+    "DELETE FROM deletion WHERE key >> 48 = ?",
 )
 END = "DELETE FROM stream WHERE id = ?"
 

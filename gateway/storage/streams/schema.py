@@ -6,7 +6,8 @@ from gateway.storage.database import Layout
 
 # Migration n, counted from 1, takes a database from version n - 1 to version n. What has been released stays as it is;
 # changes are added behind. `stream` has a row for each stream, without a name where it was removed and chunks of it are
-# left; `gone` the bitmaps of what is missing in a chunk; `epoch` from which sequence on which epoch holds.
+# left; `gone` the bitmaps of what is missing in a chunk, and `deletion` what was deleted since those were written
+# (deletions.py); `epoch` from which sequence on which epoch holds.
 # `identity` has what tells repeats of messages (identities.py), `keepsake` what streams and cursors are once more,
 # `summary` what is known of many chunks (summaries.py), `departed` ids of deleted messages (departed_ids.py).
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -39,6 +40,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             seal INTEGER NOT NULL)""",
     ),
     ("CREATE TABLE departed (key INTEGER PRIMARY KEY, ids BLOB NOT NULL, seal INTEGER NOT NULL)",),
+    ("CREATE TABLE deletion (key INTEGER PRIMARY KEY, deleted BLOB NOT NULL, seal INTEGER NOT NULL)",),
 )
 FILE_NAME = "streams.db"
 RESERVE_NAME = "streams.reserve"
@@ -51,6 +53,7 @@ SOUND = {
     "identity": "length(name) > 0",
     "keepsake": "stream BETWEEN 1 AND 32767",
     "departed": "key >= 0",
+    "deletion": "key >= 0 AND length(deleted) % 16 = 0",
 }
 
 

@@ -12,6 +12,7 @@ from gateway.storage.streams.chunk import key_of, stored_chunk
 from gateway.storage.streams.commits import Commits, call
 from gateway.storage.streams.contents import Contents
 from gateway.storage.streams.cursor import Cursor
+from gateway.storage.streams.deletions import Deletions
 from gateway.storage.streams.departed_ids import DepartedIds
 from gateway.storage.streams.folding import FOLDED_AT_ONCE, Fold
 from gateway.storage.streams.incoming import Incoming
@@ -25,7 +26,6 @@ from gateway.storage.streams.summaries import FORGET, SUMMARISED_AT_ONCE, Summar
 from gateway.storage.streams.tail import Tail
 
 WRITE_STREAM = "INSERT OR REPLACE INTO stream VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-WRITE_GONE = "INSERT OR REPLACE INTO gone VALUES (?, ?, ?, ?)"
 WRITE_CURSOR = "INSERT OR REPLACE INTO cursor VALUES (?, ?, ?, ?, ?, ?)"
 WRITE_EPOCH = "INSERT OR REPLACE INTO epoch VALUES (?, ?, ?)"
 REMOVE_CURSOR = "DELETE FROM cursor WHERE stream = ? AND name = ?"
@@ -88,6 +88,7 @@ class StoredStream(Appending):
         self.cursors: dict[str, Cursor] = {}
         self.keepsakes = Keepsakes(identifier)
         self.departed = DepartedIds(identifier)
+        self.deletions = Deletions(identifier, self.contents)
         self.listeners: list[Callable[[], None]] = []
         self.tail = Tail()
         self.look_up = LookUp(identifier, self, self.contents, self.tail, store.reading.lately)
@@ -295,8 +296,7 @@ class StoredStream(Appending):
             changes.change(WRITE_EPOCH, (self.id, *self._epochs[-1]))
             changes.change(REMOVE_EPOCHS, (self.id, self._epochs[0][0]))
             self._epochs_changed = False
-        for chunk, hole in contents.unwritten_holes():
-            changes.change(WRITE_GONE, sealed(key_of(self.id, chunk), hole.stored(), hole.size))
+        self.deletions.collect(changes)
         for chunk in contents.emptied:
             if contents.directory.begins_with(chunk):
                 continue  # One was folded that begins there.
@@ -331,7 +331,7 @@ class StoredStream(Appending):
 
     def _has_changed(self) -> bool:
         contents = self.contents
-        planned = self._fold or self._summarising or self._unreadable
+        planned = self._fold or self._summarising or self._unreadable or self.deletions.has_more
         passed = contents.passed or contents.hollow >= HOLLOW_AT_ONCE
         return bool(planned or self.row_changed or passed or contents.holes.changed or contents.emptied)
 

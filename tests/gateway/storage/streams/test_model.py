@@ -11,7 +11,7 @@ import trio
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.storage.streams import chunk, summaries
+from gateway.storage.streams import chunk, deletions, summaries
 from gateway.storage.streams import stored_stream as streams
 from gateway.storage.streams.limits import NO_LIMIT, Discard, Limits, Refusal, RefusedError
 from gateway.storage.streams.store import StreamStore
@@ -140,9 +140,11 @@ class Run:
         await durable(self.store)
         if self.directory is not None:
             await settled(self.store)
+            size = self.stream.size
             assert self.store.close()
             self.open()
             (self.stream,) = self.store.streams()
+            assert self.stream.size == size
             await check(self.stream, self.model)
 
 
@@ -180,7 +182,7 @@ DELETED_WHILE_FOLDED = [
 ]
 
 
-def run(steps: list[tuple[str, int, int]], limits: Limits, on_disk: bool) -> None:
+def run(steps: list[tuple[str, int, int]], limits: Limits, on_disk: bool, few_chunks: int) -> None:
     async def drive() -> None:
         with tempfile.TemporaryDirectory() as directory:
             one = Run(Path(directory) if on_disk else None, limits)
@@ -203,16 +205,21 @@ def run(steps: list[tuple[str, int, int]], limits: Limits, on_disk: bool) -> Non
         patch.object(streams, "MOST_WASTED", 100),
         patch.object(streams, "SUMMARISED_AT_ONCE", 2),
         patch.object(summaries, "MOST_SHARE", 100),
+        patch.object(deletions, "FEW_CHUNKS", few_chunks),
+        patch.object(deletions, "MOST_DELETIONS", 6),
+        patch.object(deletions, "DELETIONS_OF_CHUNK", 0),
+        patch.object(deletions, "BITMAPS_AT_ONCE", 2),
     ):
         trio.run(drive)
 
 
 @pytest.mark.parametrize("on_disk", [True, False])
 def test_stream_does_what_a_list_would(on_disk: bool):
-    @settings(max_examples=30, deadline=None)
-    @given(STEPS, LIMITS)
-    @example(DELETED_WHILE_FOLDED, Limits(max_per_subject=1, discard_new_per_subject=True))
-    def does(steps: list[tuple[str, int, int]], limits: Limits) -> None:
-        run(steps, limits, on_disk)
+    @settings(max_examples=40, deadline=None)
+    @given(STEPS, LIMITS, st.sampled_from([0, 1, 4]))
+    @example(DELETED_WHILE_FOLDED, Limits(max_per_subject=1, discard_new_per_subject=True), 4)
+    @example(DELETED_WHILE_FOLDED, Limits(max_per_subject=1, discard_new_per_subject=True), 0)
+    def does(steps: list[tuple[str, int, int]], limits: Limits, few_chunks: int) -> None:
+        run(steps, limits, on_disk, few_chunks)
 
     does()

@@ -59,15 +59,15 @@ def known(stream: Stream) -> object:
 async def loaded(directory: Path, by_summaries: bool) -> tuple[object, list[object], int]:
     """What is known after a start, what is read, and of how many chunks the content was looked at."""
     looked_at = 0
-    read_one = loading.read_one
+    read_row = loading.read_row
 
     def counted(connection: sqlite3.Connection, statement: str, key: int) -> object:
         nonlocal looked_at
         looked_at += statement == loading.WHOLE
-        return read_one(connection, statement, key)
+        return read_row(connection, statement, key)
 
     none = (lambda connection, stream: []) if not by_summaries else loading.load_summaries
-    with patch.object(loading, "load_summaries", none), patch.object(loading, "read_one", counted):
+    with patch.object(loading, "load_summaries", none), patch.object(loading, "read_row", counted):
         async with opened(directory) as store:
             (stream,) = store.streams()
             return known(stream), [*await read_all(stream)], looked_at
@@ -127,9 +127,9 @@ async def test_damaged_summary_is_passed_over(tmp_path: Path, column: str) -> No
 async def test_file_without_summaries_opens_and_gets_them(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         await fill(store.create("$G", "s"), store, 200)
-    for table in ("summary", "departed"):
+    for table in ("summary", "departed", "deletion"):
         execute(tmp_path, f"DROP TABLE {table}")
-    execute(tmp_path, f"PRAGMA user_version = {len(MIGRATIONS) - 2}")
+    execute(tmp_path, f"PRAGMA user_version = {len(MIGRATIONS) - 3}")
     async with opened(tmp_path) as store:
         (stream,) = store.streams()
         before = known(stream)
