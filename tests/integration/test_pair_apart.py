@@ -31,14 +31,12 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 
 @pytest.fixture
 def boxes(pair: Pair) -> Iterator[Pair]:
-    """Both, which see each other again at the end, whatever became of the test."""
+    """Both, which see each other again at the end and have told what has ended, whatever became of the test."""
     yield pair
-    first, second, cutter = pair
-    for one in (first, second):
+    for one in pair[:2]:
         if one.is_dead():
             one.come_back()
-    cutter.mend()
-    await_pair(first, second)
+    join(pair)
 
 
 def part(boxes: Pair) -> None:
@@ -142,7 +140,7 @@ def test_copies_outlive_the_gateway_that_has_them(boxes: Pair) -> None:
         for one in (first, second):
             await_told(one)
         # That it was the second one's, it has not forgotten.
-        assert told(second)["sessions"] == 0
+        wait_until(lambda: told(second)["sessions"] == 0, "nothing is the first one's", PATIENCE_SECONDS)
         assert client.open(second, clean=False, **LASTING) == 0
         assert client.session_present
         client.leave(SessionExpiryInterval=0)
