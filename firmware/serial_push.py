@@ -1,5 +1,6 @@
 """Files onto a running board over its console, by mpremote, run as a program."""
 
+import contextlib
 import importlib.util
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from firmware.errors import DeviceError
 from firmware.release import other_form
 from firmware.serial_ports import check_port
 
-COPY_SECONDS = 120
+COPY_SECONDS = 60
 ANSWER_SECONDS = 15
+# mpremote waits without end for the answer to a byte that the cable has lost: what may be done twice is tried twice.
+ATTEMPTS = 2
 READ_CHOICE = f"try: print(open({CHOICE!r}).read())\nexcept OSError: pass"
 
 
@@ -36,28 +39,37 @@ def push_files(port: str, files: Mapping[str, bytes], answer_seconds: float = AN
             target = PurePosixPath("/", slot, path)
             for parent in list(reversed(target.parents))[2:]:
                 _make_folder(port, str(parent))
-            _mpremote(port, ["fs", "cp", str(local), f":{target}"])
+            _do(port, ["fs", "cp", str(local), f":{target}"])
     _remove_files(port, [f"/{slot}/{other}" for path in files if (other := other_form(path))])
     _mpremote(port, ["reset"])
     return slot
 
 
 def _make_folder(port: str, folder: str) -> None:
-    _mpremote(port, ["exec", f"import os\ntry: os.mkdir({folder!r})\nexcept OSError: pass"])
+    _do(port, ["exec", f"import os\ntry: os.mkdir({folder!r})\nexcept OSError: pass"])
 
 
 def _remove_files(port: str, paths: Sequence[str]) -> None:
     """Those that are there: a module's old form would be imported in place of the new one."""
     if paths:
-        _mpremote(
-            port, ["exec", f"import os\nfor path in {list(paths)!r}:\n try: os.remove(path)\n except OSError: pass"]
-        )
+        _do(port, ["exec", f"import os\nfor path in {list(paths)!r}:\n try: os.remove(path)\n except OSError: pass"])
 
 
-def _mpremote(port: str, command: Sequence[str], seconds: float = COPY_SECONDS) -> str:
+def _do(port: str, command: Sequence[str]) -> None:
+    """Run a command that may be run again."""
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(DeviceError):
+            _mpremote(port, command)
+            return
+    _mpremote(port, command)
+
+
+def _mpremote(port: str, command: Sequence[str], seconds: float | None = None) -> str:
     line = [sys.executable, "-m", "mpremote", "connect", port, "resume", *command]
     try:
-        done = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
+        done = subprocess.run(
+            line, capture_output=True, text=True, errors="replace", timeout=seconds or COPY_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         raise DeviceError(
             f"{port}: no MicroPython answers; press the board's RESET button and try again, or flash it"

@@ -7,7 +7,7 @@ import subprocess
 import termios
 import threading
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.firmware.micropython_board import micropython
@@ -18,9 +18,11 @@ POLL_SECONDS = 0.05
 
 
 @contextlib.contextmanager
-def board_at_prompt(image: Path, *, running: bool = False) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+def board_at_prompt(
+    image: Path, *, running: bool = False, lost: Callable[[bytes], bool] = lambda data: False
+) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """The port to open, and the process; what is written to the file system is in `image`. With `running` it runs
-    main.py, until that is interrupted.
+    main.py, until that is interrupted. `lost` says of what is on its way to the board whether the cable swallows it.
     """
     # Two terminals and a pump between them: MicroPython holds one end of the first, the test opens that of the second.
     board, inside = os.openpty()
@@ -35,7 +37,7 @@ def board_at_prompt(image: Path, *, running: bool = False) -> Iterator[tuple[str
         line.append("main.py")
     process = subprocess.Popen(line, stdin=inside, stdout=inside, stderr=inside, start_new_session=True)
     os.close(inside)
-    pump = threading.Thread(target=_pump, args=(board, cable, ending), daemon=True)
+    pump = threading.Thread(target=_pump, args=(board, cable, ending, lost), daemon=True)
     pump.start()
     try:
         yield port, process
@@ -55,13 +57,15 @@ def _let_interrupt(terminal: int) -> None:
     termios.tcsetattr(terminal, termios.TCSANOW, settings)
 
 
-def _pump(one: int, other: int, ending: threading.Event) -> None:
-    opposite = {one: other, other: one}
+def _pump(board: int, cable: int, ending: threading.Event, lost: Callable[[bytes], bool]) -> None:
+    opposite = {board: cable, cable: board}
     while not ending.is_set():
-        for readable in select.select([one, other], [], [], POLL_SECONDS)[0]:
+        for readable in select.select([board, cable], [], [], POLL_SECONDS)[0]:
             try:
                 data = os.read(readable, 4096)
             except OSError:  # the process has ended
                 return
+            if readable == cable and lost(data):
+                continue
             while data:
                 data = data[os.write(opposite[readable], data) :]

@@ -43,6 +43,33 @@ def test_files_land_in_the_slot_that_runs_and_the_board_restarts(tmp_path):
         read_image(image, "/b/lib/deep/module.mpy")
 
 
+@pytest.mark.parametrize("bytes_lost", [b"\x05A\x01", b"f=open("], ids=["asking", "telling"])
+def test_what_the_cable_loses_once_is_done_again(tmp_path, monkeypatch, bytes_lost):
+    """Of two losses mpremote hears nothing more, or that something is wrong."""
+    require_esptool()
+    monkeypatch.setattr("firmware.serial_push.COPY_SECONDS", 15)
+    settings = DeviceSettings("pump", ("nats://192.0.2.1:4222",))
+    files = first_files(settings, Release("pump", 1, release_files(), ReleaseKey(bytes(32)))) | {"/slot": b"b a 1\n"}
+    image = tmp_path / "image"
+    image.write_bytes(build_image(files | {"/b/x": b""}, 512 * KIBIBYTE))
+    lost: list[bytes] = []
+    asked: list[bytes] = []
+
+    def loses(data: bytes) -> bool:
+        """Once, and not of the first command, which finds out what board this is."""
+        asked.extend([data] if b"\x05A\x01" in data else [])
+        if lost or len(asked) < 2 or bytes_lost not in data:
+            return False
+        lost.append(data)
+        return True
+
+    with board_at_prompt(image, lost=loses) as (port, process):
+        assert push_files(port, {"application.py": b"print('new')\n"}) == "b"
+        assert process.wait(PATIENCE_SECONDS) == 42
+    assert lost
+    assert read_image(image, "/b/application.py") == b"print('new')\n"
+
+
 def test_board_that_runs_is_interrupted(tmp_path):
     require_esptool()
     settings = DeviceSettings("pump", ("nats://127.0.0.1:1",))
