@@ -99,6 +99,7 @@ class FakeEsp32:
         self._registers: dict[int, int] = {}
         self._buffer = b""
         self._closing = threading.Event()
+        self._kept = -1
         self._master, slave = os.openpty()
         tty.setraw(slave)
         self.port = os.ttyname(slave)
@@ -114,9 +115,14 @@ class FakeEsp32:
         self._thread.join(10)
         self._stop()
         self.unplug()
+        os.close(self._kept)
 
     def unplug(self) -> None:
+        """The port is gone, and stays so until the end: whoever looks for it must not find another test's terminal,
+        which would get its number.
+        """
         if self._master >= 0:
+            self._kept = os.open(self.port, os.O_RDWR | os.O_NOCTTY)
             os.close(self._master)
             self._master = -1
 

@@ -1,5 +1,7 @@
 """The real esptool against the fake chip: identities, a write that is verified, and what each fault is told as."""
 
+import contextlib
+import os
 import random
 from pathlib import Path
 
@@ -67,6 +69,19 @@ def test_lost_reply_and_corrupted_block_are_survived(content, faults):
     with FakeEsp32(faults=faults) as board:
         Esptool(board.port).write([(OFFSET, content)], lambda _: None)
         assert board.flash[OFFSET : OFFSET + len(CONTENT)] == CONTENT
+
+
+def test_port_of_a_board_that_went_away_is_nobody_elses(content):
+    """Else the next attempt writes to the terminal of whoever opens one meanwhile."""
+    with FakeEsp32(faults=Faults(unplug_at_block=4)) as board, contextlib.ExitStack() as others:
+        with pytest.raises(DeviceError):
+            Esptool(board.port).write([(OFFSET, content)], lambda _: None)
+        assert not os.path.exists(board.port)
+        for _ in range(8):
+            master, slave = os.openpty()
+            others.callback(os.close, master)
+            others.callback(os.close, slave)
+            assert os.ttyname(slave) != board.port
 
 
 @pytest.mark.parametrize(
