@@ -1,6 +1,5 @@
 """Files onto a running board over its console, by mpremote, run as a program."""
 
-import contextlib
 import importlib.util
 import subprocess
 import sys
@@ -15,8 +14,6 @@ from firmware.serial_ports import check_port
 
 COPY_SECONDS = 60
 ANSWER_SECONDS = 15
-# mpremote waits without end for the answer to a byte that the cable has lost: what may be done twice is tried twice.
-ATTEMPTS = 2
 READ_CHOICE = f"try: print(open({CHOICE!r}).read())\nexcept OSError: pass"
 
 
@@ -56,12 +53,13 @@ def _remove_files(port: str, paths: Sequence[str]) -> None:
 
 
 def _do(port: str, command: Sequence[str]) -> None:
-    """Run a command that may be run again."""
-    for _ in range(ATTEMPTS - 1):
-        with contextlib.suppress(DeviceError):
-            _mpremote(port, command)
-            return
-    _mpremote(port, command)
+    """Run a command that may be run again, twice if need be: mpremote waits without end for the answer to a byte that
+    the cable has lost.
+    """
+    try:
+        _mpremote(port, command)
+    except DeviceError:
+        _mpremote(port, command)
 
 
 def _mpremote(port: str, command: Sequence[str], seconds: float | None = None) -> str:
