@@ -12,8 +12,7 @@ from gateway.storage.streams.byte_order import little_endian
 from gateway.storage.streams.changes import Changes
 from gateway.storage.streams.chunk import key_of
 from gateway.storage.streams.contents import Contents
-from gateway.storage.streams.directory import NUMBER
-from gateway.storage.streams.holes import Hole
+from gateway.storage.streams.holes import NUMBER, Hole
 from gateway.storage.streams.row_seal import sealed
 
 WRITE_GONE = "INSERT OR REPLACE INTO gone VALUES (?, ?, ?, ?)"

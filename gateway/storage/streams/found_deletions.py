@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gateway.storage.damage import DamagedError, read_row
 from gateway.storage.streams.byte_order import little_endian
 from gateway.storage.streams.chunk import LAST_SEQUENCE, first_of, key_of, missing
-from gateway.storage.streams.directory import NUMBER
+from gateway.storage.streams.holes import NUMBER
 from gateway.storage.streams.row_seal import is_sealed
 from gateway.storage.streams.stored_stream import StoredStream
 
